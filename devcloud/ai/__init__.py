@@ -1,0 +1,50 @@
+"""The AI providers of the local cloud: they speak DashScope's and OpenAI's HTTP, and deliver real PNG and MP4 files.
+
+They are honest fakes. Request ids start with ``fake-``, every answer has the header ``X-Fake-Provider: true``, and each
+picture says that no model made it. What a real provider would have billed is counted (``AiEmulator.charges``).
+
+Addresses, below the address of the port that serves ``AiEmulator.routes``:
+
+====================================  =====================================================================
+``/api/v1`` (DashScope)               ``services/aigc/text2image/image-synthesis``,
+                                      ``services/aigc/image-generation/generation``,
+                                      ``services/aigc/multimodal-generation/generation`` (at once),
+                                      ``services/aigc/video-generation/video-synthesis``, ``tasks/``,
+                                      ``tasks/{id}``, ``tasks/{id}/cancel``
+``/v1`` (OpenAI)                      ``images/generations`` (at once, ``gpt-image-*``)
+``/results/{date}/{name}``            the media, by signed links that are good for 24 hours
+====================================  =====================================================================
+
+**Switches in the prompt**, for trying things out by hand:
+
+==============  ========================================================================================
+``[fail]``      the task ends FAILED with InternalError.Algo; a generation at once answers 500
+``[refuse]``    the request is rejected: 400 DataInspectionFailed (OpenAI: moderation_blocked)
+``[partial]``   of several DashScope images the last is an error object; OpenAI knows no such thing
+``[slow]``      the generation takes 60 seconds of the emulators' clock, the first quarter of it PENDING
+==============  ========================================================================================
+
+**Faults** have the target ``provider``. ``match`` may name, with shell wildcards: ``operation`` (``submit``, ``poll``,
+``cancel``, ``list``, ``result``, and ``generate`` for what is answered at once), ``api`` (``dashscope``, ``openai``, and
+``oss`` for results), ``model``, ``type`` (``image``, ``video``) and ``prompt``. Only requests that are otherwise in
+order meet a fault. The effects, which may be combined:
+
+===================================================  ===================================================
+``{"status": 503, "code": …, "message": …}``         this error, in the shape of the API, and no work done
+``{"requestsPerSecond": 20}``                        429 Throttling.RateQuota for those requests above this
+                                                     rate; arm it for as many ``times`` as it shall watch
+``{"taskStatus": "FAILED", "code": …, "message": …}``  ``submit``: the task is accepted and ends like this
+``{"drop": true}``                                   the work is done, then the connection is closed unanswered
+``{"delayS": 5}``                                    the answer comes that much later by the emulators' clock
+``{"expired": true}``                                ``result``: 403 as from an expired link
+``{"redirect": "http://…"}``                         ``result``: 302 to there
+``{"body": "html"}``                                 ``result``: this instead of the media, with 200: ``html``,
+                                                     ``svg``, ``text`` or ``empty``
+``{"contentType": "text/plain"}``                    ``result``: declared as this
+``{"truncateBytes": 100}``                           ``result``: the whole length is announced, 100 bytes come
+===================================================  ===================================================
+"""
+
+from devcloud.ai.emulator import AiEmulator
+
+__all__ = ["AiEmulator"]

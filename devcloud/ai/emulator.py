@@ -1,0 +1,71 @@
+"""The emulator as a whole."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from starlette.routing import BaseRoute
+
+from devcloud.ai.dashscope_api import DashScopeApi
+from devcloud.ai.injection import Injector
+from devcloud.ai.openai_api import OpenAiApi
+from devcloud.ai.rendering import Gallery
+from devcloud.ai.results import Results
+from devcloud.ai.studio import Studio
+from devcloud.ai.tasks import TaskStore
+from devcloud.clock import Clock
+from devcloud.faults import Faults
+
+
+class AiEmulator:
+    """DashScope and OpenAI's image API over one data folder.
+
+    ``routes`` is what to serve. ``image_after_s`` and ``video_after_s`` are how long a generation takes, in seconds
+    of ``clock``. Everything but the clock and the armed faults is in ``data_dir`` and found again there.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        clock: Clock,
+        faults: Faults,
+        api_key: str,
+        image_after_s: float = 1.0,
+        video_after_s: float = 2.0,
+    ) -> None:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self._clock = clock
+        self._gallery = Gallery(data_dir / "media")
+        self._store = TaskStore(data_dir / "tasks.sqlite3")
+        injector = Injector(faults, clock)
+        studio = Studio(self._store, self._gallery, clock, {"image": image_after_s, "video": video_after_s})
+        results = Results(self._store, studio, clock, injector, secret=api_key)
+        dashscope = DashScopeApi(self._store, studio, results, clock, injector, api_key)
+        openai = OpenAiApi(studio, injector, api_key)
+        self.routes: list[BaseRoute] = [*dashscope.routes, *openai.routes, *results.routes]
+
+    def charges(self) -> list[dict[str, Any]]:
+        """Return what real providers would have billed by now, first billed first.
+
+        A generation is billed when it succeeds, whether or not anybody learned of it; what failed, was canceled or
+        came out as an error is not. ``taskId`` is the request id where the answer came without a task.
+        """
+        return [
+            {
+                "taskId": task.task_id,
+                "type": task.order.type,
+                "model": task.order.model,
+                "prompt": task.order.prompt,
+                "count": task.delivered,
+                "at": datetime.fromtimestamp(task.ends_at, UTC)
+                .isoformat(timespec="milliseconds")
+                .replace("+00:00", "Z"),
+            }
+            for task in self._store.succeeded(self._clock.now())
+        ]
+
+    def close(self) -> None:
+        """Stop rendering and close the database."""
+        self._gallery.close()
+        self._store.close()

@@ -1,0 +1,83 @@
+"""Real media files: PNG, JPEG and WebP stills and H.264 videos, rendered in threads and kept on disk."""
+
+import hashlib
+import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from PIL import Image
+
+from devcloud.ai.scenery import Scene, Subject
+
+FRAMES_PER_SECOND = 24
+
+_WORKERS = 2
+
+
+def render_image(subject: Subject, path: Path) -> None:
+    """Write the scene as an image in the format that ``path`` is named after."""
+    # A fast PNG: these pictures shrink well at any level, and nobody waits for the last per cent. The other formats
+    # do not know the level.
+    Scene(subject).frame(0).save(path, compress_level=3)
+
+
+def render_video(subject: Subject, duration_s: int, path: Path) -> None:
+    """Write the scene as an MP4 (H.264, yuv420p, index first) of exactly ``duration_s`` seconds."""
+    scene = Scene(subject)
+    with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        # One thread: with more, x264's output depends on how many there are.
+        stream = container.add_stream(
+            "libx264", rate=FRAMES_PER_SECOND, options={"preset": "ultrafast", "crf": "21", "threads": "1"}
+        )
+        stream.width, stream.height, stream.pix_fmt = subject.width, subject.height, "yuv420p"
+        for number in range(duration_s * FRAMES_PER_SECOND):
+            picture: Image.Image = scene.frame(number / FRAMES_PER_SECOND)
+            frame = av.VideoFrame.from_image(picture)  # type: ignore[no-untyped-call]
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+@dataclass(frozen=True)
+class Media:
+    """A rendered file and the MD5 of its bytes in hexadecimal."""
+
+    path: Path
+    md5: str
+
+
+class Gallery:
+    """The rendered files of one folder. Each is rendered once, however often it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="render")
+        self._running: dict[str, Future[Media]] = {}
+        self._lock = threading.Lock()
+
+    def render(self, name: str, subject: Subject, duration_s: int) -> Future[Media]:
+        """Return the file ``name``, rendering it first if need be: a video if it has a duration, else a still."""
+        with self._lock:
+            if name not in self._running:
+                self._running[name] = self._workers.submit(self._make, name, subject, duration_s)
+            return self._running[name]
+
+    def _make(self, name: str, subject: Subject, duration_s: int) -> Media:
+        path = self._folder / name
+        if not path.exists():
+            # Renamed into place, so that a file cut short by a kill is never taken for the whole.
+            unfinished = path.with_name(f"unfinished-{name}")
+            if duration_s:
+                render_video(subject, duration_s, unfinished)
+            else:
+                render_image(subject, unfinished)
+            os.replace(unfinished, path)  # noqa: PTH105 - see above
+        # OSS's ETag of an object is the MD5 of its bytes.
+        return Media(path, hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest().upper())
+
+    def close(self) -> None:
+        """Finish what is being rendered and drop what is still waiting."""
+        self._workers.shutdown(cancel_futures=True)
