@@ -1,0 +1,1 @@
+"""Function Compute: functions as processes, their triggers, the asynchronous queue and the platform's own API."""

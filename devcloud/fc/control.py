@@ -1,0 +1,187 @@
+"""The control requests: looking into the local cloud, arming faults and turning the clock."""
+
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from devcloud.clock import Clock
+from devcloud.faults import TARGETS, Fault, Faults
+from devcloud.fc.errors import FcError
+from devcloud.fc.instance import mount_disk, remove_folder
+from devcloud.fc.pool import Pool
+from devcloud.fc.service import FAULT_EFFECTS
+from devcloud.fc.store import Store
+from devcloud.fc.triggers import EVENT_EFFECTS
+
+_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+_EFFECTS = {"fc": FAULT_EFFECTS, "events": EVENT_EFFECTS}
+
+
+class Control:
+    """The endpoints under ``/control``, for loopback alone."""
+
+    def __init__(
+        self, pool: Pool, store: Store, faults: Faults, clock: Clock, charges: Callable[[], Sequence[Any]]
+    ) -> None:
+        self._pool = pool
+        self._store = store
+        self._faults = faults
+        self._clock = clock
+        self._charges = charges
+
+    @property
+    def routes(self) -> list[Route]:
+        """The routes, below the prefix where they are mounted."""
+        return [
+            _route("/instances", self._instances, "GET"),
+            _route("/provider/charges", self._provider_charges, "GET"),
+            _route("/invocations", self._invocations, "GET"),
+            _route("/faults", self._arm, "POST"),
+            _route("/faults", self._disarm, "DELETE"),
+            _route("/clock", self._turn, "POST"),
+        ]
+
+    async def _instances(self, _: Request) -> Response:
+        return JSONResponse(self._pool.describe())
+
+    async def _provider_charges(self, _: Request) -> Response:
+        return JSONResponse(list(self._charges()))
+
+    async def _invocations(self, request: Request) -> Response:
+        since = _moment(request.query_params.get("since"))
+        rows = self._store.invocations(request.query_params.get("function") or None, since)
+        return JSONResponse(
+            [
+                {
+                    "requestId": row["request_id"],
+                    "function": row["function"],
+                    "kind": row["kind"],
+                    "attempt": row["attempt"],
+                    "status": row["status"],
+                    "startedAt": _rfc3339(row["started_at"]),
+                    "durationMs": row["duration_ms"],
+                }
+                for row in rows
+            ]
+        )
+
+    async def _arm(self, request: Request) -> Response:
+        fault = _fault(await _json(request))
+        if fault.target == "fc" and "diskBytes" in fault.effect:
+            _try_disk(fault.effect["diskBytes"])
+        try:
+            self._faults.arm(fault)
+        except ValueError as error:
+            raise FcError(400, "InvalidArgument", str(error)) from error
+        return JSONResponse({"armed": len(self._faults.armed)}, 201)
+
+    async def _disarm(self, _: Request) -> Response:
+        self._faults.clear()
+        return Response(status_code=204)
+
+    async def _turn(self, request: Request) -> Response:
+        seconds = (await _json(request)).get("advanceSeconds")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+            raise FcError(400, "InvalidArgument", "advanceSeconds must be a number")
+        try:
+            self._clock.advance(seconds)
+        except ValueError as error:
+            raise FcError(400, "InvalidArgument", str(error)) from error
+        return JSONResponse({"now": _rfc3339(self._clock.now())})
+
+
+def _route(path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str) -> Route:
+    async def guarded(request: Request) -> Response:
+        try:
+            _check_loopback(request)
+            return await endpoint(request)
+        except FcError as error:
+            return JSONResponse({"code": error.code, "message": error.message}, error.status)
+
+    return Route(path, guarded, methods=[method])
+
+
+def _check_loopback(request: Request) -> None:
+    # A page of another site may send a browser here under a name of its own, but not under ours.
+    host = request.headers.get("host", "").lower()
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    peer = request.client.host if request.client else ""
+    if name not in _LOOPBACK_HOSTS or peer not in ("127.0.0.1", "::1") or "origin" in request.headers:
+        raise FcError(403, "Forbidden", "control requests are taken on loopback only, and not from web pages")
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.body())
+    except ValueError as error:
+        raise FcError(400, "InvalidArgument", f"the body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise FcError(400, "InvalidArgument", "the body must be a JSON object")
+    return body
+
+
+def _fault(body: dict[str, Any]) -> Fault:
+    target, match, effect, times = (body.get(name) for name in ("target", "match", "effect", "times"))
+    match, times = {} if match is None else match, 1 if times is None else times
+    if unknown := body.keys() - {"target", "match", "effect", "times"}:
+        raise FcError(400, "InvalidArgument", f"unknown field: {', '.join(sorted(unknown))}")
+    if target not in TARGETS:
+        raise FcError(400, "InvalidArgument", f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+    if not isinstance(match, dict):
+        raise FcError(400, "InvalidArgument", "match must be an object of patterns by name")
+    if not isinstance(effect, dict) or not effect:
+        raise FcError(400, "InvalidArgument", "effect must be an object that is not empty")
+    if isinstance(times, bool) or not isinstance(times, int):
+        raise FcError(400, "InvalidArgument", "times must be a whole number")
+    if known := _EFFECTS.get(target):
+        _check_effect(target, effect, known)
+    return Fault(target, {str(name): str(pattern) for name, pattern in match.items()}, effect, times)
+
+
+def _check_effect(target: str, effect: dict[str, Any], known: Sequence[str]) -> None:
+    for name, value in effect.items():
+        if name not in known:
+            raise FcError(400, "InvalidArgument", f"{target} knows the effects {', '.join(known)}, not {name!r}")
+        if name in ("status", "diskBytes", "copies", "delayS", "afterS") and (
+            isinstance(value, bool) or not isinstance(value, int | float) or value < 0
+        ):
+            raise FcError(400, "InvalidArgument", f"{name} must be a number that is not negative")
+
+
+def _try_disk(size_bytes: int) -> None:
+    if sys.platform != "linux" or os.geteuid() != 0:
+        raise FcError(400, "InvalidArgument", "diskBytes needs Linux and root, to mount a tmpfs")
+    folder = Path(tempfile.mkdtemp(prefix="devcloud-disk-"))
+    (folder / "tmp").mkdir()
+    try:
+        mount_disk(folder / "tmp", size_bytes)
+    finally:
+        remove_folder(folder)
+
+
+def _moment(text: str | None) -> float:
+    if not text:
+        return 0.0
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        raise FcError(400, "InvalidArgument", "since must be RFC 3339 or Unix seconds") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

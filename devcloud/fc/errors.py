@@ -1,0 +1,15 @@
+"""What Function Compute refuses, in the words of its API."""
+
+
+class FcError(Exception):
+    """A refused request: HTTP ``status``, error ``code`` and message as FC's JSON error body carries them."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+    def body(self, request_id: str) -> dict[str, str]:
+        """Return the JSON body of the answer."""
+        return {"Code": self.code, "Message": self.message, "RequestId": request_id}

@@ -1,0 +1,175 @@
+"""HTTP triggers: a request becomes an event, and what the function returns becomes the answer."""
+
+import base64
+import contextlib
+import json
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from devcloud.ai.injection import DroppedResponse
+from devcloud.fc.errors import FcError
+from devcloud.fc.http import is_async, raw_path, suffer_call_faults
+from devcloud.fc.manifest import Function, HttpTrigger
+from devcloud.fc.service import SYNC_LIMIT_BYTES, FunctionService
+
+_log = logging.getLogger("devcloud.gateway")
+
+_HEADER_LIMIT_BYTES = 8 << 10
+_URL_LIMIT_BYTES = 4 << 10
+_NOT_PASSED_ON = ("connection", "keep-alive")
+_NOT_ALLOWED_BACK = ("connection", "content-length", "date", "keep-alive", "server", "upgrade")
+_TEXT_TYPES = ("application/json", "application/xml", "application/javascript", "application/x-www-form-urlencoded")
+
+
+class BadResponseError(Exception):
+    """The function returned what Function Compute does not turn into an HTTP answer."""
+
+
+class Gateway:
+    """The HTTP trigger of one function."""
+
+    def __init__(self, service: FunctionService, function: Function, trigger: HttpTrigger, account_id: str) -> None:
+        self._service = service
+        self._function = function
+        self._trigger = trigger
+        self._account_id = account_id
+
+    async def handle(self, request: Request) -> Response:
+        """Serve one request. Raises ``FcError`` for what never reaches the function."""
+        if request.method not in self._trigger.methods:
+            raise FcError(405, "MethodNotAllowed", f"the trigger does not accept {request.method}")
+        event = json.dumps(await self._event(request)).encode()
+        kind = "async" if is_async(request) else "http"
+        drop = await suffer_call_faults(self._service, self._function, kind)
+        if kind == "async":
+            task_id = request.headers.get("x-fc-async-task-id")
+            task = self._service.accept(self._function, event, kind, task_id=task_id)
+            response = Response(status_code=202, headers={"X-Fc-Request-Id": task.request_id})
+        else:
+            response = await self._invoke(event)
+        return DroppedResponse() if drop else response
+
+    async def _invoke(self, event: bytes) -> Response:
+        invocation = await self._service.invoke(self._function, event, "http")
+        headers = {"X-Fc-Request-Id": invocation.request_id}
+        outcome = invocation.outcome
+        try:
+            if outcome.error_type is not None:
+                # Its message may hold anything, and this answer goes to the public.
+                raise BadResponseError(f"{outcome.error_type}: {outcome.error_message}")
+            response = response_of(outcome.payload)
+        except BadResponseError as error:
+            _log.error("%s: 502 for request %s: %s", self._function.name, invocation.request_id, error)
+            code = outcome.error_type or "BadResponse"
+            refusal = FcError(502, code, "the function did not return an answer; its log says why")
+            body = json.dumps(refusal.body(invocation.request_id))
+            response = Response(body, refusal.status, media_type="application/json")
+        response.headers.update(headers)
+        return response
+
+    async def _event(self, request: Request) -> dict[str, Any]:
+        path, query = raw_path(request), request.url.query
+        if sum(len(name) + len(value) for name, value in request.headers.raw) > _HEADER_LIMIT_BYTES:
+            raise FcError(400, "InvalidArgument", f"the headers exceed {_HEADER_LIMIT_BYTES} bytes")
+        if len(path) + len(query) > _URL_LIMIT_BYTES:
+            raise FcError(400, "InvalidArgument", f"path and query exceed {_URL_LIMIT_BYTES} bytes")
+        body, is_base64 = _encode_body(await _read_body(request), request.headers.get("content-type", ""))
+        now = datetime.now(UTC)
+        host = request.headers.get("host", "")
+        return {
+            "version": "v1",
+            "rawPath": path,
+            "body": body,
+            "isBase64Encoded": is_base64,
+            "headers": _joined(
+                (canonical_name(name), value)
+                for name, value in request.headers.items()
+                if name not in _NOT_PASSED_ON and not name.startswith("x-fc-")
+            ),
+            "queryParameters": _joined(request.query_params.multi_items()),
+            "requestContext": {
+                "accountId": self._account_id,
+                "domainName": host,
+                "domainPrefix": host.partition(".")[0],
+                "http": {
+                    "method": request.method,
+                    "path": unquote(path),
+                    "protocol": f"HTTP/{request.scope['http_version']}",
+                    "sourceIp": request.client.host if request.client else "",
+                    "userAgent": request.headers.get("user-agent", ""),
+                },
+                "requestId": str(uuid4()),
+                "time": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "timeEpoch": str(int(now.timestamp() * 1000)),
+            },
+        }
+
+
+def canonical_name(name: str) -> str:
+    """Write a header name as Go does: ``x-my-header`` becomes ``X-My-Header``."""
+    return "-".join(part[:1].upper() + part[1:].lower() for part in name.split("-"))
+
+
+def response_of(result: bytes) -> Response:
+    """Turn what a function returned into an answer. Raises ``BadResponseError``."""
+    try:
+        returned = json.loads(result)
+    except ValueError:
+        returned = None
+    if not isinstance(returned, dict) or "statusCode" not in returned:
+        return Response(result, media_type="application/json")
+    status, headers, body = returned["statusCode"], returned.get("headers") or {}, returned.get("body", "")
+    if not isinstance(status, int) or not 100 <= status <= 599:
+        raise BadResponseError(f"statusCode {status!r} is no HTTP status")
+    if not isinstance(body, str):
+        raise BadResponseError(f"body is of type {type(body).__name__}, not a string")
+    _check_headers(headers)
+    try:
+        content = base64.b64decode(body, validate=True) if returned.get("isBase64Encoded") else body.encode()
+    except ValueError as error:
+        raise BadResponseError(f"body is not base64: {error}") from error
+    response = Response(content, status)
+    response.headers.update(headers)
+    return response
+
+
+def _check_headers(headers: Mapping[str, object]) -> None:
+    for name, value in headers.items():
+        if not isinstance(value, str):
+            raise BadResponseError(f"header {name} is of type {type(value).__name__}, not a string")
+        if name.lower() in _NOT_ALLOWED_BACK or name.lower().startswith("x-fc-"):
+            raise BadResponseError(f"header {name} is not allowed in an answer")
+    if sum(len(name) + len(str(value)) for name, value in headers.items()) > _HEADER_LIMIT_BYTES:
+        raise BadResponseError(f"the headers exceed {_HEADER_LIMIT_BYTES} bytes")
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > SYNC_LIMIT_BYTES:
+            raise FcError(400, "InvalidArgument", f"the body exceeds {SYNC_LIMIT_BYTES} bytes")
+    return bytes(body)
+
+
+def _encode_body(body: bytes, content_type: str) -> tuple[str, bool]:
+    media_type = content_type.partition(";")[0].strip().lower()
+    is_text = media_type.startswith("text/") or media_type in _TEXT_TYPES or media_type.endswith(("+json", "+xml"))
+    if is_text or not media_type:
+        with contextlib.suppress(UnicodeDecodeError):
+            return body.decode(), False
+    return base64.b64encode(body).decode(), True
+
+
+def _joined(pairs: Any) -> dict[str, str]:
+    joined: dict[str, str] = {}
+    for name, value in pairs:
+        joined[name] = f"{joined[name]},{value}" if name in joined else value
+    return joined

@@ -1,0 +1,51 @@
+"""What the API and the gateway share: a request's parts, refusals as JSON, and the faults that hit a call."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from devcloud.fc.errors import FcError
+from devcloud.fc.manifest import Function
+from devcloud.fc.service import FunctionService
+
+_CALL_EFFECTS = ("status", "drop", "delayS")
+
+
+def raw_path(request: Request) -> str:
+    """Return the path as it was sent, percent-encoding included."""
+    return bytes(request.scope["raw_path"]).decode("ascii", "replace")
+
+
+def is_async(request: Request) -> bool:
+    """Tell whether the caller asks for an asynchronous invocation."""
+    return request.headers.get("x-fc-invocation-type", "Sync").lower() == "async"
+
+
+def refusing(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """Answer ``FcError`` in FC's JSON."""
+
+    async def answer(request: Request) -> Response:
+        request_id = str(uuid4())
+        try:
+            return await endpoint(request)
+        except FcError as error:
+            return JSONResponse(error.body(request_id), error.status, headers={"X-Fc-Request-Id": request_id})
+
+    return answer
+
+
+async def suffer_call_faults(service: FunctionService, function: Function, kind: str) -> bool:
+    """Delay or refuse a call as armed, and return whether its answer is to be dropped."""
+    attempt = 0 if kind == "async" else 1
+    effect: dict[str, Any] = service.take_fault(_CALL_EFFECTS, function=function.name, kind=kind, attempt=attempt)
+    if "delayS" in effect:
+        await asyncio.sleep(effect["delayS"])
+    if "status" in effect:
+        status = effect["status"]
+        code = effect.get("code", "ResourceThrottled" if status == 429 else "InternalServerError")
+        raise FcError(status, code, effect.get("message", "an armed fault refuses this call"))
+    return bool(effect.get("drop"))
