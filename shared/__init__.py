@@ -1,0 +1,1 @@
+"""What the functions share; it ships with each of them."""

@@ -1,0 +1,1 @@
+"""One module per outside system; each translates foreign errors into ours, once."""

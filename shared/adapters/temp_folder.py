@@ -1,0 +1,82 @@
+"""The temp folder of a function instance: ephemeral, the instance's own, and small (512 MB or 10 GB)."""
+
+import errno
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from fastcrc import crc64
+
+from shared.domain.errors import TempDiskFullError
+from shared.domain.keys import check_job_id
+from shared.ports import TempFile
+
+log = logging.getLogger(__name__)
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class TempFolder:
+    """Files directly in one folder, which is made when it is first written to."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def write(self, name: str, chunks: Iterable[bytes]) -> TempFile:
+        """Write a file as the chunks come, and its CRC-64/XZ with it; a failure leaves no file behind."""
+        path = self._folder / name
+        size = checksum = 0
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                    checksum = crc64.xz(chunk, checksum)
+                    size += len(chunk)
+        except OSError as error:
+            self._remove(path)
+            if error.errno in _DISK_FULL:
+                raise TempDiskFullError(f"the temp disk is full after {size} bytes") from error
+            raise
+        except BaseException:
+            self._remove(path)
+            raise
+        return TempFile(path, size, checksum)
+
+    def remove_of_job(self, job_id: str) -> int:
+        """Remove ``{jobId}.*`` and ``{jobId}-{n}.*``."""
+        check_job_id(job_id)
+        return sum(self._remove(path) for path in self._files() if _is_of_job(path, job_id))
+
+    def remove_older(self, age: timedelta, now: datetime) -> int:
+        """Remove files whose last write is longer ago than ``age``."""
+        limit = (now - age).timestamp()
+        return sum(self._remove(path) for path in self._files() if _modified(path) < limit)
+
+    def _files(self) -> Iterator[Path]:
+        with suppress(FileNotFoundError):
+            yield from (path for path in self._folder.iterdir() if path.is_file() or path.is_symlink())
+
+    def _remove(self, path: Path) -> bool:
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            log.warning("a temp file cannot be removed", exc_info=True)
+            return False
+        return True
+
+
+def _is_of_job(path: Path, job_id: str) -> bool:
+    rest = path.name.removeprefix(job_id)
+    number = rest.partition(".")[0]
+    return rest != path.name and (number == "" or (number[0] == "-" and number[1:].isdecimal()))
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return float("inf")

@@ -1,0 +1,146 @@
+"""The one place that builds adapters. Imports are lazy: a function loads only what it uses.
+
+What is built lives as long as the instance; credentials are read anew at every use.
+"""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from shared import settings
+from shared.domain.models import MODELS
+from shared.ports import Limits
+
+if TYPE_CHECKING:
+    import httpx
+
+    from shared.adapters.database import Database, SqlJobStore, SqlOutputStore
+    from shared.adapters.invoker import FunctionInvoker
+    from shared.adapters.media_info import MediaInfoProbe
+    from shared.adapters.oss import OssObjectStore
+    from shared.adapters.oss_urls import OutputUrls
+    from shared.adapters.system_clock import SystemClock
+    from shared.adapters.temp_folder import TempFolder
+    from shared.adapters.tokens import TokenVerifier
+    from shared.ports import Provider
+    from shared.services.generation import GenerationService
+    from shared.services.storage import StorageService
+
+_PROVIDER_TIMEOUT_S = 180.0  # a synchronous images API draws while the caller waits
+_CONNECT_TIMEOUT_S = 10.0
+
+
+@cache
+def clock() -> "SystemClock":
+    from shared.adapters.system_clock import SystemClock
+
+    return SystemClock()
+
+
+@cache
+def _database() -> "Database":
+    from shared.adapters.database import Database
+
+    return Database(settings.DatabaseSettings.read())
+
+
+@cache
+def jobs() -> "SqlJobStore":
+    from shared.adapters.database import SqlJobStore
+
+    return SqlJobStore(_database())
+
+
+@cache
+def outputs() -> "SqlOutputStore":
+    from shared.adapters.database import SqlOutputStore
+
+    return SqlOutputStore(_database())
+
+
+@cache
+def object_store() -> "OssObjectStore":
+    from shared.adapters.oss import OssObjectStore
+
+    return OssObjectStore(settings.OssSettings.read())
+
+
+@cache
+def output_urls() -> "OutputUrls":
+    from shared.adapters.oss_urls import OutputUrls
+
+    return OutputUrls(settings.OssSettings.read())
+
+
+@cache
+def temp_files() -> "TempFolder":
+    from shared.adapters.temp_folder import TempFolder
+
+    return TempFolder(settings.RuntimeSettings.read().temp_dir)
+
+
+@cache
+def media_probe() -> "MediaInfoProbe":
+    from shared.adapters.media_info import MediaInfoProbe
+
+    return MediaInfoProbe()
+
+
+@cache
+def token_verifier() -> "TokenVerifier":
+    from shared.adapters.tokens import TokenVerifier
+
+    return TokenVerifier(settings.AuthSettings.read())
+
+
+@cache
+def dispatcher() -> "FunctionInvoker":
+    from shared.adapters.invoker import FunctionInvoker
+
+    return FunctionInvoker(settings.DispatchSettings.read(), _http_client())
+
+
+@cache
+def _http_client() -> "httpx.Client":
+    import httpx
+
+    # One client per process: each builds a TLS context, which costs 25 to 36 ms.
+    return httpx.Client(timeout=httpx.Timeout(_PROVIDER_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S), trust_env=False)
+
+
+def provider_of(model: str) -> "Provider":
+    return _provider(MODELS[model].provider)
+
+
+@cache
+def _provider(name: str) -> "Provider":
+    if name == "openai":
+        from shared.adapters.openai_images import OpenAiImages
+
+        return OpenAiImages(settings.ProviderSettings.read_openai(), _http_client())
+    from shared.adapters.dashscope import DashScope
+
+    return DashScope(settings.ProviderSettings.read_dashscope(), _http_client())
+
+
+@cache
+def generation_service() -> "GenerationService":
+    from shared.services.generation import GenerationService
+
+    return GenerationService(jobs=jobs(), provider_of=provider_of, storage=storage_service())
+
+
+@cache
+def storage_service() -> "StorageService":
+    from shared.adapters.downloads import GuardedDownloads
+    from shared.services.storage import StorageService
+
+    downloads = settings.DownloadSettings.read()
+    return StorageService(
+        store=object_store(),
+        outputs=outputs(),
+        temp=temp_files(),
+        probe=media_probe(),
+        downloads=GuardedDownloads(downloads),
+        limits=Limits(downloads.max_bytes, downloads.max_pixels),
+        clock=clock(),
+    )

@@ -1,0 +1,1 @@
+"""Values, states and rules. No I/O, and nothing of any platform."""

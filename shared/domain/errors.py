@@ -1,0 +1,240 @@
+"""Every error that the system raises on purpose.
+
+::
+
+    DreamFactoryError
+    ├── ConfigurationError            an environment variable is missing or wrong
+    ├── CallerError                   the caller can mend it
+    │   ├── BadRequestError           400: unreadable
+    │   ├── UnauthenticatedError      401: no token, or one that does not hold
+    │   ├── NotFoundError             404: not there, or another user's
+    │   ├── ConflictError             409: the state forbids it
+    │   ├── BodyTooLargeError         413
+    │   ├── UnsupportedTypeError      415
+    │   └── ValidationError           422: readable, and against the rules
+    ├── ProviderError                 the AI provider
+    │   ├── ProviderRefusedError      it will not do this, however often it is asked
+    │   ├── ProviderFailedError       it accepted the task and failed
+    │   ├── ProviderUnavailableError  it did not accept the task; asking again is safe
+    │   ├── SubmissionUnknownError    whether it accepted the task is not known; asking again may pay twice
+    │   └── ResultLostError           the task succeeded once; its result is gone
+    ├── MediaError                    what the provider delivered
+    │   ├── DownloadRefusedError      its address is one that we do not contact
+    │   ├── DownloadInterruptedError  it broke off; asking again is free
+    │   ├── MediaTooLargeError        more bytes, more pixels or more time than allowed
+    │   └── WrongMediaError           no image or video of a kind that we store
+    ├── StorageError                  OSS and the temp disk
+    │   ├── StorageRefusedError       OSS said no (rights, bucket, arguments)
+    │   ├── StorageUnavailableError   OSS did not answer, or answered 5xx
+    │   ├── ChecksumMismatchError     what OSS holds is not what arrived here
+    │   └── TempDiskFullError         no room in the temp folder
+    ├── DatabaseUnavailableError      the database did not answer
+    ├── LeaseLostError                another attempt has taken this job over
+    ├── DeadlineExceededError         the job's time is over
+    └── DispatchError                 Function Compute did not accept the invocation
+
+``code`` is for programs and never changes; the message is for people and holds no local path, no object key
+and no credential. ``retryable`` says whether the same thing may succeed later.
+"""
+
+
+class DreamFactoryError(Exception):
+    """The root of the tree."""
+
+    code = "internal_error"
+    retryable = False
+
+    def __init__(self, message: str, *, code: str | None = None, retryable: bool | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+        if retryable is not None:
+            self.retryable = retryable
+
+
+class ConfigurationError(DreamFactoryError):
+    """An environment variable is missing or wrong; the message names it."""
+
+    code = "configuration_error"
+
+
+class CallerError(DreamFactoryError):
+    """The caller can mend it. ``status`` is the HTTP status that says so."""
+
+    status = 400
+    code = "bad_request"
+
+
+class BadRequestError(CallerError):
+    """The request cannot be read."""
+
+
+class UnauthenticatedError(CallerError):
+    """There is no token, or one that does not hold."""
+
+    status = 401
+    code = "unauthenticated"
+
+
+class NotFoundError(CallerError):
+    """It is not there, or it is another user's: the two are not told apart."""
+
+    status = 404
+    code = "not_found"
+
+
+class ConflictError(CallerError):
+    """The state forbids it."""
+
+    status = 409
+    code = "conflict"
+
+
+class BodyTooLargeError(CallerError):
+    """The request's body is too large."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class UnsupportedTypeError(CallerError):
+    """The request's body is of another type than JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class ValidationError(CallerError):
+    """The request can be read and breaks a rule. ``errors`` names each field and its rule."""
+
+    status = 422
+    code = "validation_failed"
+
+    def __init__(self, message: str, *, errors: list[dict[str, str]] | None = None, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.errors = errors or []
+
+
+class ProviderError(DreamFactoryError):
+    """The AI provider."""
+
+    code = "provider_error"
+
+
+class ProviderRefusedError(ProviderError):
+    """The provider will not do this, however often it is asked."""
+
+    code = "provider_refused"
+
+
+class ProviderFailedError(ProviderError):
+    """The provider accepted the task and failed."""
+
+    code = "provider_failed"
+
+
+class ProviderUnavailableError(ProviderError):
+    """The provider did not accept the task, or did not tell its state; asking again is safe."""
+
+    code = "provider_unavailable"
+    retryable = True
+
+
+class SubmissionUnknownError(ProviderError):
+    """Whether the provider accepted the task is not known, so it is not submitted again."""
+
+    code = "submission_unknown"
+
+
+class ResultLostError(ProviderError):
+    """The provider's result is gone (its URL or its task has expired)."""
+
+    code = "result_lost"
+
+
+class MediaError(DreamFactoryError):
+    """What the provider delivered cannot be taken."""
+
+    code = "media_error"
+
+
+class DownloadRefusedError(MediaError):
+    """The result's address is one that we do not contact."""
+
+    code = "download_refused"
+
+
+class DownloadInterruptedError(MediaError):
+    """The download broke off."""
+
+    code = "download_interrupted"
+    retryable = True
+
+
+class MediaTooLargeError(MediaError):
+    """More bytes, more pixels or more time than allowed."""
+
+    code = "media_too_large"
+
+
+class WrongMediaError(MediaError):
+    """The bytes are no image or video of a kind that is stored; the message names what they are."""
+
+    code = "wrong_media_type"
+
+
+class StorageError(DreamFactoryError):
+    """OSS and the temp disk."""
+
+    code = "storage_error"
+    retryable = True
+
+
+class StorageRefusedError(StorageError):
+    """OSS said no. It is retryable because an operator can mend rights while the result still lives."""
+
+    code = "storage_refused"
+
+
+class StorageUnavailableError(StorageError):
+    """OSS did not answer, or answered with a 5xx."""
+
+    code = "storage_unavailable"
+
+
+class ChecksumMismatchError(StorageError):
+    """What OSS holds is not what arrived here."""
+
+    code = "checksum_mismatch"
+
+
+class TempDiskFullError(StorageError):
+    """There is no room in the temp folder."""
+
+    code = "temp_disk_full"
+
+
+class DatabaseUnavailableError(DreamFactoryError):
+    """The database did not answer."""
+
+    code = "database_unavailable"
+    retryable = True
+
+
+class LeaseLostError(DreamFactoryError):
+    """Another attempt has taken this job over; the stale one must not write any more."""
+
+    code = "lease_lost"
+
+
+class DeadlineExceededError(DreamFactoryError):
+    """The job did not finish in its time."""
+
+    code = "deadline_exceeded"
+
+
+class DispatchError(DreamFactoryError):
+    """Function Compute did not accept the invocation; the job waits and is dispatched again."""
+
+    code = "dispatch_failed"
+    retryable = True

@@ -1,0 +1,185 @@
+"""A job and its outputs: the states, and the steps from one to the next.
+
+::
+
+    queued → running → storing → succeeded | failed | cancelled
+
+A job never goes back and never leaves a final state.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from shared.domain.errors import ConflictError, DreamFactoryError
+from shared.domain.keys import MediaType
+
+MAX_FAILURES = 4  # the first try and the three repetitions that Function Compute makes of an asynchronous invocation
+LEASE_S = 60
+DISPATCH_GRACE_S = 60  # how long a dispatched job may wait for its invocation
+TIME_LIMITS = {MediaType.IMAGE: timedelta(hours=1), MediaType.VIDEO: timedelta(hours=6)}
+
+
+class JobStatus(StrEnum):
+    """Where a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    STORING = "storing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether the job has ended."""
+        return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
+
+
+@dataclass(frozen=True)
+class JobError:
+    """Why a job failed, for its user."""
+
+    code: str
+    message: str
+    retryable: bool
+
+    @classmethod
+    def of(cls, error: DreamFactoryError) -> "JobError":
+        """Say ``error`` to the user."""
+        return cls(error.code, str(error), error.retryable)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: what is wanted, and how far it is.
+
+    ``attempt`` counts the claims and fences them: a write that names an older attempt does not happen. While
+    ``lease_expires_at`` is in the future, one attempt is at work. ``submitted_at`` without ``provider_task_id`` says
+    that a submit was begun whose answer was never seen.
+    """
+
+    id: str
+    user_id: str
+    type: MediaType
+    prompt: str
+    model: str
+    size: str
+    created_at: datetime
+    status: JobStatus = JobStatus.QUEUED
+    negative_prompt: str | None = None
+    seed: int | None = None
+    count: int = 1
+    duration: int | None = None
+    image_url: str | None = None
+    webhook_url: str | None = None
+    idempotency_key: str | None = None
+    request_hash: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: JobError | None = None
+    warnings: tuple[str, ...] = ()
+    submitted_at: datetime | None = None
+    provider_task_id: str | None = None
+    attempt: int = 0
+    failures: int = 0
+    lease_expires_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+
+    @property
+    def deadline(self) -> datetime:
+        """When the job fails if it has not ended."""
+        return self.created_at + TIME_LIMITS[self.type]
+
+    def free(self, now: datetime) -> bool:
+        """Tell whether an attempt may begin: the job has not ended, and no living attempt holds it."""
+        return not self.status.final and (self.lease_expires_at is None or self.lease_expires_at <= now)
+
+    @property
+    def task_id(self) -> str:
+        """The asynchronous task's id: Function Compute refuses the second one, so an attempt is started once."""
+        return f"job_{self.id}_{self.attempt}"
+
+    def claimed(self, now: datetime) -> "Job":
+        """Begin the next attempt."""
+        self._must_not_be_final()
+        return replace(
+            self,
+            status=JobStatus.RUNNING if self.status is JobStatus.QUEUED else self.status,
+            started_at=self.started_at or now,
+            attempt=self.attempt + 1,
+            lease_expires_at=now + timedelta(seconds=LEASE_S),
+            next_attempt_at=None,
+        )
+
+    def dispatched_again(self, now: datetime) -> "Job":
+        """Skip to the next attempt number: a task id that was accepted once is never accepted again."""
+        return replace(
+            self,
+            attempt=self.attempt + 1,
+            lease_expires_at=None,
+            next_attempt_at=now + timedelta(seconds=DISPATCH_GRACE_S),
+        )
+
+    def renewed(self, now: datetime) -> "Job":
+        """Keep the lease for another while."""
+        return replace(self, lease_expires_at=now + timedelta(seconds=LEASE_S))
+
+    def submitting(self, now: datetime) -> "Job":
+        """Say, before it happens, that the provider will be asked."""
+        return replace(self.renewed(now), submitted_at=now)
+
+    def not_submitted(self) -> "Job":
+        """Take that back: the provider has certainly not accepted the task."""
+        return replace(self, submitted_at=None)
+
+    def submitted(self, task_id: str, now: datetime) -> "Job":
+        """Keep the provider's task id: from now on the job is never submitted again."""
+        return replace(self.renewed(now), provider_task_id=task_id)
+
+    def storing(self, now: datetime) -> "Job":
+        """The provider has delivered."""
+        return replace(self.renewed(now), status=JobStatus.STORING)
+
+    def parked(self, next_attempt_at: datetime) -> "Job":
+        """Give the job back, to be continued at that time."""
+        return replace(self, lease_expires_at=None, next_attempt_at=next_attempt_at)
+
+    def set_back(self, next_attempt_at: datetime) -> "Job":
+        """Give the job back after a failure that may pass."""
+        return replace(self.parked(next_attempt_at), failures=self.failures + 1)
+
+    def succeeded(self, now: datetime, warnings: tuple[str, ...] = ()) -> "Job":
+        """Every output is in OSS, verified, with its row."""
+        return replace(self._ended(JobStatus.SUCCEEDED, now), warnings=self.warnings + warnings)
+
+    def failed(self, error: JobError, now: datetime) -> "Job":
+        """End the job with ``error``."""
+        return replace(self._ended(JobStatus.FAILED, now), error=error)
+
+    def _ended(self, status: JobStatus, now: datetime) -> "Job":
+        self._must_not_be_final()
+        return replace(self, status=status, finished_at=now, lease_expires_at=None, next_attempt_at=None)
+
+    def _must_not_be_final(self) -> None:
+        if self.status.final:
+            raise ConflictError(f"the job has ended: it is {self.status}", code="job_ended")
+
+
+@dataclass(frozen=True)
+class JobOutput:
+    """A row of ``job_outputs``: the object is in OSS, whole, with that size.
+
+    ``oss_url`` is the full URL, ``oss_path`` the object key (never shown), ``size`` in bytes.
+    """
+
+    id: str
+    job_id: str
+    user_id: str
+    type: MediaType
+    oss_url: str
+    oss_path: str
+    size: int
+    meta: dict[str, Any]
+    created_at: datetime

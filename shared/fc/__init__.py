@@ -1,0 +1,1 @@
+"""Function Compute's contract: events, context, entrypoints."""

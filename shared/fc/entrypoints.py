@@ -1,0 +1,100 @@
+"""From Function Compute's ``handler(event: bytes, context)`` to a handler with a typed event.
+
+Event handlers let errors out, so that Function Compute repeats the invocation; the HTTP entrypoint maps them to
+RFC 9457 problems. Each writes one summary line per invocation.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, TypeVar, get_type_hints
+
+from shared.domain.errors import (
+    CallerError,
+    ConfigurationError,
+    DatabaseUnavailableError,
+    DreamFactoryError,
+    StorageError,
+    ValidationError,
+)
+from shared.fc.context import Context
+from shared.fc.events import Event, HttpEvent, parse_event
+from shared.fc.http import Response, problem
+from shared.observability import configure_logging, describe, request_id
+from shared.settings import RuntimeSettings
+
+log = logging.getLogger(__name__)
+E = TypeVar("E", bound=Event)
+
+
+def event_entrypoint(handler: Callable[[E, Context], Any]) -> Callable[[bytes, Context], None]:
+    """Make a handler of ``handler(event: SomeEvent, context)``; the event's model is read from its annotation."""
+    model: type[Event] = get_type_hints(handler)["event"]
+    configure_logging(RuntimeSettings.read().log_level)
+
+    @wraps(handler)
+    def entrypoint(event: bytes, context: Context) -> None:
+        started = _begin(context)
+        outcome: dict[str, Any] = {"outcome": "error"}
+        try:
+            handler(parse_event(model, event), context)  # type: ignore[arg-type] - the model is the handler's own
+            outcome = {"outcome": "ok"}
+        except Exception as error:
+            outcome["error"] = describe(error)
+            raise
+        finally:
+            _summarise(started, outcome)
+
+    return entrypoint
+
+
+def http_entrypoint(handler: Callable[[HttpEvent], Response]) -> Callable[[bytes, Context], dict[str, Any]]:
+    """Make a handler of ``handler(event: HttpEvent) -> Response``; whatever it raises becomes a problem."""
+    configure_logging(RuntimeSettings.read().log_level)
+
+    @wraps(handler)
+    def entrypoint(event: bytes, context: Context) -> dict[str, Any]:
+        started = _begin(context)
+        request = HttpEvent()
+        try:
+            request = parse_event(HttpEvent, event)  # type: ignore[assignment] - parse_event returns what it is asked for
+            response = handler(request)
+        except Exception as error:
+            response = _to_problem(error, context.request_id)
+        if request.method == "HEAD":
+            response = response.without_body()
+        _summarise(started, {"method": request.method, "path": request.path, "status": response.status})
+        return response.to_fc()
+
+    return entrypoint
+
+
+def _begin(context: Context) -> float:
+    request_id.set(context.request_id)
+    return time.perf_counter()
+
+
+def _summarise(started: float, outcome: dict[str, Any]) -> None:
+    log.info("invocation", extra={"duration_ms": round((time.perf_counter() - started) * 1000, 1), **outcome})
+
+
+def _to_problem(error: Exception, request: str) -> Response:
+    match error:
+        case ValidationError():
+            return problem(error.status, error.code, str(error), request, errors=error.errors)
+        case CallerError():
+            return problem(error.status, error.code, str(error), request)
+        case DatabaseUnavailableError() | StorageError():
+            log.warning("an outside system is away", exc_info=error)
+            return problem(503, error.code, f"{error}; nothing was lost", request, headers={"Retry-After": "5"})
+        case ConfigurationError():
+            log.error("the function is not configured", exc_info=error)
+            return problem(500, error.code, "the service is not configured; its log says what is missing", request)
+        case DreamFactoryError():
+            log.error("unexpected error", exc_info=error)
+            return problem(500, error.code, str(error), request)
+        case _:
+            log.error("unexpected error", exc_info=error)
+            return problem(500, "internal_error", HTTPStatus(500).phrase, request)

@@ -1,0 +1,190 @@
+"""What the services need of the world."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from shared.domain.jobs import Job, JobOutput
+from shared.domain.keys import MediaType
+from shared.domain.media import MediaFacts
+
+
+class Clock(Protocol):
+    """Time."""
+
+    def now(self) -> datetime:
+        """Return the time, in UTC, to the millisecond."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+
+
+class JobStore(Protocol):
+    """The table ``jobs``. Every method may raise DatabaseUnavailableError."""
+
+    def add(self, job: Job) -> Job:
+        """Add the job; with an idempotency key that its user has used, return that earlier job instead."""
+
+    def get(self, job_id: str) -> Job | None:
+        """Return the job, or None."""
+
+    def save(self, job: Job, *, over_attempt: int | None = None) -> None:
+        """Write the job's state if its row is still at ``over_attempt`` (left out: at the job's own attempt).
+
+        Raises LeaseLostError: it is not; a later attempt has begun.
+        """
+
+    def waiting(self, now: datetime, *, limit: int) -> Sequence[Job]:
+        """Return unfinished jobs that are due and that nobody works on: not begun in time, parked, or with a dead lease."""
+
+
+class OutputStore(Protocol):
+    """The table ``job_outputs``. Every method may raise DatabaseUnavailableError."""
+
+    def put(self, output: JobOutput) -> None:
+        """Write the row, or bring it up to date; the same output again changes nothing."""
+
+    def of_job(self, job_id: str) -> Sequence[JobOutput]:
+        """Return the rows of a job by position."""
+
+    def get(self, output_id: str) -> JobOutput | None:
+        """Return the row, or None."""
+
+    def remove(self, output_id: str) -> None:
+        """Remove the row; nothing happens if there is none."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """What OSS says of an object. ``crc64`` is CRC-64/XZ; None where OSS keeps none."""
+
+    size: int
+    crc64: int | None
+
+
+class ObjectStore(Protocol):
+    """The bucket. Every method may raise StorageRefusedError and StorageUnavailableError."""
+
+    def put(self, key: str, path: Path, *, content_type: str, meta: dict[str, str]) -> StoredObject:
+        """Upload a file, streaming; an object of that key is replaced."""
+
+    def head(self, key: str) -> StoredObject | None:
+        """Return what OSS has under the key, or None."""
+
+    def read_start(self, key: str, size_bytes: int) -> bytes:
+        """Return the object's first bytes."""
+
+    def url(self, key: str) -> str:
+        """Return the object's public URL."""
+
+
+@dataclass(frozen=True)
+class TempFile:
+    """A file in the temp folder. ``crc64`` is the CRC-64/XZ of the bytes as they arrived."""
+
+    path: Path
+    size: int
+    crc64: int
+
+
+class TempFiles(Protocol):
+    """The temp folder of this function instance."""
+
+    def write(self, name: str, chunks: Iterable[bytes]) -> TempFile:
+        """Write a file as the chunks come. Raises TempDiskFullError; a failure leaves no file behind."""
+
+    def remove_of_job(self, job_id: str) -> int:
+        """Remove the files of a job and return their number; a file that cannot be removed is logged."""
+
+    def remove_older(self, age: timedelta, now: datetime) -> int:
+        """Remove files not written to for ``age`` and return their number."""
+
+
+class MediaProbe(Protocol):
+    """Reads width, height, duration and the like."""
+
+    def probe(self, source: Path | BinaryIO, format_name: str) -> MediaFacts:
+        """Return what the header of a file, or of its first bytes, tells. Raises WrongMediaError: it cannot be read as media."""
+
+
+@dataclass(frozen=True)
+class MediaUrl:
+    """A result to be downloaded."""
+
+    url: str
+
+
+@dataclass(frozen=True)
+class MediaBase64:
+    """A result that came inside the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class RefusedResult:
+    """A result that the provider withheld while it delivered others."""
+
+    reason: str
+
+
+Result = MediaUrl | MediaBase64 | RefusedResult
+
+
+@dataclass(frozen=True)
+class Pending:
+    """The provider is at work on ``task_id``."""
+
+    task_id: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The provider has delivered, at least one result that is not refused among them."""
+
+    results: tuple[Result, ...]
+
+
+class Provider(Protocol):
+    """An AI provider."""
+
+    poll_interval_s: float
+
+    def submit(self, job: Job) -> Pending | Finished:
+        """Ask for what the job wants.
+
+        Raises ProviderRefusedError, ProviderUnavailableError (certainly not accepted) or SubmissionUnknownError.
+        """
+
+    def poll(self, task_id: str) -> Pending | Finished:
+        """Ask how far a task is. Raises ProviderFailedError, ProviderUnavailableError or ResultLostError."""
+
+
+class Downloads(Protocol):
+    """Fetches a provider's result."""
+
+    def stream(self, url: str, *, max_bytes: int) -> Iterable[bytes]:
+        """Yield the body in chunks.
+
+        Raises DownloadRefusedError, DownloadInterruptedError, MediaTooLargeError or ResultLostError.
+        """
+
+
+class Dispatcher(Protocol):
+    """Starts an asynchronous invocation that will advance the job."""
+
+    def dispatch(self, job: Job) -> None:
+        """Hand the job over; a repeated hand-over of one attempt counts once. Raises DispatchError."""
+
+
+ProviderOf = Callable[[str], Provider]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is accepted from a provider: bytes and seconds of a download, pixels of a frame."""
+
+    max_bytes: dict[MediaType, int]
+    max_pixels: int

@@ -1,0 +1,1 @@
+"""Use cases. None of them knows an event, an environment variable or an SDK."""

@@ -1,0 +1,178 @@
+"""Advance one job: claim → provider → temp folder → OSS → ``job_outputs`` → done.
+
+Each step writes down what it did before the next one begins, so that whoever comes after a crash goes on from
+there. What a crash leaves behind, and who heals it, stands at each step.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.domain.errors import (
+    DeadlineExceededError,
+    DreamFactoryError,
+    LeaseLostError,
+    ProviderUnavailableError,
+    SubmissionUnknownError,
+)
+from shared.domain.jobs import LEASE_S, MAX_FAILURES, Job, JobError, JobStatus
+from shared.ports import Finished, JobStore, Pending, Provider, ProviderOf, Result
+from shared.services.jobs import complete, fail
+from shared.services.storage import (
+    StorageService,
+    cleanup_job_temp_files,
+    upload_job_output_from_source,
+)
+
+log = logging.getLogger(__name__)
+_RETRY_AFTER_S = 60
+
+
+@dataclass(frozen=True)
+class GenerationService:
+    """What advancing a job works with. ``provider_of`` returns the provider that serves a model."""
+
+    jobs: JobStore
+    provider_of: ProviderOf
+    storage: StorageService
+
+
+def advance_job(job_id: str, *, service: GenerationService, until: datetime) -> Job | None:
+    """Take the job as far as it goes until ``until`` and return it; None if there is nothing to do here.
+
+    A failure that may pass gives the job back and is raised, so that Function Compute repeats the invocation; one
+    that will not pass, or the last of several, ends the job as failed.
+    """
+    jobs, clock = service.jobs, service.storage.clock
+    job = jobs.get(job_id)
+    if job is None or not job.free(clock.now()):
+        return job
+    claimed = job.claimed(clock.now())
+    try:
+        # A crash after this line leaves a lease; it dies in a minute, and the minute timer dispatches the job.
+        jobs.save(claimed, over_attempt=job.attempt)
+        return _Attempt(claimed, service, until).run()
+    except LeaseLostError:
+        log.info("another attempt has this job", extra={"job_id": job_id})
+        return None
+
+
+class _Attempt:
+    """One attempt at a job. ``job`` is always as it was last written down."""
+
+    def __init__(self, job: Job, service: GenerationService, until: datetime) -> None:
+        self.job = job
+        self.service = service
+        self.storage = service.storage
+        self.clock = service.storage.clock
+        self.until = until
+
+    def run(self) -> Job:
+        try:
+            if self.job.deadline <= self.clock.now():
+                raise DeadlineExceededError("the job did not finish in its time")
+            results = self._generate()
+            if results is None:
+                return self.job
+            self._save(self.job.storing(self.clock.now()))
+            warnings = self._store(results)
+            # A crash before this line leaves rows of a job that is still storing; the next attempt writes the same
+            # objects and rows again and ends it.
+            self.job = complete(self.job, warnings, jobs=self.service.jobs, temp=self.storage.temp, clock=self.clock)
+        except LeaseLostError:
+            raise
+        except DreamFactoryError as error:
+            self._set_back_or_fail(error)
+        finally:
+            cleanup_job_temp_files(self.job.id, temp=self.storage.temp)
+        return self.job
+
+    def _generate(self) -> tuple[Result, ...] | None:
+        """Return what the provider delivers, or None when the job was parked to wait for it."""
+        provider = self.service.provider_of(self.job.model)
+        state: Pending | Finished
+        if self.job.provider_task_id is not None:
+            state = Pending(self.job.provider_task_id)
+        else:
+            state = self._submit()
+        while isinstance(state, Pending):
+            state = self._poll(provider, state)
+            if isinstance(state, Pending):
+                next_poll = self.clock.now() + timedelta(seconds=provider.poll_interval_s)
+                if next_poll >= self.until:
+                    self._save(self.job.parked(next_poll))
+                    return None
+                self.clock.sleep(provider.poll_interval_s)
+                self._keep_lease()
+        return state.results
+
+    def _poll(self, provider: Provider, state: Pending) -> Pending | Finished:
+        try:
+            return provider.poll(state.task_id)
+        except ProviderUnavailableError:
+            # The task goes on at the provider whether or not it can be asked just now.
+            log.warning("poll failed; repeated", extra={"job_id": self.job.id}, exc_info=True)
+            return state
+
+    def _submit(self) -> Pending | Finished:
+        if self.job.submitted_at is not None:
+            raise SubmissionUnknownError(
+                "the provider was asked, and its answer was lost; it is not asked again, because that may cost twice"
+            )
+        # A crash after this line leaves a submission of which nobody knows whether it happened: the job fails.
+        self._save(self.job.submitting(self.clock.now()))
+        try:
+            state = self.service.provider_of(self.job.model).submit(self.job)
+        except SubmissionUnknownError:
+            raise
+        except DreamFactoryError:
+            self._save(self.job.not_submitted())
+            raise
+        if isinstance(state, Pending):
+            # From here on every attempt asks for this task and none submits again.
+            self._save(self.job.submitted(state.task_id, self.clock.now()))
+        return state
+
+    def _store(self, results: tuple[Result, ...]) -> tuple[str, ...]:
+        """Store every result and return a warning for each that could not be stored, if there is at least one that was.
+
+        Results that came inside the answer exist only in this process, so their failures cannot be repeated.
+        """
+        stored = 0
+        failures: list[tuple[int, DreamFactoryError]] = []
+        for position, result in enumerate(results):
+            try:
+                upload_job_output_from_source(
+                    self.job, position, result, storage=self.storage, on_chunk=self._keep_lease
+                )
+                stored += 1
+            except LeaseLostError:
+                raise
+            except DreamFactoryError as error:
+                failures.append((position, error))
+            self._keep_lease()
+        for _, error in failures:
+            if not stored or (error.retryable and self._may_repeat()):
+                raise error
+        return tuple(f"output {position + 1} of {len(results)}: {error}" for position, error in failures)
+
+    def _may_repeat(self) -> bool:
+        return self.job.provider_task_id is not None and self.job.failures + 1 < MAX_FAILURES
+
+    def _set_back_or_fail(self, error: DreamFactoryError) -> None:
+        answered_inline = self.job.status is JobStatus.STORING and self.job.provider_task_id is None
+        if error.retryable and self.job.failures + 1 < MAX_FAILURES and not answered_inline:
+            retry_at = self.clock.now() + timedelta(seconds=_RETRY_AFTER_S)
+            self._save(self.job.set_back(retry_at))
+            raise error
+        log.warning("job failed", extra={"job_id": self.job.id, "code": error.code}, exc_info=error)
+        self.job = fail(self.job, JobError.of(error), jobs=self.service.jobs, temp=self.storage.temp, clock=self.clock)
+
+    def _keep_lease(self) -> None:
+        lease = self.job.lease_expires_at
+        if lease is None or (lease - self.clock.now()).total_seconds() < LEASE_S * 2 / 3:
+            self._save(self.job.renewed(self.clock.now()))
+
+    def _save(self, job: Job) -> None:
+        self.service.jobs.save(job)
+        self.job = job

@@ -1,0 +1,197 @@
+"""The storage service: temp file → OSS → row in ``job_outputs`` → temp file gone.
+
+No image or video stays on a local disk, and the database keeps only a reference.
+"""
+
+import base64
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import assert_never
+
+from shared.domain.errors import ChecksumMismatchError, MediaTooLargeError, ProviderRefusedError, WrongMediaError
+from shared.domain.jobs import Job, JobOutput
+from shared.domain.keys import ObjectKey, temp_name
+from shared.domain.media import SNIFF_BYTES, MediaFacts, MediaFormat, sniff_format
+from shared.ports import (
+    Clock,
+    Downloads,
+    Limits,
+    MediaBase64,
+    MediaProbe,
+    MediaUrl,
+    ObjectStore,
+    OutputStore,
+    RefusedResult,
+    Result,
+    TempFile,
+    TempFiles,
+)
+
+TEMP_FILE_MAX_AGE = timedelta(hours=24)
+_BASE64_SLICE = 256 * 1024  # a multiple of 4, so that every slice decodes by itself
+
+
+@dataclass(frozen=True)
+class StorageService:
+    """The outside of the storage service: what its operations work with."""
+
+    store: ObjectStore
+    outputs: OutputStore
+    temp: TempFiles
+    probe: MediaProbe
+    downloads: Downloads
+    limits: Limits
+    clock: Clock
+
+
+def _nothing() -> None:
+    """Be called while bytes come in, and do nothing."""
+
+
+def save_temp_file(
+    job: Job,
+    position: int,
+    chunks: Iterable[bytes],
+    *,
+    storage: StorageService,
+    on_chunk: Callable[[], None] = _nothing,
+) -> tuple[TempFile, MediaFormat]:
+    """Save a temp file ``{jobId}.{ext}`` as its chunks come, calling ``on_chunk`` for each, and tell what it is.
+
+    The extension is that of the bytes. Raises WrongMediaError before the disk is touched (no image or video, or an
+    image in place of a video), MediaTooLargeError and TempDiskFullError, all without leaving a file behind.
+    """
+    source = iter(chunks)
+    head = _read_head(source)
+    format_ = sniff_format(head)
+    if format_.type is not job.type:
+        raise WrongMediaError(f"expected {_article(job.type)}, got {format_.name}, which is {_article(format_.type)}")
+    limited = _limit(chain([head], source), storage.limits.max_bytes[job.type], on_chunk)
+    return storage.temp.write(temp_name(job.id, position, format_.ext), limited), format_
+
+
+def upload_job_output(
+    job: Job, position: int, file: TempFile, format_: MediaFormat, *, storage: StorageService
+) -> JobOutput:
+    """Move a temp file to OSS, verify it there and write its row.
+
+    A crash before the upload leaves a temp file, which this instance's sweep removes; after it, an object without a
+    row, which the next attempt writes again under the same key; after the row, nothing to be healed.
+    Raises WrongMediaError, MediaTooLargeError, StorageRefusedError, StorageUnavailableError, ChecksumMismatchError
+    or DatabaseUnavailableError.
+    """
+    facts = storage.probe.probe(file.path, format_.name)
+    _check_pixels(facts, storage.limits.max_pixels)
+    key = ObjectKey.for_output(
+        user_id=job.user_id,
+        job_id=job.id,
+        type=job.type,
+        created_at=job.created_at,
+        position=position,
+        ext=format_.ext,
+    )
+    stored = storage.store.put(
+        str(key),
+        file.path,
+        content_type=format_.content_type,
+        meta={"user": job.user_id, "job": job.id, "position": str(position)},
+    )
+    if stored.size != file.size or stored.crc64 not in {None, file.crc64}:
+        raise ChecksumMismatchError("OSS holds other bytes than those that were sent")
+    output = make_output(key, file.size, facts.with_crc64(file.crc64), store=storage.store, now=storage.clock.now())
+    storage.outputs.put(output)
+    return output
+
+
+def upload_job_output_from_source(
+    job: Job,
+    position: int,
+    source: Result,
+    *,
+    storage: StorageService,
+    on_chunk: Callable[[], None] = _nothing,
+) -> JobOutput:
+    """Store one result of the provider, whether it is a URL or came as bytes in the answer.
+
+    Raises what ``save_temp_file``, ``upload_job_output`` and the download raise; ProviderRefusedError when the
+    provider withheld this result.
+    """
+    match source:
+        case MediaUrl(url):
+            chunks: Iterable[bytes] = storage.downloads.stream(url, max_bytes=storage.limits.max_bytes[job.type])
+        case MediaBase64(text):
+            chunks = _decode(text)
+        case RefusedResult(reason):
+            raise ProviderRefusedError(reason)
+        case _:
+            assert_never(source)
+    file, format_ = save_temp_file(job, position, chunks, storage=storage, on_chunk=on_chunk)
+    return upload_job_output(job, position, file, format_, storage=storage)
+
+
+def get_job_outputs(job_id: str, *, outputs: OutputStore) -> Sequence[JobOutput]:
+    """Return all outputs of a job by position; none for a job from before the table existed."""
+    return outputs.of_job(job_id)
+
+
+def cleanup_job_temp_files(job_id: str, *, temp: TempFiles) -> int:
+    """Remove a job's temp files and return their number. It never raises: a failed clean-up blocks nothing."""
+    return temp.remove_of_job(job_id)
+
+
+def cleanup_old_temp_files(*, temp: TempFiles, now: datetime, max_age: timedelta = TEMP_FILE_MAX_AGE) -> int:
+    """Remove temp files older than 24 hours and return their number."""
+    return temp.remove_older(max_age, now)
+
+
+def make_output(key: ObjectKey, size: int, facts: MediaFacts, *, store: ObjectStore, now: datetime) -> JobOutput:
+    """Return the row for an object that is in OSS."""
+    return JobOutput(
+        id=key.output_id,
+        job_id=key.job_id,
+        user_id=key.user_id,
+        type=key.type,
+        oss_url=store.url(str(key)),
+        oss_path=str(key),
+        size=size,
+        meta=facts.to_meta(key.type),
+        created_at=now,
+    )
+
+
+def _read_head(source: Iterator[bytes]) -> bytes:
+    head = b""
+    for chunk in source:
+        head += chunk
+        if len(head) >= SNIFF_BYTES:
+            break
+    return head
+
+
+def _limit(chunks: Iterable[bytes], max_bytes: int, on_chunk: Callable[[], None]) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        on_chunk()
+        size += len(chunk)
+        if size > max_bytes:
+            raise MediaTooLargeError(f"the file has more than {max_bytes} bytes")
+        yield chunk
+
+
+def _decode(text: str) -> Iterator[bytes]:
+    for start in range(0, len(text), _BASE64_SLICE):
+        try:
+            yield base64.b64decode(text[start : start + _BASE64_SLICE], validate=True)
+        except ValueError as error:
+            raise WrongMediaError("the provider's answer holds an image that is not base64") from error
+
+
+def _check_pixels(facts: MediaFacts, max_pixels: int) -> None:
+    if facts.width and facts.height and facts.width * facts.height > max_pixels:
+        raise MediaTooLargeError(f"{facts.width}x{facts.height} is more than {max_pixels} pixels")
+
+
+def _article(type_: str) -> str:
+    return "an image" if type_ == "image" else "a video"

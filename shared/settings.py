@@ -1,0 +1,300 @@
+"""The only reader of ``os.environ``: one frozen class per outside system, read when its adapter is built.
+
+A missing or wrong value is one clear line that names the variable. An empty value counts as missing.
+"""
+
+import ipaddress
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from shared.domain.errors import ConfigurationError
+from shared.domain.keys import MediaType
+
+T = TypeVar("T")
+MIB = 1024 * 1024
+
+
+def _get(*names: str) -> str | None:
+    for name in names:
+        if value := os.environ.get(name, "").strip():
+            return value
+    return None
+
+
+def _require(*names: str) -> str:
+    value = _get(*names)
+    if value is None:
+        raise ConfigurationError(f"{' or '.join(names)} is not set")
+    return value
+
+
+def _parse(name: str, parse: Callable[[str], T], default: T, expected: str) -> T:
+    value = _get(name)
+    if value is None:
+        return default
+    try:
+        return parse(value)
+    except (ValueError, KeyError):
+        raise ConfigurationError(f"{name} must be {expected}, got {value!r}") from None
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number <= 0:
+        raise ValueError
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1e9:
+        raise ValueError
+    return number
+
+
+def _url(name: str, value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigurationError(f"{name} must be a URL like https://host, got {value!r}")
+    return value.rstrip("/")
+
+
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+@dataclass(frozen=True)
+class OssCredentials:
+    """Who signs. ``security_token`` belongs to the temporary credentials of a function's role."""
+
+    access_key_id: str
+    access_key_secret: SecretStr
+    security_token: SecretStr | None
+
+
+def oss_credentials() -> OssCredentials:
+    """Return the configured OSS keys, else those of the function's role; read anew at every call.
+
+    Function Compute renews the role's credentials in the environment; they live 36 hours.
+    """
+    if key_id := _get("OSS_ACCESS_KEY", "OSS_ACCESS_KEY_ID"):
+        return OssCredentials(key_id, SecretStr(_require("OSS_SECRET", "OSS_ACCESS_KEY_SECRET")), None)
+    return role_credentials()
+
+
+def role_credentials() -> OssCredentials:
+    """Return the credentials of the function's role."""
+    key_id = _get("ALIBABA_CLOUD_ACCESS_KEY_ID")
+    if key_id is None:
+        raise ConfigurationError("OSS_ACCESS_KEY is not set, and the function has no role to use instead")
+    token = _get("ALIBABA_CLOUD_SECURITY_TOKEN")
+    return OssCredentials(
+        key_id, SecretStr(_require("ALIBABA_CLOUD_ACCESS_KEY_SECRET")), SecretStr(token) if token else None
+    )
+
+
+@dataclass(frozen=True)
+class OssSettings:
+    """The bucket. ``region`` is like ``cn-hangzhou``; ``url_ttl_s`` None means public URLs."""
+
+    bucket: str
+    region: str
+    endpoint: str
+    base_url: str
+    url_ttl_s: int | None
+
+    @classmethod
+    def read(cls) -> "OssSettings":
+        """Read OSS_BUCKET, OSS_REGION, OSS_ENDPOINT, OSS_BASE_URL and OSS_URL_TTL_S."""
+        bucket = _require("OSS_BUCKET")
+        region = _require("OSS_REGION").removeprefix("oss-")
+        override = _get("OSS_ENDPOINT")
+        endpoint = _url("OSS_ENDPOINT", override) if override else f"https://oss-{region}.aliyuncs.com"
+        base = _get("OSS_BASE_URL")
+        return cls(
+            bucket=bucket,
+            region=region,
+            endpoint=endpoint,
+            base_url=_url("OSS_BASE_URL", base) if base else bucket_url(endpoint, bucket),
+            url_ttl_s=_parse("OSS_URL_TTL_S", _ttl, None, "1 to 604800 seconds"),
+        )
+
+
+def _ttl(text: str) -> int | None:
+    seconds = int(text)
+    if not 1 <= seconds <= 604_800:  # a week is the longest that OSS's V4 signature allows
+        raise ValueError
+    return seconds
+
+
+def bucket_url(endpoint: str, bucket: str) -> str:
+    """Return the bucket's own URL: a host of its own, or a path where the endpoint is an IP address."""
+    parts = urlsplit(endpoint)
+    try:
+        ipaddress.ip_address(parts.hostname or "")
+    except ValueError:
+        return endpoint if parts.hostname == "localhost" else f"{parts.scheme}://{bucket}.{parts.netloc}"
+    return f"{endpoint}/{bucket}"
+
+
+@dataclass(frozen=True)
+class DatabaseSettings:
+    """``url`` is ``mysql+pymysql://user:password@host:3306/name`` or ``sqlite:///path``."""
+
+    url: SecretStr
+
+    @classmethod
+    def read(cls) -> "DatabaseSettings":
+        """Read DATABASE_URL."""
+        url = _require("DATABASE_URL")
+        if not url.startswith(("mysql+pymysql://", "sqlite:///")):
+            scheme = url.split(":", 1)[0]
+            raise ConfigurationError(f"DATABASE_URL must begin with mysql+pymysql:// or sqlite:///, got {scheme}:…")
+        return cls(SecretStr(url))
+
+
+@dataclass(frozen=True)
+class ProviderSettings:
+    """One provider's address, key and polling interval."""
+
+    base_url: str
+    api_key: SecretStr
+    poll_interval_s: float
+
+    @classmethod
+    def read_dashscope(cls) -> "ProviderSettings":
+        """Read DASHSCOPE_API_KEY and DASHSCOPE_BASE_URL."""
+        return cls._read("DASHSCOPE", "https://dashscope.aliyuncs.com/api/v1")
+
+    @classmethod
+    def read_openai(cls) -> "ProviderSettings":
+        """Read OPENAI_API_KEY and OPENAI_BASE_URL."""
+        return cls._read("OPENAI", "https://api.openai.com/v1")
+
+    @classmethod
+    def _read(cls, name: str, base_url: str) -> "ProviderSettings":
+        return cls(
+            base_url=_url(f"{name}_BASE_URL", _get(f"{name}_BASE_URL") or base_url),
+            api_key=SecretStr(_require(f"{name}_API_KEY")),
+            poll_interval_s=_parse("POLL_INTERVAL_S", _seconds, 5.0, "a number of seconds above 0"),
+        )
+
+
+@dataclass(frozen=True)
+class DownloadSettings:
+    """The guard and the limits of downloads."""
+
+    allow_http: bool
+    allow_networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    timeout_s: float
+    max_bytes: dict[MediaType, int]
+    max_pixels: int
+
+    @classmethod
+    def read(cls) -> "DownloadSettings":
+        """Read DOWNLOAD_ALLOW_HTTP, DOWNLOAD_ALLOW_NETWORKS, DOWNLOAD_TIMEOUT_S and the MAX_… variables."""
+        return cls(
+            allow_http=_parse("DOWNLOAD_ALLOW_HTTP", lambda t: _BOOLEANS[t.lower()], False, "true or false"),
+            allow_networks=_parse(
+                "DOWNLOAD_ALLOW_NETWORKS",
+                lambda t: tuple(ipaddress.ip_network(part.strip()) for part in t.split(",")),
+                (),
+                "networks like 10.0.0.0/8, separated by commas",
+            ),
+            timeout_s=_parse("DOWNLOAD_TIMEOUT_S", _seconds, 300.0, "a number of seconds above 0"),
+            max_bytes={
+                MediaType.IMAGE: _parse("MAX_IMAGE_BYTES", _positive, 64 * MIB, "a number of bytes above 0"),
+                MediaType.VIDEO: _parse("MAX_VIDEO_BYTES", _positive, 2048 * MIB, "a number of bytes above 0"),
+            },
+            max_pixels=_parse("MAX_PIXELS", _positive, 100_000_000, "a number of pixels above 0"),
+        )
+
+
+@dataclass(frozen=True)
+class AuthSettings:
+    """How tokens are verified: exactly one of the three kinds of key is set."""
+
+    jwks_url: str | None
+    jwks: dict[str, Any] | None
+    hs256_secret: SecretStr | None
+    issuer: str | None
+    audience: str | None
+    user_claim: str
+
+    @classmethod
+    def read(cls) -> "AuthSettings":
+        """Read the AUTH_… variables. There is no anonymous mode: without a key this is an error."""
+        sources = {name: _get(name) for name in ("AUTH_JWKS_URL", "AUTH_JWKS", "AUTH_HS256_SECRET")}
+        given = [name for name, value in sources.items() if value]
+        if len(given) != 1:
+            what = "none is set" if not given else f"{' and '.join(given)} are set"
+            raise ConfigurationError(f"exactly one of {', '.join(sources)} must be set, {what}")
+        secret = sources["AUTH_HS256_SECRET"]
+        if secret and len(secret.encode()) < 32:  # RFC 7518 § 3.2
+            raise ConfigurationError(f"AUTH_HS256_SECRET must have at least 32 bytes, it has {len(secret.encode())}")
+        url = sources["AUTH_JWKS_URL"]
+        return cls(
+            jwks_url=_url("AUTH_JWKS_URL", url) if url else None,
+            jwks=_parse("AUTH_JWKS", _jwks, None, 'a JSON Web Key Set like {"keys": [...]}'),
+            hs256_secret=SecretStr(secret) if secret else None,
+            issuer=_get("AUTH_ISSUER"),
+            audience=_get("AUTH_AUDIENCE"),
+            user_claim=_get("AUTH_USER_CLAIM") or "sub",
+        )
+
+
+def _jwks(text: str) -> dict[str, Any] | None:
+    keys = json.loads(text)
+    if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list) or not keys["keys"]:
+        raise ValueError
+    return keys
+
+
+@dataclass(frozen=True)
+class DispatchSettings:
+    """Function Compute's API, as the functions reach it."""
+
+    endpoint: str
+
+    @classmethod
+    def read(cls) -> "DispatchSettings":
+        """Read DISPATCH_ENDPOINT, else make the endpoint of the account and region that FC states."""
+        if endpoint := _get("DISPATCH_ENDPOINT"):
+            return cls(_url("DISPATCH_ENDPOINT", endpoint))
+        account, region = _get("FC_ACCOUNT_ID"), _get("FC_REGION")
+        if account is None or region is None:
+            raise ConfigurationError("DISPATCH_ENDPOINT is not set, and FC_ACCOUNT_ID and FC_REGION are not either")
+        return cls(f"https://{account}.{region}-internal.fc.aliyuncs.com")
+
+
+@dataclass(frozen=True)
+class RuntimeSettings:
+    """The function instance itself."""
+
+    temp_dir: str
+    log_level: str
+    cors_origins: tuple[str, ...]
+    function_name: str
+    version: str
+
+    @classmethod
+    def read(cls) -> "RuntimeSettings":
+        """Read TEMP_DIR, LOG_LEVEL, CORS_ORIGINS and what Function Compute says of the function."""
+        return cls(
+            temp_dir=_get("TEMP_DIR") or "/tmp/dream-factory",  # noqa: S108 - Function Compute's only writable folder
+            log_level=_parse("LOG_LEVEL", _level, "INFO", "DEBUG, INFO, WARNING or ERROR"),
+            cors_origins=tuple(part.strip() for part in (_get("CORS_ORIGINS") or "").split(",") if part.strip()),
+            function_name=_get("FC_FUNCTION_NAME") or "",
+            version=_get("FC_VER_ID", "FC_FUNCTION_VERSION") or "LATEST",
+        )
+
+
+def _level(text: str) -> str:
+    if text.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise ValueError
+    return text.upper()
