@@ -37,7 +37,7 @@ class JobStore(Protocol):
         """
 
     def waiting(self, now: datetime, *, limit: int) -> Sequence[Job]:
-        """Return unfinished jobs that are due and that nobody works on: not begun in time, parked, or with a dead lease."""
+        """Return unfinished jobs that are due and free: not begun in time, parked, or with a dead lease."""
 
 
 class OutputStore(Protocol):
@@ -106,7 +106,10 @@ class MediaProbe(Protocol):
     """Reads width, height, duration and the like."""
 
     def probe(self, source: Path | BinaryIO, format_name: str) -> MediaFacts:
-        """Return what the header of a file, or of its first bytes, tells. Raises WrongMediaError: it cannot be read as media."""
+        """Return what the header of a file, or of its first bytes, tells.
+
+        Raises WrongMediaError: it cannot be read as media.
+        """
 
 
 @dataclass(frozen=True)

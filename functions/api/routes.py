@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import pydantic
-import schemas
 
+import schemas
 from shared import bootstrap
 from shared.domain.errors import (
     BadRequestError,

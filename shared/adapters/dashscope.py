@@ -108,8 +108,8 @@ def _results(output: dict[str, Any]) -> tuple[Result, ...]:
     found: list[Result] = []
     if isinstance(url := output.get("video_url"), str):
         found.append(MediaUrl(url))
-    for item in output.get("results") or ():
-        found.append(MediaUrl(item["url"]) if item.get("url") else RefusedResult(_reason(item)))
+    items = output.get("results") or ()
+    found.extend(MediaUrl(item["url"]) if item.get("url") else RefusedResult(_reason(item)) for item in items)
     for choice in output.get("choices") or ():
         content = (choice.get("message") or {}).get("content") or ()
         found.extend(MediaUrl(part["image"]) for part in content if part.get("image"))

@@ -24,18 +24,19 @@ _QUERY_TIMEOUT_S = 30
 _UNFINISHED = [status.value for status in JobStatus if not status.final]
 
 
-class _Utc(peewee.DateTimeField):  # type: ignore[misc] - peewee's fields are untyped
+class _Utc(peewee.DateTimeField):
     """An aware UTC time; the column holds it without the zone."""
 
     def db_value(self, value: datetime | None) -> object:
-        return super().db_value(None if value is None else value.astimezone(UTC).replace(tzinfo=None))
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
 
-    def python_value(self, value: object) -> datetime | None:
-        naive = super().python_value(value)
+    def python_value(self, value: datetime | str | None) -> datetime | None:
+        # MySQL's driver hands out times, SQLite's text.
+        naive = datetime.fromisoformat(value) if isinstance(value, str) else value
         return None if naive is None else naive.replace(tzinfo=UTC)
 
 
-class _Json(peewee.TextField):  # type: ignore[misc] - peewee's fields are untyped
+class _Json(peewee.TextField):
     """JSON as text."""
 
     def db_value(self, value: object) -> str | None:
@@ -45,7 +46,7 @@ class _Json(peewee.TextField):  # type: ignore[misc] - peewee's fields are untyp
         return None if value is None else json.loads(value)
 
 
-class _JobRow(peewee.Model):  # type: ignore[misc] - peewee's models are untyped
+class _JobRow(peewee.Model):
     id = peewee.CharField(primary_key=True)
     user_id = peewee.CharField()
     type = peewee.CharField()
@@ -77,7 +78,7 @@ class _JobRow(peewee.Model):  # type: ignore[misc] - peewee's models are untyped
         table_name = "jobs"
 
 
-class _OutputRow(peewee.Model):  # type: ignore[misc] - peewee's models are untyped
+class _OutputRow(peewee.Model):
     id = peewee.CharField(primary_key=True)
     job_id = peewee.CharField()
     user_id = peewee.CharField()
@@ -92,7 +93,7 @@ class _OutputRow(peewee.Model):  # type: ignore[misc] - peewee's models are unty
         table_name = "job_outputs"
 
 
-class _ReconnectingMySql(ReconnectMixin, peewee.MySQLDatabase):  # type: ignore[misc] - peewee is untyped
+class _ReconnectingMySql(ReconnectMixin, peewee.MySQLDatabase):
     """A connection that may have gone stale while the instance was frozen."""
 
 
@@ -128,7 +129,7 @@ def _connect(url: str) -> peewee.Database:
     if not parts.hostname or not name:
         raise ConfigurationError("DATABASE_URL must name a host and a database")
     options = dict(parse_qsl(parts.query))
-    return _ReconnectingMySql(
+    return _ReconnectingMySql(  # type: ignore[no-untyped-call]  # peewee's mixin has no types
         unquote(name),
         host=parts.hostname,
         port=parts.port or 3306,

@@ -76,7 +76,7 @@ class GuardedDownloads:
             response.close()
 
     def _vet(self, url: str) -> tuple[str, str]:
-        """Return the URL with the host's address in place of its name, and the Host header; refuse what is not public."""
+        """Return the URL with an address in place of the name, and the Host header; refuse what is not public."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port

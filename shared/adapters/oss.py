@@ -18,7 +18,7 @@ _UPLOAD_BLOCK_BYTES = 256 * 1024
 _CONNECT_TIMEOUT_S = 10
 
 
-class _RoleCredentials(CredentialsProvider):  # type: ignore[misc] - oss2 carries no types
+class _RoleCredentials(CredentialsProvider):  # type: ignore[misc]  # oss2 carries no types
     """The credentials as they are now: a role's change while the instance lives."""
 
     def get_credentials(self) -> Credentials:
@@ -31,7 +31,7 @@ class _LargeBlocks(requests.adapters.HTTPAdapter):
     """Hands the socket 256 KiB at a time: a third of the CPU that http.client's 8 KiB take."""
 
     def init_poolmanager(self, *args: object, **kwargs: object) -> None:
-        super().init_poolmanager(*args, blocksize=_UPLOAD_BLOCK_BYTES, **kwargs)  # type: ignore[no-untyped-call, arg-type] - requests' own hook has no types
+        super().init_poolmanager(*args, blocksize=_UPLOAD_BLOCK_BYTES, **kwargs)  # type: ignore[arg-type]  # requests' own hook has no types
 
 
 class OssObjectStore:

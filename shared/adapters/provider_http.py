@@ -1,4 +1,4 @@
-"""HTTP to a provider, with the one question that matters told apart: can it have accepted the task?"""
+"""HTTP to a provider, so that one thing is always known: whether it can have accepted the task."""
 
 from collections.abc import Mapping
 from typing import Any

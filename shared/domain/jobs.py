@@ -139,7 +139,7 @@ class Job:
         return replace(self.renewed(now), provider_task_id=task_id)
 
     def storing(self, now: datetime) -> "Job":
-        """The provider has delivered."""
+        """Say that the provider has delivered."""
         return replace(self.renewed(now), status=JobStatus.STORING)
 
     def parked(self, next_attempt_at: datetime) -> "Job":

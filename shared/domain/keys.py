@@ -1,6 +1,6 @@
-"""The object key of an output: ``users/{userId}/jobs/{jobId}/{type}-{timestamp}.{ext}``.
+r"""The object key of an output: ``users/{userId}/jobs/{jobId}/{type}-{timestamp}.{ext}``.
 
-OSS's rule for keys: UTF-8, 1 to 1023 bytes, no leading ``/`` or ``\\``
+OSS's rule for keys: UTF-8, 1 to 1023 bytes, no leading ``/`` or ``\``
 (https://www.alibabacloud.com/help/en/oss/user-guide/object-naming-conventions).
 """
 
@@ -96,7 +96,7 @@ class ObjectKey:
         type: MediaType,
         created_at: datetime,
         position: int,
-        ext: str,  # noqa: A002 - the requirement's own word
+        ext: str,
     ) -> "ObjectKey":
         """Return the key of a job's n-th output (from 0).
 

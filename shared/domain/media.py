@@ -101,7 +101,7 @@ class MediaFacts:
         """Return the facts with the bytes' CRC-64/XZ, as decimal text: it does not fit a JavaScript number."""
         return replace(self, crc64=None if crc64 is None else str(crc64))
 
-    def to_meta(self, type: MediaType) -> dict[str, Any]:  # noqa: A002 - the requirement's own word
+    def to_meta(self, type: MediaType) -> dict[str, Any]:
         """Return the JSON of the ``meta`` column; an image has no duration, codec and frame rate to speak of."""
         meta: dict[str, Any] = {"width": self.width, "height": self.height, "format": self.format}
         if type is MediaType.VIDEO:

@@ -131,7 +131,7 @@ MODELS = {model.name: model for model in _TABLE}
 DEFAULT_DURATION_S = 5
 
 
-def choose_model(name: str | None, type: MediaType, *, from_image: bool) -> Model:  # noqa: A002 - the requirement's own word
+def choose_model(name: str | None, type: MediaType, *, from_image: bool) -> Model:
     """Return the model asked for, or the default one for the job. Raises ValidationError, naming the good ones."""
     fitting = [m for m in _TABLE if m.type is type and (m.form is Form.IMAGE_TO_VIDEO) is from_image]
     if name is None:

@@ -31,7 +31,7 @@ E = TypeVar("E", bound=Event)
 
 def event_entrypoint(handler: Callable[[E, Context], Any]) -> Callable[[bytes, Context], None]:
     """Make a handler of ``handler(event: SomeEvent, context)``; the event's model is read from its annotation."""
-    model: type[Event] = get_type_hints(handler)["event"]
+    model: type[E] = get_type_hints(handler)["event"]
     configure_logging(RuntimeSettings.read().log_level)
 
     @wraps(handler)
@@ -39,7 +39,7 @@ def event_entrypoint(handler: Callable[[E, Context], Any]) -> Callable[[bytes, C
         started = _begin(context)
         outcome: dict[str, Any] = {"outcome": "error"}
         try:
-            handler(parse_event(model, event), context)  # type: ignore[arg-type] - the model is the handler's own
+            handler(parse_event(model, event), context)
             outcome = {"outcome": "ok"}
         except Exception as error:
             outcome["error"] = describe(error)
@@ -59,7 +59,7 @@ def http_entrypoint(handler: Callable[[HttpEvent], Response]) -> Callable[[bytes
         started = _begin(context)
         request = HttpEvent()
         try:
-            request = parse_event(HttpEvent, event)  # type: ignore[assignment] - parse_event returns what it is asked for
+            request = parse_event(HttpEvent, event)
             response = handler(request)
         except Exception as error:
             response = _to_problem(error, context.request_id)

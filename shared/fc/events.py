@@ -8,7 +8,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -19,6 +19,9 @@ class Event(BaseModel):
     """The root of the models."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+E = TypeVar("E", bound=Event)
 
 
 class JobEvent(Event):
@@ -103,6 +106,6 @@ class HttpEvent(Event):
             raise ValueError("the body is not base64") from error
 
 
-def parse_event(model: type[Event], event: bytes) -> Event:
+def parse_event(model: type[E], event: bytes) -> E:
     """Read an event into ``model``. Raises pydantic's ValidationError."""
     return model.model_validate(json.loads(event))

@@ -90,11 +90,8 @@ class _Attempt:
     def _generate(self) -> tuple[Result, ...] | None:
         """Return what the provider delivers, or None when the job was parked to wait for it."""
         provider = self.service.provider_of(self.job.model)
-        state: Pending | Finished
-        if self.job.provider_task_id is not None:
-            state = Pending(self.job.provider_task_id)
-        else:
-            state = self._submit()
+        task_id = self.job.provider_task_id
+        state = self._submit() if task_id is None else Pending(task_id)
         while isinstance(state, Pending):
             state = self._poll(provider, state)
             if isinstance(state, Pending):
@@ -151,10 +148,10 @@ class _Attempt:
             except DreamFactoryError as error:
                 failures.append((position, error))
             self._keep_lease()
-        for _, error in failures:
-            if not stored or (error.retryable and self._may_repeat()):
-                raise error
-        return tuple(f"output {position + 1} of {len(results)}: {error}" for position, error in failures)
+        for _, failure in failures:
+            if not stored or (failure.retryable and self._may_repeat()):
+                raise failure
+        return tuple(f"output {position + 1} of {len(results)}: {failure}" for position, failure in failures)
 
     def _may_repeat(self) -> bool:
         return self.job.provider_task_id is not None and self.job.failures + 1 < MAX_FAILURES
