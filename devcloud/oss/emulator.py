@@ -1,0 +1,186 @@
+"""The emulator as an ASGI application: from the request's head to the last byte of the reply."""
+
+import asyncio
+import logging
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from devcloud.clock import Clock
+from devcloud.credentials import Credentials
+from devcloud.faults import Faults
+from devcloud.oss import xml
+from devcloud.oss.auth import authenticate
+from devcloud.oss.disk import DiskStorage
+from devcloud.oss.errors import OssError
+from devcloud.oss.front.buckets import check_bucket_name
+from devcloud.oss.front.routes import Operation, authorise, check_names, route
+from devcloud.oss.front.service import Service
+from devcloud.oss.request import ClientGoneError, OssRequest, Reply, read_request
+from devcloud.oss.storage import BucketRecord
+
+log = logging.getLogger(__name__)
+
+Effect = dict[str, Any]
+
+
+def ignore(_event: dict[str, Any]) -> None:
+    """Listen to no events."""
+
+
+class OssEmulator:
+    """One OSS region with the data in ``data_dir``, which belongs to one emulator at a time.
+
+    ``on_event`` is called from the event loop's thread with one record per changed object, once the change is
+    committed; delivering, losing and doubling events is the listener's business. Serve ``app`` by uvicorn.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        credentials: Credentials,
+        clock: Clock,
+        faults: Faults,
+        region: str = "cn-hangzhou",
+        account_id: str = "1234567890123456",
+        on_event: Callable[[dict[str, Any]], None] = ignore,
+    ) -> None:
+        self._credentials = credentials
+        self._faults = faults
+        self._storage = DiskStorage(data_dir)
+        self._service = Service(self._storage, clock, region, account_id, on_event)
+
+        # uvicorn takes a bound method for an ASGI 2 application.
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._serve(scope, receive, send)
+
+        self.app: ASGIApp = app
+
+    def create_bucket(self, name: str, acl: str = "private") -> None:
+        """Create a bucket; one that exists keeps its objects and gets ``acl``."""
+        check_bucket_name(name)
+        try:
+            created_at = self._storage.bucket(name).created_at
+        except OssError:
+            created_at = self._service.clock.now()
+        self._storage.create_bucket(BucketRecord(name, created_at, acl, "Standard"))
+
+    def close(self) -> None:
+        """Close the storage; to be called once the server has stopped."""
+        self._storage.close()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(f"no {scope['type']} here")
+        try:
+            reply, effect = await self._answer(scope, receive)
+        except ClientGoneError:
+            return
+        try:
+            if effect.get("drop"):
+                await _hang_up(receive, send, flush=False)
+                return
+            if effect.get("crc") == "wrong" and "x-oss-hash-crc64ecma" in reply.headers:
+                reply.headers["x-oss-hash-crc64ecma"] = str(int(reply.headers["x-oss-hash-crc64ecma"]) ^ 1)
+            if await _send(send, reply, scope["method"], effect.get("truncateBytes")):
+                return
+            await _hang_up(receive, send, flush=True)
+        finally:
+            if not isinstance(reply.body, bytes):
+                reply.body.close()
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[Reply, Effect]:
+        request, effect = None, Effect()
+        try:
+            request = read_request(scope, receive)
+            operation = route(request)
+            self._admit(operation, request)
+            effect = self._take_fault(operation, request)
+            if "delayS" in effect:
+                clock = self._service.clock
+                await clock.sleep_until(clock.now() + effect["delayS"])
+            if "status" in effect:
+                raise OssError(effect["status"], effect["code"], effect.get("message", "A fault on demand."))
+            reply = await operation.handler(self._service, request)
+        except OssError as error:
+            reply = _error_reply(error, request)
+        except ClientGoneError:
+            raise
+        except Exception:  # whatever broke, the client shall get OSS's form of a 500
+            log.exception("unexpected error")
+            message = "We encountered an internal error. Please try again."
+            reply = _error_reply(OssError(500, "InternalError", message), request)
+        if request is not None:
+            reply.headers["x-oss-request-id"] = request.id
+        return reply, effect
+
+    def _admit(self, operation: Operation, request: OssRequest) -> None:
+        """Raise what keeps ``request`` from being worked on: its signature, its names, an ACL, no such bucket."""
+        service = self._service
+        key = authenticate(request, self._credentials, region=service.region, now=service.clock.now())
+        check_names(operation, request)
+        if key is None:
+            authorise(service, operation, request)
+        if operation.level != "service" and operation.name != "PutBucket":
+            service.storage.bucket(request.bucket)
+
+    def _take_fault(self, operation: Operation, request: OssRequest) -> Effect:
+        facts = {"method": request.method, "bucket": request.bucket, "key": request.key, "operation": operation.name}
+        return self._faults.take("oss", **facts) or Effect()
+
+
+def _error_reply(error: OssError, request: OssRequest | None) -> Reply:
+    nodes: list[xml.Node] = [
+        ("Code", error.code),
+        ("Message", error.message),
+        ("RequestId", request.id if request else ""),
+        ("HostId", request.host if request else ""),
+        *error.details.items(),
+    ]
+    headers = {**error.headers, "content-type": "application/xml"}
+    if error.ec:
+        nodes.append(("EC", error.ec))
+        headers["x-oss-ec"] = error.ec
+    body = xml.render("Error", *nodes)
+    if request is not None and request.method == "HEAD":
+        # A HEAD has no body to tell the error in.
+        headers["x-oss-err"] = b64encode(body).decode()
+    return Reply(error.status, headers, b"" if error.status == 304 else body)
+
+
+async def _send(send: Send, reply: Reply, method: str, limit: int | None) -> bool:
+    """Send ``reply``, at most ``limit`` bytes of its body, and tell whether that was all."""
+    chunks = [reply.body] if isinstance(reply.body, bytes) else reply.body
+    if reply.status not in (204, 304):
+        reply.headers.setdefault("content-length", str(_size(reply)))
+    headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    if method != "HEAD":
+        for chunk in chunks:
+            if limit is not None and len(chunk) > limit:
+                await send({"type": "http.response.body", "body": chunk[:limit], "more_body": True})
+                return False
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            limit = None if limit is None else limit - len(chunk)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    return True
+
+
+def _size(reply: Reply) -> int:
+    return len(reply.body) if isinstance(reply.body, bytes) else reply.body.size
+
+
+async def _hang_up(receive: Receive, send: Send, *, flush: bool) -> None:
+    """Close the connection in the middle of a reply, which ASGI has no message for."""
+    transport: asyncio.Transport = send.__self__.transport  # type: ignore[attr-defined]  # uvicorn's own
+    if flush:
+        transport.close()
+    else:
+        transport.abort()
+    # Returning before the server has noticed would make it answer by itself.
+    while (await receive())["type"] != "http.disconnect":
+        pass

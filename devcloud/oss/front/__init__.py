@@ -1,0 +1,1 @@
+"""The front: what each OSS operation reads, checks, does and answers, over any storage."""

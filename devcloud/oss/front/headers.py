@@ -1,0 +1,179 @@
+"""Headers of objects: what a write says, what a read answers, conditions and ranges."""
+
+import mimetypes
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from pathlib import PurePosixPath
+from urllib.parse import parse_qsl
+
+from devcloud.oss.errors import OssError, invalid_argument
+from devcloud.oss.request import OssRequest
+from devcloud.oss.storage import Attributes, ObjectRecord
+
+OBJECT_ACLS = ("default", "private", "public-read", "public-read-write")
+STORAGE_CLASSES = ("Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive")
+_STORED_HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
+_OVERRIDES = ("content-type", *_STORED_HEADERS)
+_METADATA = "x-oss-meta-"
+MAX_METADATA_BYTES = 8 * 1024
+MAX_TAGS = 10
+
+# The interpreter's own table, not the machine's, and the media types that it lacks.
+_CONTENT_TYPES = mimetypes.MimeTypes(filenames=()).types_map[True] | {
+    ".avif": "image/avif",
+    ".flac": "audio/flac",
+    ".gz": "application/gzip",
+    ".heic": "image/heic",
+    ".m4a": "audio/mp4",
+    ".m4v": "video/x-m4v",
+    ".mkv": "video/x-matroska",
+    ".ogg": "audio/ogg",
+    ".webm": "video/webm",
+    ".webp": "image/webp",
+}
+
+
+def http_date(at: float) -> str:
+    """Return Unix seconds as HTTP writes them."""
+    return format_datetime(datetime.fromtimestamp(int(at), UTC), usegmt=True)
+
+
+def iso_date(at: float) -> str:
+    """Return Unix seconds as the XML of OSS writes them."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def content_type_of(key: str) -> str:
+    """Return the type that OSS gives an object whose writer gave none."""
+    return _CONTENT_TYPES.get(PurePosixPath(key).suffix.lower(), "application/octet-stream")
+
+
+def read_attributes(request: OssRequest) -> Attributes:
+    """Return what the headers of a write say. Raises ``InvalidArgument``, ``InvalidTag`` and the like."""
+    headers = {name: request.headers[name] for name in _STORED_HEADERS if name in request.headers}
+    headers["content-type"] = request.headers.get("content-type") or content_type_of(request.key)
+    metadata = {
+        name.removeprefix(_METADATA): value for name, value in request.headers.items() if name.startswith(_METADATA)
+    }
+    if sum(len(name) + len(value.encode()) for name, value in metadata.items()) > MAX_METADATA_BYTES:
+        message = "Your metadata headers exceed the maximum allowed metadata size."
+        raise OssError(400, "MetadataTooLarge", message)
+    storage_class = request.headers.get("x-oss-storage-class", "Standard")
+    if storage_class not in STORAGE_CLASSES:
+        raise invalid_argument("Invalid storage class.", "x-oss-storage-class", storage_class)
+    tags = check_tags(parse_qsl(request.headers.get("x-oss-tagging", ""), keep_blank_values=True))
+    return Attributes(headers, metadata, read_object_acl(request), storage_class, tags)
+
+
+def read_object_acl(request: OssRequest) -> str:
+    """Return ``x-oss-object-acl``, "default" where absent."""
+    acl = request.headers.get("x-oss-object-acl", "default")
+    if acl not in OBJECT_ACLS:
+        raise invalid_argument("no such object access control exists", "x-oss-object-acl", acl)
+    return acl
+
+
+def check_tags(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Return the tags as a dict. Raises ``InvalidTag`` for those that OSS does not take."""
+    tags = dict(pairs)
+    sizes_fit = all(1 <= len(name) <= 128 and len(value) <= 256 for name, value in pairs)
+    if len(pairs) > MAX_TAGS or len(tags) < len(pairs) or not sizes_fit:
+        raise OssError(400, "InvalidTag", "The tag you specified is invalid.")
+    return tags
+
+
+def stored_headers(record: ObjectRecord) -> dict[str, str]:
+    """Return what every answer about stored bytes carries: ETag and checksum."""
+    return {"etag": f'"{record.etag}"', "x-oss-hash-crc64ecma": str(record.content.crc64)}
+
+
+def object_headers(record: ObjectRecord) -> dict[str, str]:
+    """Return the headers of GetObject and HeadObject, without Content-Length."""
+    attributes = record.attributes
+    headers = {
+        **attributes.headers,
+        **{_METADATA + name: value for name, value in attributes.metadata.items()},
+        **stored_headers(record),
+        "accept-ranges": "bytes",
+        "last-modified": http_date(record.modified_at),
+        "x-oss-object-type": record.type,
+        "x-oss-storage-class": attributes.storage_class,
+    }
+    if attributes.tags:
+        headers["x-oss-tagging-count"] = str(len(attributes.tags))
+    if record.type == "Appendable":
+        headers["x-oss-next-append-position"] = str(record.content.size)
+    if record.type == "Normal" and len(record.etag) == 32:
+        headers["content-md5"] = b64encode(bytes.fromhex(record.etag)).decode()
+    return headers
+
+
+def overrides(query: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that the ``response-*`` parameters of a signed GET ask for."""
+    return {name: query[f"response-{name}"] for name in _OVERRIDES if f"response-{name}" in query}
+
+
+def check_conditions(headers: Mapping[str, str], record: ObjectRecord, prefix: str = "") -> None:
+    """Raise ``PreconditionFailed`` or ``NotModified`` as If-Match and the like ask; ``prefix`` is for copies."""
+    match = headers.get(f"{prefix}if-match")
+    unmodified_since = _time(headers.get(f"{prefix}if-unmodified-since"))
+    none_match = headers.get(f"{prefix}if-none-match")
+    modified_since = _time(headers.get(f"{prefix}if-modified-since"))
+    modified_at = int(record.modified_at)
+    if (match is not None and not _names_etag(match, record)) or (
+        unmodified_since is not None and modified_at > unmodified_since
+    ):
+        message = "At least one of the pre-conditions you specified did not hold."
+        raise OssError(412, "PreconditionFailed", message)
+    if (none_match is not None and _names_etag(none_match, record)) or (
+        modified_since is not None and modified_at <= modified_since
+    ):
+        raise OssError(304, "NotModified", "Not Modified", headers=stored_headers(record))
+
+
+def read_range(headers: Mapping[str, str], size: int, name: str = "range") -> tuple[int, int] | None:
+    """Return start and size of the range that ``headers`` ask for, ``None`` for the whole object.
+
+    OSS answers a range that does not lie in the object with the whole of it, unless
+    ``x-oss-range-behavior: standard`` asks for what HTTP says: clip it, or ``InvalidRange``.
+    https://www.alibabacloud.com/help/en/oss/developer-reference/getobject
+    """
+    match = re.fullmatch(r"bytes=(\d*)-(\d*)", headers.get(name, ""))
+    if match is None or match.group() == "bytes=-":
+        return None
+    standard = headers.get("x-oss-range-behavior") == "standard"
+    first, last = match.groups()
+    if not first:
+        start, end = size - int(last), size
+        inside = 0 <= start < size
+    else:
+        start, end = int(first), int(last) + 1 if last else size
+        if end <= start and last:
+            return None
+        inside = start < size and end <= size
+    if inside:
+        return start, end - start
+    if not standard:
+        return None
+    start, end = max(start, 0), min(end, size)
+    if start >= end:
+        headers = {"content-range": f"bytes */{size}"}
+        raise OssError(416, "InvalidRange", "The requested range cannot be satisfied.", headers=headers)
+    return start, end - start
+
+
+def _names_etag(header: str, record: ObjectRecord) -> bool:
+    etags = {etag.strip().strip('"') for etag in header.split(",")}
+    return "*" in etags or record.etag in etags
+
+
+def _time(header: str | None) -> float | None:
+    if header is None:
+        return None
+    try:
+        return parsedate_to_datetime(header).timestamp()
+    except (TypeError, ValueError):
+        return None  # a date that cannot be read sets no condition

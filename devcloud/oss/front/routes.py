@@ -1,0 +1,172 @@
+"""Which operation a request asks for, and who may ask for it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from devcloud.oss.errors import OssError, access_denied, not_implemented
+from devcloud.oss.front import buckets, listing, multipart, objects
+from devcloud.oss.front.service import Service
+from devcloud.oss.request import OssRequest, Reply
+
+Access = Literal["read", "write", "owner"]
+PUBLIC_ACLS: dict[Access, tuple[str, ...]] = {
+    "read": ("public-read", "public-read-write"),
+    "write": ("public-read-write",),
+    "owner": (),
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation: asked for by a method on a service, bucket or object with sub-resources (and a header).
+
+    ``access`` is what an ACL must grant to callers who are not the owner.
+    """
+
+    name: str
+    method: str
+    level: Literal["service", "bucket", "object"]
+    handler: Callable[[Service, OssRequest], Awaitable[Reply]]
+    access: Access = "owner"
+    needs: tuple[str, ...] = ()
+    header: str = ""
+
+    def fits(self, request: OssRequest) -> bool:
+        """Tell whether ``request`` asks for this operation or a more general one."""
+        return (
+            self.method == request.method
+            and self.level == _level(request)
+            and all(name in request.query for name in self.needs)
+            and (not self.header or self.header in request.headers)
+        )
+
+
+def route(request: OssRequest) -> Operation:
+    """Return the operation that ``request`` asks for. Raises ``MethodNotAllowed`` and ``NotImplemented``."""
+    for operation in OPERATIONS:
+        if operation.fits(request):
+            if not operation.needs:
+                _refuse_unknown(request)
+            return operation
+    _refuse_unknown(request)
+    message = "The specified method is not allowed against this resource."
+    raise OssError(405, "MethodNotAllowed", message, details={"Method": request.method})
+
+
+def authorise(service: Service, operation: Operation, request: OssRequest) -> None:
+    """Raise ``AccessDenied`` unless the ACL of the object, else of the bucket, grants ``operation`` to everybody."""
+    if operation.level == "service":
+        raise access_denied("Anonymous access is forbidden for this operation.")
+    acl, owner = service.storage.bucket(request.bucket).acl, "bucket"
+    record = service.storage.object(request.bucket, request.key) if request.key else None
+    if record is not None and record.attributes.acl != "default":
+        acl, owner = record.attributes.acl, "object"
+    if acl not in PUBLIC_ACLS[operation.access]:
+        raise access_denied(f"You have no right to access this object because of {owner} acl.")
+    if any(name.startswith("response-") for name in request.query):
+        message = "You can not override response header on get content from anonymous."
+        raise OssError(400, "InvalidRequest", message)
+
+
+def check_names(operation: Operation, request: OssRequest) -> None:
+    """Raise the error of a bucket or object name that OSS does not take."""
+    if operation.level != "service":
+        buckets.check_bucket_name(request.bucket)
+    if operation.level == "object":
+        objects.check_key(request.key)
+
+
+def _level(request: OssRequest) -> str:
+    if not request.bucket:
+        return "service"
+    return "object" if request.key else "bucket"
+
+
+def _refuse_unknown(request: OssRequest) -> None:
+    """Raise ``NotImplemented`` for sub-resources, lest they be taken for operations on the bytes or the list."""
+    unknown = _UNSERVED & request.query.keys()
+    if unknown:
+        raise not_implemented(f"?{min(unknown)}")
+
+
+# The first that fits is meant: those with more needs stand before those with fewer.
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("ListParts", "GET", "object", multipart.list_parts, needs=("uploadId",)),
+    Operation("GetObjectAcl", "GET", "object", objects.get_object_acl, needs=("acl",)),
+    Operation("GetObjectTagging", "GET", "object", objects.get_object_tagging, needs=("tagging",)),
+    Operation("GetSymlink", "GET", "object", objects.get_symlink, "read", needs=("symlink",)),
+    Operation("GetObjectMeta", "GET", "object", objects.get_object_meta, "read", needs=("objectMeta",)),
+    Operation("GetObjectMeta", "HEAD", "object", objects.get_object_meta, "read", needs=("objectMeta",)),
+    Operation("GetObject", "GET", "object", objects.get_object, "read"),
+    Operation("HeadObject", "HEAD", "object", objects.head_object, "read"),
+    Operation(
+        "UploadPartCopy",
+        "PUT",
+        "object",
+        multipart.upload_part_copy,
+        needs=("partNumber", "uploadId"),
+        header="x-oss-copy-source",
+    ),
+    Operation("UploadPart", "PUT", "object", multipart.upload_part, "write", needs=("partNumber", "uploadId")),
+    Operation("PutObjectAcl", "PUT", "object", objects.put_object_acl, needs=("acl",)),
+    Operation("PutObjectTagging", "PUT", "object", objects.put_object_tagging, needs=("tagging",)),
+    Operation("PutSymlink", "PUT", "object", objects.put_symlink, "write", needs=("symlink",)),
+    Operation("CopyObject", "PUT", "object", objects.copy_object, header="x-oss-copy-source"),
+    Operation("PutObject", "PUT", "object", objects.put_object, "write"),
+    Operation(
+        "InitiateMultipartUpload",
+        "POST",
+        "object",
+        multipart.initiate_multipart_upload,
+        "write",
+        needs=("uploads",),
+    ),
+    Operation(
+        "CompleteMultipartUpload",
+        "POST",
+        "object",
+        multipart.complete_multipart_upload,
+        "write",
+        needs=("uploadId",),
+    ),
+    Operation("AppendObject", "POST", "object", objects.append_object, "write", needs=("append",)),
+    Operation(
+        "AbortMultipartUpload",
+        "DELETE",
+        "object",
+        multipart.abort_multipart_upload,
+        "write",
+        needs=("uploadId",),
+    ),
+    Operation("DeleteObjectTagging", "DELETE", "object", objects.delete_object_tagging, needs=("tagging",)),
+    Operation("DeleteObject", "DELETE", "object", objects.delete_object, "write"),
+    Operation("GetBucketInfo", "GET", "bucket", buckets.get_bucket_info, needs=("bucketInfo",)),
+    Operation("GetBucketStat", "GET", "bucket", buckets.get_bucket_stat, needs=("stat",)),
+    Operation("GetBucketLocation", "GET", "bucket", buckets.get_bucket_location, needs=("location",)),
+    Operation("GetBucketAcl", "GET", "bucket", buckets.get_bucket_acl, needs=("acl",)),
+    Operation("ListMultipartUploads", "GET", "bucket", listing.list_multipart_uploads, needs=("uploads",)),
+    *(
+        Operation(f"{verb}Bucket{name[0].upper()}{name[1:]}", method, "bucket", handler, needs=(name,))
+        for name in buckets.DOCUMENTS
+        for verb, method, handler in (
+            ("Get", "GET", buckets.get_bucket_document),
+            ("Put", "PUT", buckets.put_bucket_document),
+            ("Delete", "DELETE", buckets.delete_bucket_document),
+        )
+    ),
+    Operation("ListObjectsV2", "GET", "bucket", listing.list_objects_v2, "read", needs=("list-type",)),
+    Operation("ListObjects", "GET", "bucket", listing.list_objects, "read"),
+    Operation("PutBucketAcl", "PUT", "bucket", buckets.put_bucket_acl, needs=("acl",)),
+    Operation("PutBucket", "PUT", "bucket", buckets.put_bucket),
+    Operation("DeleteMultipleObjects", "POST", "bucket", objects.delete_objects, "write", needs=("delete",)),
+    Operation("DeleteBucket", "DELETE", "bucket", buckets.delete_bucket),
+    Operation("ListBuckets", "GET", "service", buckets.list_buckets),
+)
+
+_NAMES = (
+    "accessPoint asyncFetch bucketArchiveDirectRead callback cname comp httpsConfig inventory live metaQuery"
+    " publicAccessBlock qosInfo redundancyTransition regionList resourceGroup restore style versionId versioning"
+    " versions vod worm x-oss-async-process x-oss-process"
+)
+_UNSERVED = frozenset(_NAMES.split())

@@ -1,0 +1,104 @@
+"""What the operations share: the emulator's parts, and the steps that several of them take."""
+
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from devcloud.clock import Clock
+from devcloud.oss.errors import OssError, file_already_exists, no_such_key
+from devcloud.oss.events import event_record
+from devcloud.oss.request import OssRequest
+from devcloud.oss.storage import Content, ObjectRecord, Storage
+
+MAX_PUT_BYTES = 5 * 1024**3
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of one emulator."""
+
+    storage: Storage
+    clock: Clock
+    region: str
+    account_id: str
+    on_event: Callable[[dict[str, Any]], None]
+
+    def object(self, request: OssRequest) -> ObjectRecord:
+        """Return the object that ``request`` names or raise ``NoSuchKey``."""
+        record = self.storage.object(request.bucket, request.key)
+        if record is None:
+            raise no_such_key(request.key)
+        return record
+
+    async def receive(self, request: OssRequest) -> tuple[Content, bytes]:
+        """Take in the body of ``request`` and return it with its MD5 digest.
+
+        Raises ``InvalidDigest`` if it is not what Content-MD5 announced. Of a body that breaks off nothing stays.
+        """
+        length = request.headers.get("content-length")
+        if length is None and request.headers.get("transfer-encoding", "").lower() != "chunked":
+            raise OssError(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+        if length is not None and int(length) > MAX_PUT_BYTES:
+            raise OssError(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size.")
+        blob = self.storage.new_blob()
+        try:
+            async for chunk in request.body():
+                blob.write(chunk)
+            digest = blob.md5()
+            check_md5(request, digest)
+        except BaseException:
+            blob.discard()
+            raise
+        return blob.finish(), digest
+
+    def refuse_overwrite(self, request: OssRequest) -> None:
+        """Raise ``FileAlreadyExists`` if the object exists and ``request`` forbids to overwrite it."""
+        forbidden = request.headers.get("x-oss-forbid-overwrite", "").lower() == "true"
+        if forbidden and self.storage.object(request.bucket, request.key) is not None:
+            raise file_already_exists()
+
+    def store(
+        self,
+        request: OssRequest,
+        record: ObjectRecord,
+        event: str,
+        put: Callable[[ObjectRecord], None] | None = None,
+        fresh: Content | None = None,
+    ) -> None:
+        """Store an object by ``put`` (``storage.put_object``) and tell of it as "ObjectCreated:``event``".
+
+        ``fresh`` is what to release if it cannot be stored; by default the whole content.
+        """
+        try:
+            self.storage.bucket(record.bucket)  # it may have gone while the body came in
+            self.refuse_overwrite(request)
+            previous = self.storage.object(record.bucket, record.key)
+            (put or self.storage.put_object)(record)
+        except BaseException:
+            self.storage.release(record.content if fresh is None else fresh)
+            raise
+        delta_size = record.content.size - (previous.content.size if previous else 0)
+        self.emit(f"ObjectCreated:{event}", request, record, delta_size)
+
+    def emit(self, name: str, request: OssRequest, record: ObjectRecord, delta_size: int) -> None:
+        """Tell the listener of a change that is committed."""
+        self.on_event(
+            event_record(
+                name,
+                request,
+                record,
+                delta_size=delta_size,
+                at=self.clock.now(),
+                region=self.region,
+                account_id=self.account_id,
+            )
+        )
+
+
+def check_md5(request: OssRequest, digest: bytes) -> None:
+    """Raise ``InvalidDigest`` if Content-MD5 announced another body."""
+    announced = request.headers.get("content-md5")
+    if announced and announced != b64encode(digest).decode():
+        details = {"Content-MD5": announced}
+        raise OssError(400, "InvalidDigest", "The Content-MD5 you specified was invalid.", details=details)

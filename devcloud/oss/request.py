@@ -1,0 +1,133 @@
+"""A request as OSS reads it, taken from the ASGI scope, and the reply to it."""
+
+import ipaddress
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from urllib.parse import unquote, unquote_plus
+
+from starlette.types import Receive, Scope
+
+from devcloud.oss import xml
+from devcloud.oss.errors import OssError, malformed_xml
+from devcloud.oss.storage import BlobReader
+
+MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
+
+
+class ClientGoneError(Exception):
+    """The client went away before its body had arrived."""
+
+
+@dataclass(frozen=True)
+class OssRequest:
+    """One request. Header names are lower-case; ``bucket`` and ``key`` are decoded, and empty where absent."""
+
+    id: str
+    method: str
+    host: str
+    bucket: str
+    key: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    client_ip: str
+    receive: Receive
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives; to be called once. Raises :class:`ClientGoneError`."""
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            more = message.get("more_body", False)
+            if chunk := message.get("body", b""):
+                yield chunk
+
+    async def document(self) -> bytes:
+        """Return a body that is an XML document, which is never large."""
+        body = bytearray()
+        async for chunk in self.body():
+            body += chunk
+            if len(body) > MAX_DOCUMENT_BYTES:
+                raise malformed_xml()
+        return bytes(body)
+
+
+@dataclass
+class Reply:
+    """What to answer. A ``body`` that is a reader is closed by whoever sends the reply."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | BlobReader = b""
+
+
+def xml_reply(tag: str, *content: xml.Node | str) -> Reply:
+    """Return the reply whose body is the document ``<tag>content</tag>``."""
+    return Reply(headers={"content-type": "application/xml"}, body=xml.render(tag, *content))
+
+
+def read_request(scope: Scope, receive: Receive) -> OssRequest:
+    """Read the head of a request. Raises ``InvalidObjectName`` or ``InvalidArgument`` if it is not UTF-8."""
+    headers = {name.decode("latin-1"): _text(value).strip() for name, value in scope["headers"]}
+    host = headers.get("host", "").rpartition("@")[2]
+    # The path that the server decoded no longer tells %2F from /, nor bytes that are not UTF-8.
+    path = scope["raw_path"].decode("latin-1")
+    bucket, key = _locate(host, path)
+    return OssRequest(
+        id=secrets.token_hex(12).upper(),
+        method=scope["method"],
+        host=host,
+        bucket=_decode(bucket),
+        key=_decode(key),
+        query=_query(scope["query_string"].decode("latin-1")),
+        headers=headers,
+        client_ip=scope["client"][0] if scope.get("client") else "127.0.0.1",
+        receive=receive,
+    )
+
+
+def _locate(host: str, path: str) -> tuple[str, str]:
+    path = path.removeprefix("/")
+    bucket = _virtual_bucket(host)
+    if bucket:
+        return bucket, path
+    bucket, _, key = path.partition("/")
+    return bucket, key
+
+
+def _virtual_bucket(host: str) -> str:
+    """Return the bucket that a host name begins with, or "" if the bucket is in the path."""
+    if host.startswith("["):
+        return ""
+    name = host.partition(":")[0]
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        first, _, rest = name.partition(".")
+        return first if rest and not (first.startswith("oss-") and rest == "aliyuncs.com") else ""
+    return ""
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _decode(text: str) -> str:
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError as error:
+        raise OssError(400, "InvalidObjectName", "The specified object is not valid.") from error
+
+
+def _query(text: str) -> dict[str, str]:
+    query = {}
+    for pair in text.split("&"):
+        name, _, value = pair.partition("=")
+        if name:
+            query[unquote_plus(name)] = unquote_plus(value)
+    return query

@@ -1,0 +1,86 @@
+"""A running OSS emulator for tests, driven through the official SDK."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import oss2
+import uvicorn
+
+from devcloud.clock import Clock
+from devcloud.credentials import AccessKey, Credentials
+from devcloud.faults import Faults
+from devcloud.oss import OssEmulator
+
+REGION = "cn-hangzhou"
+ACCOUNT = "1234567890123456"
+KEY = AccessKey("LTAItest", "secret-of-the-test")
+BUCKET = "media-test"
+
+
+@dataclass
+class RunningOss:
+    """The emulator and its address."""
+
+    emulator: OssEmulator
+    port: int
+    credentials: Credentials
+    clock: Clock
+    faults: Faults
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def url(self, path: str) -> str:
+        return f"{self.endpoint}/{path}"
+
+    def bucket(self, name: str = BUCKET, *, version: str = "v4", key: AccessKey = KEY) -> oss2.Bucket:
+        return oss2.Bucket(auth(version, key), self.endpoint, name, region=REGION)
+
+    def service(self, *, version: str = "v4") -> oss2.Service:
+        return oss2.Service(auth(version), self.endpoint, region=REGION)
+
+    def anonymous(self, name: str) -> oss2.Bucket:
+        return oss2.Bucket(oss2.AnonymousAuth(), self.endpoint, name)
+
+
+def auth(version: str, key: AccessKey = KEY) -> Any:
+    if key.security_token:
+        return oss2.StsAuth(key.access_key_id, key.access_key_secret, key.security_token, auth_version=version)
+    return oss2.make_auth(key.access_key_id, key.access_key_secret, version)
+
+
+@contextmanager
+def running_oss(data_dir: Path) -> Iterator[RunningOss]:
+    """Serve an emulator on a free port of 127.0.0.1 with the bucket ``BUCKET``, and stop it."""
+    credentials, clock, faults = Credentials(KEY), Clock(), Faults()
+    events: list[dict[str, Any]] = []
+    emulator = OssEmulator(
+        data_dir,
+        credentials=credentials,
+        clock=clock,
+        faults=faults,
+        region=REGION,
+        account_id=ACCOUNT,
+        on_event=events.append,
+    )
+    emulator.create_bucket(BUCKET)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+        config = uvicorn.Config(emulator.app, http="httptools", log_level="warning", access_log=False)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        # The listening socket queues what comes before the server accepts: no need to wait for it.
+        try:
+            yield RunningOss(emulator, port, credentials, clock, faults, events)
+        finally:
+            server.should_exit = True
+            thread.join()
+            emulator.close()
