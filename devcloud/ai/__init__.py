@@ -25,8 +25,8 @@ Addresses, below the address of the port that serves ``AiEmulator.routes``:
 ==============  ========================================================================================
 
 **Faults** have the target ``provider``. ``match`` may name, with shell wildcards: ``operation`` (``submit``, ``poll``,
-``cancel``, ``list``, ``result``, and ``generate`` for what is answered at once), ``api`` (``dashscope``, ``openai``, and
-``oss`` for results), ``model``, ``type`` (``image``, ``video``) and ``prompt``. Only requests that are otherwise in
+``cancel``, ``list``, ``result``, and ``generate`` for what is answered at once), ``api`` (``dashscope``, ``openai``,
+and ``oss`` for results), ``model``, ``type`` (``image``, ``video``) and ``prompt``. Only requests that are otherwise in
 order meet a fault. The effects, which may be combined:
 
 ===================================================  ===================================================
