@@ -8,11 +8,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from devcloud.cloud import CloudError, RunningCloud, find_running, run
+from devcloud.cloud import CloudError, RunningCloud, find_running, load_local_manifest, run
 from devcloud.credentials import AccessKey
 from devcloud.fc import acs3
 from devcloud.fc.errors import FcError
 from devcloud.fc.manifest import ManifestError
+from devcloud.packages import PackageError, build
 
 _PROJECT_DIR = Path(__file__).resolve().parent.parent
 
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         return int(options.command(options) or 0)
-    except (CloudError, ManifestError, FcError) as error:
+    except (CloudError, ManifestError, PackageError, FcError) as error:
         print(f"devcloud: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -61,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("env", parents=[common], help="print addresses and keys as KEY=value").set_defaults(
         command=_env
     )
+
+    package = commands.add_parser("package", help="build what is deployed")
+    package.add_argument("--project", type=Path, default=_PROJECT_DIR, metavar="DIR", help="the folder with s.yaml")
+    package.add_argument("--into", type=Path, required=True, metavar="DIR", help="one folder per function comes here")
+    package.add_argument("functions", nargs="*", metavar="FUNCTION", help="default: all")
+    package.set_defaults(command=_package)
     return parser
 
 
@@ -116,6 +123,17 @@ def _invoke(options: argparse.Namespace) -> int:
     failed = answer.status_code != 200 or "x-fc-error-type" in answer.headers
     print(answer.text, file=sys.stderr if failed else sys.stdout)
     return int(failed)
+
+
+def _package(options: argparse.Namespace) -> None:
+    project: Path = options.project.resolve()
+    known = load_local_manifest(project).functions
+    if unknown := set(options.functions) - known.keys():
+        raise CloudError(f"s.yaml has no function {', '.join(sorted(unknown))}")
+    for name in options.functions or known:
+        package = build(project / "functions" / known[name].folder, project / "shared", options.into / name)
+        bytecode = "" if package.compiled else "  (without bytecode: that takes Python 3.12)"
+        print(f"{package.folder}  {package.size_bytes / 1e6:.1f} MB{bytecode}", flush=True)
 
 
 def _event(options: argparse.Namespace) -> bytes:

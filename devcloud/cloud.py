@@ -138,7 +138,7 @@ async def _serve(
         credentials=credentials,
         clock=clock,
         faults=faults,
-        region=_OSS_REGION,
+        region=_OSS_REGION.removeprefix("oss-"),
         account_id=manifest.account_id,
         on_event=functions.publish,
     )
@@ -195,10 +195,10 @@ def _environment(
     outside: Mapping[str, str], keys: Secrets, database_url: str, oss_url: str, services_url: str
 ) -> dict[str, str]:
     """Make what an operator would export before ``s deploy``."""
-    passed = {
-        name: value for name, value in outside.items() if name in _PASSED_THROUGH or name.startswith(_PASSED_PREFIXES)
-    }
+    taken = {name: value for name, value in outside.items() if name in _PASSED_THROUGH}
+    added = {name: value for name, value in outside.items() if name.startswith(_PASSED_PREFIXES)}
     return {
+        **added,
         "OSS_BUCKET": _BUCKET,
         "OSS_REGION": _OSS_REGION,
         "OSS_ENDPOINT": oss_url,
@@ -216,7 +216,7 @@ def _environment(
         "DOWNLOAD_ALLOW_HTTP": "true",
         "DOWNLOAD_ALLOW_NETWORKS": "127.0.0.0/8",
         "POLL_INTERVAL_S": "0.5",
-        **passed,
+        **taken,
     }
 
 

@@ -1,9 +1,37 @@
-"""Code folders as Function Compute has them under ``/code``: a function's own files with ``shared/`` beside them."""
+"""Code folders as Function Compute has them under ``/code``, and the packages that are deployed.
 
+A code folder is a function's own files with ``shared/`` beside them. The local cloud takes the libraries from its own
+virtual environment; a package brings them along, for the platform's ``python3.12`` on Debian 11 (x86-64, glibc 2.31).
+"""
+
+import compileall
+import py_compile
+import re
 import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc")
+_PYTHON = (3, 12)
+_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+_EXTENSION_TAG = re.compile(r"\.cpython-(\d+)[^.]*\.so$")
+# These fall back to Python code of their own when their extension module is missing.
+_WORKS_WITHOUT_EXTENSION = ("crcmod",)
+
+
+class PackageError(Exception):
+    """A package cannot be built; the message says why."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A built package. ``compiled`` tells whether it carries bytecode for the platform's Python."""
+
+    folder: Path
+    size_bytes: int
+    compiled: bool
 
 
 def assemble(function_dir: Path, shared_dir: Path, destination: Path) -> None:
@@ -24,3 +52,48 @@ def fingerprint(*folders: Path) -> int:
             if "__pycache__" not in path.parts and (stat := path.stat()) and path.is_file()
         )
     )
+
+
+def build(function_dir: Path, shared_dir: Path, destination: Path) -> Package:
+    """Build a deployable package into ``destination``. Raises ``PackageError``."""
+    if not function_dir.is_dir():
+        raise PackageError(f"{function_dir} does not exist")
+    assemble(function_dir, shared_dir, destination)
+    requirements = destination / "requirements.txt"
+    if requirements.is_file():
+        _install(requirements, destination)
+    compiled = sys.version_info[:2] == _PYTHON
+    if compiled:
+        # /code is read-only and its times are not ours: bytecode must be valid without a look at the source.
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        compileall.compile_dir(destination, quiet=1, invalidation_mode=mode, stripdir=destination, prependdir="/code")
+    size_bytes = sum(path.stat().st_size for path in destination.rglob("*") if path.is_file())
+    return Package(destination, size_bytes, compiled)
+
+
+def _install(requirements: Path, destination: Path) -> None:
+    # The list is complete, so nothing has to be resolved; --no-deps is also what lets pip build, for another
+    # platform, the few libraries that exist as source alone. Those are pure Python or can do without their extension.
+    command = [
+        *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
+        *("--no-deps", "--no-compile", "--target", str(destination), "--requirement", str(requirements)),
+        *("--implementation", "cp", "--python-version", ".".join(map(str, _PYTHON))),
+        *(argument for platform in _PLATFORMS for argument in ("--platform", platform)),
+    ]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode != 0:
+        raise PackageError(f"pip failed for {requirements.parent.name}:\n{finished.stderr.strip()}")
+    shutil.rmtree(destination / "bin", ignore_errors=True)
+    _drop_foreign_extensions(destination)
+
+
+def _drop_foreign_extensions(destination: Path) -> None:
+    wanted = "".join(map(str, _PYTHON))
+    for path in destination.rglob("*.so"):
+        tag = _EXTENSION_TAG.search(path.name)
+        if tag is None or tag[1] == wanted:
+            continue
+        library = path.relative_to(destination).parts[0]
+        if library not in _WORKS_WITHOUT_EXTENSION:
+            raise PackageError(f"{library} has no wheel for Python {'.'.join(map(str, _PYTHON))}: {path.name}")
+        path.unlink()

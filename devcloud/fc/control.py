@@ -83,11 +83,11 @@ class Control:
             self._faults.arm(fault)
         except ValueError as error:
             raise FcError(400, "InvalidArgument", str(error)) from error
-        return JSONResponse({"armed": len(self._faults.armed)}, 201)
+        return JSONResponse({"armed": len(self._faults.armed)})
 
     async def _disarm(self, _: Request) -> Response:
         self._faults.clear()
-        return Response(status_code=204)
+        return JSONResponse({"armed": 0})
 
     async def _turn(self, request: Request) -> Response:
         seconds = (await _json(request)).get("advanceSeconds")

@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,8 +50,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Site:
-    """Where an instance lives and who it is: its folder, its code, its log and what FC puts into its environment."""
+    """Where an instance lives and who it is: its folders, its log and what FC puts into its environment."""
 
+    data_dir: Path
     folder: Path
     code_dir: Path
     log_file: Path
@@ -78,6 +80,7 @@ class Instance:
     _tail: bytearray = field(default_factory=bytearray, repr=False)
     _pumped_bytes: int = 0
     _over_memory: bool = False
+    _killed: bool = False
 
     @property
     def pid(self) -> int:
@@ -92,7 +95,7 @@ class Instance:
     @property
     def alive(self) -> bool:
         """Whether the process still runs."""
-        return self._process.returncode is None
+        return self._process.returncode is None and not self._killed
 
     async def start(self) -> None:
         """Start the process; the handler's module is imported at the first request, as on the platform."""
@@ -162,6 +165,7 @@ class Instance:
     def kill(self) -> None:
         """End the process and whatever it started, at once."""
         if self.alive:
+            self._killed = True
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
 
@@ -184,7 +188,7 @@ class Instance:
             error_type, body = _UNHANDLED, self._death(duration_ms)
         finally:
             watch.cancel()
-        self._pump()
+        self._pump(to_the_end=True)
         self._log(f"FC {title} End RequestId: {request_id}\n".encode())
         return Outcome(
             payload=body if error_type is None else self._as_on_platform(body),
@@ -201,23 +205,28 @@ class Instance:
         header_length, body_length = struct.unpack(">II", await self._reader.readexactly(8))
         answer = json.loads(await self._reader.readexactly(header_length))
         body = await self._reader.readexactly(body_length)
-        self.max_memory_mb = max(self.max_memory_mb, answer["maxMemoryKb"] // 1024)
+        # The peak may have come and gone between two looks of the watch.
+        if self._exceeds_memory(answer["maxMemoryKb"] // 1024):
+            raise ProcessLookupError
         return answer["succeeded"], body
 
     async def _watch(self) -> None:
-        process = psutil.Process(self.pid)
         while True:
             await asyncio.sleep(_WATCH_INTERVAL_S)
             self._pump()
             try:
-                resident_mb = process.memory_info().rss // _MEBIBYTE
+                resident_mb = psutil.Process(self.pid).memory_info().rss // _MEBIBYTE
             except psutil.NoSuchProcess:
                 return
-            self.max_memory_mb = max(self.max_memory_mb, resident_mb)
-            if resident_mb > self.function.memory_mb:
-                self._over_memory = True
-                self.kill()
+            if self._exceeds_memory(resident_mb):
                 return
+
+    def _exceeds_memory(self, used_mb: int) -> bool:
+        self.max_memory_mb = max(self.max_memory_mb, used_mb)
+        if used_mb > self.function.memory_mb:
+            self._over_memory = True
+            self.kill()
+        return self._over_memory
 
     def _death(self, duration_ms: int) -> bytes:
         if self._over_memory:
@@ -235,13 +244,15 @@ class Instance:
     def _output(self) -> Path:
         return self.site.folder / "output"
 
-    def _pump(self) -> None:
-        """Move what the function printed into the function's log."""
-        with self._output.open("rb") as output:
+    def _pump(self, *, to_the_end: bool = False) -> None:
+        """Copy what the function printed into the function's log, line by line."""
+        with contextlib.suppress(FileNotFoundError), self._output.open("rb") as output:
             output.seek(self._pumped_bytes)
             text = output.read()
-        self._pumped_bytes += len(text)
-        self._log(self._as_on_platform(text))
+            if not to_the_end:  # half a line may hold half a path
+                text = text[: text.rfind(b"\n") + 1]
+            self._pumped_bytes += len(text)
+            self._log(self._as_on_platform(text))
 
     def _log(self, text: bytes) -> None:
         if not text:
@@ -253,13 +264,18 @@ class Instance:
 
     def _as_on_platform(self, text: bytes) -> bytes:
         """Show the places of this machine as those of the platform."""
-        for local, there in ((self.site.code_dir, "/code"), (self.site.folder / "tmp", "/tmp")):  # noqa: S108  # FC's name
+        places = {
+            self.site.code_dir: "/code",
+            self.site.folder / "tmp": "/tmp",  # noqa: S108  # the platform's name for it
+            self.site.folder: "/var/fc/instance",
+            self.site.data_dir: "/var/fc/data",
+            _BOOTSTRAP.parent: "/var/fc/runtime/python3",
+            Path(sysconfig.get_path("purelib")): "/var/fc/lang/python3/site-packages",
+            Path(sysconfig.get_path("stdlib")): "/var/fc/lang/python3",
+        }
+        for local, there in places.items():
             text = text.replace(bytes(local), there.encode())
-        for local, there in ((self.site.folder, "/var/fc"), (_BOOTSTRAP.parent, "/var/fc/runtime/python3")):
-            text = text.replace(bytes(local), there.encode())
-        return text.replace(sys.prefix.encode(), b"/var/fc/lang/python3").replace(
-            sys.base_prefix.encode(), b"/var/fc/lang/python3"
-        )
+        return text
 
     def _make_folder(self) -> None:
         temp = self.site.folder / "tmp"

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +18,8 @@ from devcloud.fc.errors import FcError
 from devcloud.fc.instance import Instance, Outcome, Site, remove_folder
 from devcloud.fc.manifest import Function, Manifest
 from devcloud.packages import assemble, fingerprint
+
+_log = logging.getLogger("devcloud.fc")
 
 MAX_INSTANCES = 10
 IDLE_S = 300.0
@@ -44,20 +48,27 @@ class CodeShelf:
         self._project_dir = project_dir
         self._folder = folder
         self._current: dict[str, Assembly] = {}
+        self._lock = threading.Lock()
         self._count = 0
         shutil.rmtree(folder, ignore_errors=True)
 
     def current(self, function: Function) -> Assembly:
-        """Return the assembly of the source as it is now."""
+        """Return the assembly of the source as it is now. Raises ``FcError`` when it cannot be read."""
         source, shared = self._project_dir / "functions" / function.folder, self._project_dir / "shared"
-        found = fingerprint(source, shared)
-        assembly = self._current.get(function.name)
-        if assembly is None or assembly.fingerprint != found:
-            self._count += 1
-            assembly = Assembly(self._folder / function.name / str(self._count), found)
-            assemble(source, shared, assembly.folder)
-            self._current[function.name] = assembly
-        return assembly
+        try:
+            with self._lock:
+                found = fingerprint(source, shared)
+                assembly = self._current.get(function.name)
+                if assembly is None or assembly.fingerprint != found:
+                    self._count += 1
+                    assembly = Assembly(self._folder / function.name / str(self._count), found)
+                    assemble(source, shared, assembly.folder)
+                    self._current[function.name] = assembly
+                return assembly
+        except OSError as error:  # missing, or being edited just now
+            _log.warning("the code of %s cannot be assembled: %s", function.name, error)
+            message = f"the code of {function.name!r} cannot be assembled; the local cloud's output says why"
+            raise FcError(500, "InternalServerError", message) from error
 
 
 @dataclass
@@ -78,6 +89,7 @@ class Pool:
         self._code = code
         self._credentials = credentials
         self._clock = clock
+        self._data_dir = data_dir
         self._instances_dir = data_dir / "instances"
         self._logs_dir = data_dir / "logs"
         self._functions = {name: _FunctionPool() for name in manifest.functions}
@@ -174,6 +186,7 @@ class Pool:
     ) -> Instance:
         site = Site(
             folder=self._instances_dir / secrets.token_hex(8),
+            data_dir=self._data_dir,
             code_dir=assembly.folder,
             log_file=self.log_file(function.name),
             region=self._manifest.region,

@@ -160,14 +160,14 @@ class FunctionService:
     async def _attempt(self, function: Function, task: Task) -> None:
         facts = {"function": function.name, "kind": task.kind, "attempt": task.attempt}
         if self.take_fault(("throttle",), **facts):
-            self._put_off(task)
+            self._put_off(task, "throttled by an armed fault")
             return
         if task.kind != "async" and (delay_s := self.take_fault(("delayS",), **facts).get("delayS")):
             await self._clock.sleep_until(self._clock.now() + delay_s)
         try:
             invocation = await self._run(function, task.request_id, task.payload, task.kind, task.attempt, task)
         except FcError as error:
-            self._finish(task, "Failed", error=error.message)
+            self._put_off(task, error.message)
             return
         outcome = invocation.outcome
         if task.request_id in self._stopping:
@@ -181,7 +181,7 @@ class FunctionService:
             due = self._clock.now() + _RETRY_S * 2 ** (task.attempt - 1)
             self._store.change(task, status="Retrying", due=due, error=outcome.error_message)
 
-    def _put_off(self, task: Task) -> None:
+    def _put_off(self, task: Task, reason: str) -> None:
         wait_s = min(_PUT_OFF_S * 2**task.put_off, _PUT_OFF_LIMIT_S)
         self._store.change(
             task,
@@ -190,6 +190,7 @@ class FunctionService:
             # Nothing ran, so this was no attempt.
             attempt=task.attempt - 1,
             put_off=task.put_off + 1,
+            error=reason,
         )
 
     def _finish(self, task: Task, status: str, **changes: object) -> None:
