@@ -1,0 +1,75 @@
+# Everything sets itself up: Python 3.11 or later, make and (for the tests) root's apt are enough.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check fmt bench package migrate setup lock clean
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+JOBS ?= 2
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+demo: $(VENV)/.local ## an image and a video through the API on a local cloud, checked; ARGS=--exit ends afterwards
+	@$(BIN)/python -m devcloud.demo $(ARGS)
+
+up: $(VENV)/.local ## run the local cloud with data that stays; ARGS="--port 9000 --fresh"
+	@$(BIN)/python -m devcloud up --data .devcloud/data $(ARGS)
+
+test: setup ## every test; installs and starts what it needs; ARGS=tests/unit for a part
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+check: setup ## lint, types, imports, formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: setup ## format the code and sort its imports
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+
+bench: setup ## what things cost, as ratios against a peer measured in the same run
+	$(BIN)/python -m bench $(ARGS)
+
+package: $(VENV)/.local ## build dist/: one folder per function, as it is deployed
+	$(BIN)/python -m devcloud package --into dist $(ARGS)
+
+migrate: $(VENV)/.local ## bring the database at DATABASE_URL up to date
+	$(BIN)/python -m alembic -c migrations/alembic.ini upgrade head
+
+setup: $(VENV)/.dev ## make .venv with all that tests and the local cloud need
+
+# Two steps, so that the demo does not wait for what only the tests need.
+$(VENV)/.local: requirements/local.txt
+	@echo "setting up $(VENV) (once, about a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 …")'
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null && $(PYTHON) -m venv $(VENV); }
+	@$(PIP) -r requirements/local.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.local
+	@echo "adding what the tests need"
+	@$(PIP) -r requirements/dev.txt
+	@touch $@
+
+UV := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+FC_PLATFORM := --python-version 3.12 --python-platform x86_64-manylinux_2_31
+
+lock: setup ## pin every requirement again, with hashes; ARGS=--upgrade for newer versions
+	$(PIP) uv
+	$(UV) --universal --python-version 3.11 $(ARGS) requirements/dev.in -o requirements/dev.txt
+	$(UV) --universal --python-version 3.11 -c requirements/dev.txt requirements/local.in -o requirements/local.txt
+	$(UV) $(FC_PLATFORM) -c requirements/dev.txt requirements/api.in -o functions/api/requirements.txt
+	$(UV) $(FC_PLATFORM) -c requirements/dev.txt requirements/cleaning.in -o functions/clean_up/requirements.txt
+	for function in generate_image generate_video index_outputs; do \
+	  $(UV) $(FC_PLATFORM) -c requirements/dev.txt requirements/worker.in -o functions/$$function/requirements.txt; \
+	done
+
+clean: ## remove what was built and the local cloud's data, not .venv
+	rm -rf dist build .devcloud .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
