@@ -34,11 +34,15 @@ class Injector:
             if "status" in effect:
                 raise ProviderError(effect["status"], effect.get("code"), effect.get("message", "An armed fault."))
             response = await work(effect)
-        finally:
-            # After the work: who gives up waiting has been served all the same, as with a slow network.
-            if delay_s := effect.get("delayS"):
-                await self._clock.sleep_until(self._clock.now() + delay_s)
+        except ProviderError:
+            await self._delay(effect)
+            raise
+        # After the work: who gives up waiting has been served all the same, as with a slow network.
+        await self._delay(effect)
         return DroppedResponse() if effect.get("drop") else response
+
+    async def _delay(self, effect: Effect) -> None:
+        await self._clock.sleep_until(self._clock.now() + effect.get("delayS", 0))
 
     def _count(self, operation: str, most: int) -> None:
         now, recent = self._clock.now(), self._recent[operation]

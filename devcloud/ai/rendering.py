@@ -1,14 +1,12 @@
 """Real media files: PNG, JPEG and WebP stills and H.264 videos, rendered in threads and kept on disk."""
 
 import hashlib
-import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
-from PIL import Image
 
 from devcloud.ai.scenery import Scene, Subject
 
@@ -21,11 +19,18 @@ def render_image(subject: Subject, path: Path) -> None:
     """Write the scene as an image in the format that ``path`` is named after."""
     # A fast PNG: these pictures shrink well at any level, and nobody waits for the last per cent. The other formats
     # do not know the level.
-    Scene(subject).frame(0).save(path, compress_level=3)
+    Scene(subject).frame(0).save(path, compress_level=1)
 
 
-def render_video(subject: Subject, duration_s: int, path: Path) -> None:
-    """Write the scene as an MP4 (H.264, yuv420p, index first) of exactly ``duration_s`` seconds."""
+class RenderingStoppedError(Exception):
+    """The gallery was closed before the video was finished."""
+
+
+def render_video(subject: Subject, duration_s: int, path: Path, stop: threading.Event) -> None:
+    """Write the scene as an MP4 (H.264, yuv420p, index first) of exactly ``duration_s`` seconds.
+
+    Setting ``stop`` ends it at the next frame with ``RenderingStoppedError``.
+    """
     scene = Scene(subject)
     with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as container:
         # One thread: with more, x264's output depends on how many there are.
@@ -34,7 +39,9 @@ def render_video(subject: Subject, duration_s: int, path: Path) -> None:
         )
         stream.width, stream.height, stream.pix_fmt = subject.width, subject.height, "yuv420p"
         for number in range(duration_s * FRAMES_PER_SECOND):
-            picture: Image.Image = scene.frame(number / FRAMES_PER_SECOND)
+            if stop.is_set():
+                raise RenderingStoppedError
+            picture = scene.frame(number / FRAMES_PER_SECOND)
             frame = av.VideoFrame.from_image(picture)  # type: ignore[no-untyped-call]
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -57,6 +64,7 @@ class Gallery:
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="render")
         self._running: dict[str, Future[Media]] = {}
         self._lock = threading.Lock()
+        self._stop = threading.Event()
 
     def render(self, name: str, subject: Subject, duration_s: int) -> Future[Media]:
         """Return the file ``name``, rendering it first if need be: a video if it has a duration, else a still."""
@@ -70,14 +78,18 @@ class Gallery:
         if not path.exists():
             # Renamed into place, so that a file cut short by a kill is never taken for the whole.
             unfinished = path.with_name(f"unfinished-{name}")
-            if duration_s:
-                render_video(subject, duration_s, unfinished)
-            else:
-                render_image(subject, unfinished)
-            os.replace(unfinished, path)  # noqa: PTH105 - see above
+            try:
+                if duration_s:
+                    render_video(subject, duration_s, unfinished, self._stop)
+                else:
+                    render_image(subject, unfinished)
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
         # OSS's ETag of an object is the MD5 of its bytes.
         return Media(path, hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest().upper())
 
     def close(self) -> None:
-        """Finish what is being rendered and drop what is still waiting."""
+        """Stop rendering at once. What is missing is rendered when it is asked for again."""
+        self._stop.set()
         self._workers.shutdown(cancel_futures=True)

@@ -12,7 +12,7 @@ import textwrap
 from dataclasses import dataclass
 from functools import cache
 
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 Color = tuple[int, int, int]
 
@@ -134,7 +134,7 @@ class Scene:
         """Draw the sun or the moon with its halo."""
         extent = int(min(self._size) * chance.uniform(0.75, 0.95))
         light = ImageChops.invert(Image.radial_gradient("L")).resize((extent, extent), Image.Resampling.BICUBIC)
-        # The gradient ends in the corners; cut at the sides and squared, it fades out without a visible edge.
+        # Squared from a threshold on, the light fades out well before the sprite's sides, where an edge would show.
         halo = light.point([round(max(0, level - 75) ** 2 / 250) for level in range(256)])
         disc = _smooth_disc(extent, radius=extent * 0.12)
         glow = Image.new("RGB", (extent, extent), palette.glow)
@@ -157,7 +157,6 @@ class Scene:
         # No lower than where the next ridge covers everything: what is pasted costs time in every frame.
         bottom = height if depth == _RIDGES - 1 else math.ceil(_ridge_top(height, depth + 1) + rise)
         extent = bottom - top
-        # Drawn at twice the size and reduced, which smooths the edge.
         mask = Image.new("L", (4 * width, 2 * extent))
         outline = [(2 * x, 2 * crest(x)) for x in range(0, 2 * width + 4, 4)]
         ImageDraw.Draw(mask).polygon([*outline, (4 * width, 2 * extent), (0, 2 * extent)], fill=255)
@@ -211,10 +210,10 @@ def _vertical_gradient(top: Color, bottom: Color, size: tuple[int, int]) -> Imag
 
 
 def _smooth_disc(extent: int, radius: float) -> Image.Image:
-    disc = Image.new("L", (extent, extent), 0)
-    middle = extent / 2
-    ImageDraw.Draw(disc).ellipse((middle - radius, middle - radius, middle + radius, middle + radius), fill=255)
-    return disc.filter(ImageFilter.GaussianBlur(max(0.8, extent / 500)))
+    # Drawn at twice the size and reduced, which smooths the edge.
+    disc = Image.new("L", (2 * extent, 2 * extent))
+    ImageDraw.Draw(disc).circle((extent, extent), 2 * radius, fill=255)
+    return disc.reduce(2)
 
 
 @cache

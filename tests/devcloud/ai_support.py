@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,9 @@ TEXT2IMAGE = "/api/v1/services/aigc/text2image/image-synthesis"
 IMAGE_GENERATION = "/api/v1/services/aigc/image-generation/generation"
 MULTIMODAL = "/api/v1/services/aigc/multimodal-generation/generation"
 VIDEO = "/api/v1/services/aigc/video-generation/video-synthesis"
+
+# Nothing here is encrypted, but each client would read the certificates anew: longer than most of the tests take.
+_TLS = ssl.create_default_context()
 
 
 class _Server:
@@ -78,11 +82,14 @@ class ServedEmulator:
             base_url=self.url,
             headers={"Authorization": f"Bearer {API_KEY}", "X-DashScope-Async": "enable"},
             timeout=30,
+            verify=_TLS,
         )
+        self.web = httpx.Client(timeout=60, verify=_TLS)
 
     def close(self) -> None:
         self._server.mount([])
         self.http.close()
+        self.web.close()
         self.emulator.close()
 
     def advance(self, seconds: float) -> None:

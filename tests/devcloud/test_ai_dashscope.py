@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import dashscope
-import httpx
 import pytest
 from ai_support import API_KEY, IMAGE_GENERATION, MULTIMODAL, TEXT2IMAGE, VIDEO, ServedEmulator, served
 from dashscope import ImageSynthesis, VideoSynthesis
@@ -41,14 +40,14 @@ def sdk(ai: ServedEmulator, monkeypatch: pytest.MonkeyPatch) -> ServedEmulator:
     return ai
 
 
-def image_size(url: str) -> tuple[int, int]:
-    picture = Image.open(io.BytesIO(httpx.get(url).content))
+def image_size(ai: ServedEmulator, url: str) -> tuple[int, int]:
+    picture = Image.open(io.BytesIO(ai.web.get(url).content))
     assert picture.format == "PNG"
     return picture.size
 
 
-def video_track(url: str) -> Any:
-    return MediaInfo.parse(io.BytesIO(httpx.get(url, timeout=60).content)).video_tracks[0]
+def video_track(ai: ServedEmulator, url: str) -> Any:
+    return MediaInfo.parse(io.BytesIO(ai.web.get(url).content)).video_tracks[0]
 
 
 def test_sdk_makes_images(sdk: ServedEmulator) -> None:
@@ -61,7 +60,7 @@ def test_sdk_makes_images(sdk: ServedEmulator) -> None:
     done = ImageSynthesis.wait(submitted)
     assert done.output.task_status == "SUCCEEDED"
     assert done.usage.image_count == 2
-    assert [image_size(result.url) for result in done.output.results] == [(1280, 1280)] * 2
+    assert [image_size(sdk, result.url) for result in done.output.results] == [(1280, 1280)] * 2
 
 
 def test_sdk_makes_a_video(sdk: ServedEmulator) -> None:
@@ -69,7 +68,7 @@ def test_sdk_makes_a_video(sdk: ServedEmulator) -> None:
     sdk.advance(2)
     done = VideoSynthesis.wait(submitted)
     assert dict(done.usage) == {"video_duration": 5, "video_ratio": "832*480", "video_count": 1}
-    track = video_track(done.output.video_url)
+    track = video_track(sdk, done.output.video_url)
     assert (track.format, track.width, track.height, track.duration) == ("AVC", 832, 480, 5000)
 
 
@@ -78,7 +77,7 @@ def test_sdk_makes_a_video_from_an_image(sdk: ServedEmulator) -> None:
         "wan2.6-i2v", "a lake", img_url="https://example.com/lake.png", resolution="720P", duration=2
     )
     sdk.advance(2)
-    track = video_track(VideoSynthesis.wait(submitted).output.video_url)
+    track = video_track(sdk, VideoSynthesis.wait(submitted).output.video_url)
     assert (track.width, track.height, track.duration, track.frame_rate) == (1280, 720, 2000, "24.000")
 
 
@@ -96,7 +95,7 @@ def test_sdk_v2_makes_images(ai: ServedEmulator) -> None:
     ai.advance(1)
     done = client.images.jobs.wait(job.task_id)
     assert done.succeeded
-    assert image_size(done.image_urls[0]) == (1280, 1280)
+    assert image_size(ai, done.image_urls[0]) == (1280, 1280)
 
 
 def test_sdk_cancels_and_lists(sdk: ServedEmulator) -> None:
@@ -137,7 +136,7 @@ def test_states_and_bodies_of_an_image_task(ai: ServedEmulator) -> None:
     (result,) = output["results"]
     assert (result["orig_prompt"], result["actual_prompt"]) == ("a lake", "a lake")
     assert result["url"].startswith(f"{ai.url}/results/")
-    assert image_size(result["url"]) == (512, 768)
+    assert image_size(ai, result["url"]) == (512, 768)
     assert ai.poll(task_id)["output"] == output
 
 
@@ -172,7 +171,7 @@ def test_qwen_answers_at_once(ai_at_once: ServedEmulator) -> None:
     assert answer["usage"] == {"width": 1328, "height": 1328, "image_count": 1}
     assert answer["output"]["task_metric"] == {"TOTAL": 1, "SUCCEEDED": 1, "FAILED": 0}
     (choice,) = answer["output"]["choices"]
-    assert image_size(choice["message"]["content"][0]["image"]) == (1328, 1328)
+    assert image_size(ai_at_once, choice["message"]["content"][0]["image"]) == (1328, 1328)
     (charge,) = ai_at_once.emulator.charges()
     assert (charge["taskId"], charge["count"]) == (answer["request_id"], 1)
     assert ai_at_once.poll(answer["request_id"])["output"]["task_status"] == "UNKNOWN"
@@ -272,7 +271,7 @@ def test_sizes_of_videos(ai: ServedEmulator, parameters: dict[str, str], size: t
     answer = ai.submit(VIDEO, "wan2.7-t2v", LAKE, duration=2, **parameters)
     ai.advance(2)
     done = ai.poll(answer.json()["output"]["task_id"])
-    track = video_track(done["output"]["video_url"])
+    track = video_track(ai, done["output"]["video_url"])
     assert (track.width, track.height, track.duration) == (*size, 2000)
     assert done["usage"]["size"] == "{}*{}".format(*size)
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,15 +30,15 @@ def ai(tmp_path: Path) -> Iterator[ServedEmulator]:
 
 def test_headers_head_and_range(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
-    whole = httpx.get(url)
+    whole = ai.web.get(url)
     assert whole.headers["Content-Type"] == "image/png"
     assert whole.headers["Content-Length"] == str(len(whole.content))
     assert whole.headers["ETag"] == f'"{hashlib.md5(whole.content).hexdigest().upper()}"'  # noqa: S324 - OSS's ETag
     assert whole.headers["X-Fake-Provider"] == "true"
-    head = httpx.head(url)
+    head = ai.web.head(url)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["Content-Length"] == str(len(whole.content))
-    part = httpx.get(url, headers={"Range": "bytes=4-9"})
+    part = ai.web.get(url, headers={"Range": "bytes=4-9"})
     assert (part.status_code, part.content) == (206, whole.content[4:10])
     assert part.headers["Content-Range"] == f"bytes 4-9/{len(whole.content)}"
 
@@ -45,9 +46,9 @@ def test_headers_head_and_range(ai: ServedEmulator) -> None:
 def test_a_link_expires_after_a_day(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.advance(24 * 3600 - 60)
-    assert httpx.get(url).status_code == 200
+    assert ai.web.get(url).status_code == 200
     ai.advance(61)
-    late = httpx.get(url)
+    late = ai.web.get(url)
     assert (late.status_code, late.headers["Content-Type"]) == (403, "application/xml")
     assert "<Code>AccessDenied</Code>" in late.text
     assert "<Message>Request has expired.</Message>" in late.text
@@ -65,7 +66,7 @@ def test_a_link_expires_after_a_day(ai: ServedEmulator) -> None:
 )
 def test_a_link_cannot_be_changed(ai: ServedEmulator, part: str, instead: str, code: str) -> None:
     url = ai.finished_image_url().replace(part, instead)
-    answer = httpx.get(url if code != "AccessDenied" else url.partition("?")[0])
+    answer = ai.web.get(url if code != "AccessDenied" else url.partition("?")[0])
     assert answer.status_code == 403
     assert f"<Code>{code}</Code>" in answer.text
 
@@ -80,21 +81,21 @@ def test_the_host_is_the_one_that_was_asked(ai: ServedEmulator) -> None:
 def test_expired_fault(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"expired": True}, operation="result", type="image")
-    assert "Request has expired" in httpx.get(url).text
-    assert httpx.get(url).status_code == 200
+    assert "Request has expired" in ai.web.get(url).text
+    assert ai.web.get(url).status_code == 200
 
 
 def test_status_fault(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"status": 503}, operation="result")
-    answer = httpx.get(url)
+    answer = ai.web.get(url)
     assert (answer.status_code, "<Code>ServiceUnavailable</Code>" in answer.text) == (503, True)
 
 
 def test_wrong_type_fault(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"contentType": "application/octet-stream"}, operation="result")
-    answer = httpx.get(url)
+    answer = ai.web.get(url)
     assert answer.headers["Content-Type"] == "application/octet-stream"
     assert answer.content.startswith(b"\x89PNG")
 
@@ -111,7 +112,7 @@ def test_wrong_type_fault(ai: ServedEmulator) -> None:
 def test_body_fault(ai: ServedEmulator, body: str, kind: str, start: bytes) -> None:
     url = ai.finished_image_url()
     ai.arm({"body": body}, operation="result")
-    answer = httpx.get(url)
+    answer = ai.web.get(url)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].partition(";")[0] == kind
     assert answer.content[: len(start) or None] == start
@@ -120,16 +121,16 @@ def test_body_fault(ai: ServedEmulator, body: str, kind: str, start: bytes) -> N
 def test_a_lie_about_a_wrong_body(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"body": "html", "contentType": "image/png"}, operation="result")
-    answer = httpx.get(url)
+    answer = ai.web.get(url)
     assert (answer.headers["Content-Type"], answer.text[:14]) == ("image/png", "<!doctype html")
 
 
 def test_truncated_fault(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
-    length = int(httpx.head(url).headers["Content-Length"])
+    length = int(ai.web.head(url).headers["Content-Length"])
     ai.arm({"truncateBytes": 100}, operation="result")
     received = b""
-    with httpx.stream("GET", url) as answer, pytest.raises(httpx.RemoteProtocolError):
+    with ai.web.stream("GET", url) as answer, pytest.raises(httpx.RemoteProtocolError):
         assert int(answer.headers["Content-Length"]) == length
         for chunk in answer.iter_raw():
             received += chunk
@@ -139,7 +140,7 @@ def test_truncated_fault(ai: ServedEmulator) -> None:
 def test_redirect_fault(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"redirect": "http://169.254.169.254/"}, operation="result")
-    answer = httpx.get(url)
+    answer = ai.web.get(url)
     assert (answer.status_code, answer.headers["Location"]) == (302, "http://169.254.169.254/")
 
 
@@ -147,7 +148,7 @@ def test_dropped_result(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"drop": True}, operation="result")
     with pytest.raises(httpx.RemoteProtocolError):
-        httpx.get(url)
+        ai.web.get(url)
 
 
 def test_a_restart_keeps_tasks_charges_and_links(tmp_path: Path) -> None:
@@ -159,11 +160,11 @@ def test_a_restart_keeps_tasks_charges_and_links(tmp_path: Path) -> None:
         after.advance(1)
         url = after.poll(task_id)["output"]["results"][0]["url"]
         assert after.poll(canceled)["output"]["task_status"] == "CANCELED"
-        first = httpx.get(url)
+        first = after.web.get(url)
         assert [charge["taskId"] for charge in after.emulator.charges()] == [task_id]
     with served(tmp_path) as again:
         again.advance(1)
-        second = httpx.get(url)
+        second = again.web.get(url)
         assert (second.content, second.headers["ETag"]) == (first.content, first.headers["ETag"])
 
 
@@ -208,7 +209,16 @@ def test_pictures_follow_from_prompt_seed_and_position(tmp_path: Path) -> None:
 def test_videos_are_the_same_each_time_and_start_with_their_index(tmp_path: Path) -> None:
     one, other = tmp_path / "one.mp4", tmp_path / "other.mp4"
     for path in (one, other):
-        render_video(Subject("a lake", 1, 0, 320, 180), 1, path)
+        render_video(Subject("a lake", 1, 0, 320, 180), 1, path, stop=threading.Event())
     content = one.read_bytes()
     assert content == other.read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")
+
+
+def test_closing_does_not_wait_for_a_long_video(tmp_path: Path) -> None:
+    with served(tmp_path) as before:
+        task_id = before.submit_video(size="1920*1080", duration=15)
+    assert list((tmp_path / "media").iterdir()) == []
+    with served(tmp_path) as after:
+        after.advance(2)
+        assert after.poll(task_id)["output"]["task_status"] == "SUCCEEDED"
