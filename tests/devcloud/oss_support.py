@@ -1,5 +1,7 @@
 """A running OSS emulator for tests, driven through the official SDK."""
 
+import asyncio
+import hashlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -31,11 +33,16 @@ class RunningOss:
     credentials: Credentials
     clock: Clock
     faults: Faults
+    loop: asyncio.AbstractEventLoop
     events: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def turn_clock(self, seconds: float) -> None:
+        """Turn the clock in the thread whose tasks wait on it."""
+        self.loop.call_soon_threadsafe(self.clock.advance, seconds)
 
     def url(self, path: str) -> str:
         return f"{self.endpoint}/{path}"
@@ -48,6 +55,10 @@ class RunningOss:
 
     def anonymous(self, name: str) -> oss2.Bucket:
         return oss2.Bucket(oss2.AnonymousAuth(), self.endpoint, name)
+
+
+def md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
 
 
 def auth(version: str, key: AccessKey = KEY) -> Any:
@@ -75,12 +86,14 @@ def running_oss(data_dir: Path) -> Iterator[RunningOss]:
         port = listener.getsockname()[1]
         config = uvicorn.Config(emulator.app, http="httptools", log_level="warning", access_log=False)
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_until_complete, args=(server.serve(sockets=[listener]),))
         thread.start()
         # The listening socket queues what comes before the server accepts: no need to wait for it.
         try:
-            yield RunningOss(emulator, port, credentials, clock, faults, events)
+            yield RunningOss(emulator, port, credentials, clock, faults, loop, events)
         finally:
             server.should_exit = True
             thread.join()
+            loop.close()
             emulator.close()

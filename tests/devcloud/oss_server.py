@@ -1,0 +1,11 @@
+"""An OSS emulator in a process of its own, to be killed: python oss_server.py DATA_DIR. Prints its port."""
+
+import sys
+import threading
+from pathlib import Path
+
+from oss_support import running_oss
+
+with running_oss(Path(sys.argv[1])) as oss:
+    print(oss.port, flush=True)
+    threading.Event().wait()

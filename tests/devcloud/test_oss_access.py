@@ -1,0 +1,200 @@
+"""Who may do what: signatures, their age, STS tokens, access control lists."""
+
+import http.client
+import time
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from unittest.mock import patch
+
+import oss2
+import pytest
+from oss2.exceptions import OssError
+from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
+
+from devcloud.credentials import AccessKey
+
+
+@pytest.fixture(scope="module")
+def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
+    with running_oss(tmp_path_factory.mktemp("oss")) as running:
+        running.bucket().put_object("known", b"x")
+        yield running
+
+
+VERSIONS = pytest.mark.parametrize("version", ["v1", "v2", "v4"])
+
+
+def sent(request: oss2.http.Request) -> dict[str, str]:
+    """Return the headers of a signed request without those that only requests understands."""
+    return {name: value for name, value in request.headers.items() if value is not None}
+
+
+def refused(error: pytest.ExceptionInfo[OssError]) -> tuple[int, str, str]:
+    return error.value.status, error.value.code, error.value.details.get("EC", "")
+
+
+@VERSIONS
+def test_wrong_secret(oss: RunningOss, version: str) -> None:
+    forger = oss.bucket(version=version, key=AccessKey(KEY.access_key_id, "guessed"))
+    with pytest.raises(OssError) as error:
+        forger.get_object("known")
+    assert refused(error)[:2] == (403, "SignatureDoesNotMatch")
+    assert error.value.details["StringToSign"]
+    with pytest.raises(OssError) as error:
+        forger.get_object_with_url(forger.sign_url("GET", "known", 60))
+    assert refused(error)[:2] == (403, "SignatureDoesNotMatch")
+
+
+@VERSIONS
+def test_unknown_key(oss: RunningOss, version: str) -> None:
+    with pytest.raises(OssError) as error:
+        oss.bucket(version=version, key=AccessKey("LTAIother", "x")).get_object("known")
+    assert refused(error) == (403, "InvalidAccessKeyId", "0002-00000902")
+
+
+@VERSIONS
+def test_a_url_is_for_one_object_and_method(oss: RunningOss, version: str) -> None:
+    bucket = oss.bucket(version=version)
+    url = bucket.sign_url("GET", "known", 60)
+    for changed in (url.replace("known", "other"), url.replace(f"/{BUCKET}/", "/else-bucket/")):
+        with pytest.raises(OssError) as error:
+            bucket.get_object_with_url(changed)
+        assert refused(error)[:2] == (403, "SignatureDoesNotMatch")
+    with pytest.raises(OssError) as error:
+        bucket.put_object_with_url(url, b"")
+    assert refused(error)[:2] == (403, "SignatureDoesNotMatch")
+
+
+@VERSIONS
+def test_urls_expire_by_the_emulators_clock(oss: RunningOss, version: str) -> None:
+    bucket = oss.bucket(version=version)
+    url = bucket.sign_url("GET", "known", 3600)
+    assert bucket.get_object_with_url(url).read() == b"x"
+    ahead = oss.clock.now() + 3601
+    with patch.object(oss.clock, "now", lambda: ahead), pytest.raises(OssError) as error:
+        bucket.get_object_with_url(url)
+    assert refused(error) == (403, "AccessDenied", "0002-00000069")
+    assert error.value.message == "Request has expired."
+
+
+def test_requests_do_not_age_when_the_emulators_clock_is_turned(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with running_oss(tmp_path_factory.mktemp("oss")) as oss:
+        url = oss.bucket().sign_url("GET", "k", 3600)
+        oss.clock.advance(7200)
+        oss.bucket().put_object("k", b"x")
+        with pytest.raises(OssError) as error:
+            oss.bucket().get_object_with_url(url)
+        assert refused(error) == (403, "AccessDenied", "0002-00000069")
+
+
+def test_skewed_requests(oss: RunningOss) -> None:
+    def answer(at: float) -> tuple[int, bytes]:
+        date = formatdate(at, usegmt=True)
+        request = oss2.http.Request("GET", oss.url(f"{BUCKET}/known"), product="oss", region=REGION)
+        with patch("oss2.utils.http_date", lambda: date):
+            oss2.Auth(KEY.access_key_id, KEY.access_key_secret)._sign_request(request, BUCKET, "known")
+        connection = http.client.HTTPConnection("127.0.0.1", oss.port)
+        connection.request("GET", f"/{BUCKET}/known", headers=sent(request))
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+        return response.status, body
+
+    assert answer(time.time() - 14 * 60)[0] == 200
+    for minutes in (-16, 16):
+        status, body = answer(time.time() + minutes * 60)
+        assert status == 403
+        assert b"<Code>RequestTimeTooSkewed</Code>" in body
+
+
+def test_v4_holds_to_the_region(oss: RunningOss) -> None:
+    bucket = oss2.Bucket(
+        oss2.AuthV4(KEY.access_key_id, KEY.access_key_secret), oss.endpoint, BUCKET, region="cn-beijing"
+    )
+    with pytest.raises(OssError) as error:
+        bucket.get_object("known")
+    assert refused(error) == (400, "InvalidArgument", "0002-00000228")
+
+
+def test_v4_signs_additional_headers(oss: RunningOss) -> None:
+    signer, bucket = oss2.AuthV4(KEY.access_key_id, KEY.access_key_secret), oss.bucket()
+    request = oss2.http.Request(
+        "GET", oss.url(f"{BUCKET}/known"), headers={"Range": "bytes=0-0"}, product="oss", region=REGION
+    )
+    signer._sign_request(request, BUCKET, "known", {"range"})
+    assert bucket.session.do_request(request, 10).status == 206
+    request.headers["range"] = "bytes=0-5"
+    assert bucket.session.do_request(request, 10).status == 403
+
+
+@VERSIONS
+def test_sts(oss: RunningOss, version: str) -> None:
+    key = oss.credentials.assume_role()
+    bucket = oss.bucket(version=version, key=key)
+    assert bucket.get_object("known").read() == b"x"
+    assert bucket.get_object_with_url(bucket.sign_url("GET", "known", 60)).read() == b"x"
+    for token, code, ec in (
+        (None, "InvalidAccessKeyId", "0002-00000003"),
+        ("other", "InvalidSecurityToken", "0002-00000006"),
+    ):
+        thief = oss.bucket(version=version, key=AccessKey(key.access_key_id, key.access_key_secret, token))
+        with pytest.raises(OssError) as error:
+            thief.get_object("known")
+        assert refused(error) == (403, code, ec)
+        with pytest.raises(OssError) as error:
+            thief.get_object_with_url(thief.sign_url("GET", "known", 60))
+        assert refused(error) == (403, code, ec)
+    expired = oss.credentials.assume_role(lifetime_s=-1)
+    with pytest.raises(OssError) as error:
+        oss.bucket(version=version, key=expired).get_object("known")
+    assert refused(error) == (403, "SecurityTokenExpired", "0002-00000007")
+
+
+def test_anonymous_access_by_acl(oss: RunningOss) -> None:
+    reads, writes = {}, {}
+    for bucket_acl in ("private", "public-read", "public-read-write"):
+        owner = oss.bucket(f"acl-{bucket_acl}")
+        owner.create_bucket(bucket_acl)
+        for object_acl in ("default", "private", "public-read", "public-read-write"):
+            owner.put_object(object_acl, b"x", headers={"x-oss-object-acl": object_acl})
+            anyone = oss.anonymous(owner.bucket_name)
+            reads[bucket_acl, object_acl] = allowed(lambda key=object_acl, who=anyone: who.get_object(key).read())
+            writes[bucket_acl, object_acl] = allowed(lambda key=object_acl, who=anyone: who.put_object(key, b"y"))
+    for (bucket_acl, object_acl), readable in reads.items():
+        decisive = bucket_acl if object_acl == "default" else object_acl
+        assert readable == (decisive != "private"), (bucket_acl, object_acl)
+        assert writes[bucket_acl, object_acl] == (decisive == "public-read-write"), (bucket_acl, object_acl)
+
+
+def test_anonymous_callers_list_public_buckets_but_change_no_settings(oss: RunningOss) -> None:
+    owner = oss.bucket("public-list")
+    owner.create_bucket("public-read")
+    owner.put_object("a", b"x")
+    anyone = oss.anonymous("public-list")
+    assert [entry.key for entry in anyone.list_objects().object_list] == ["a"]
+    assert not allowed(lambda: anyone.put_bucket_acl("public-read-write"))
+    assert not allowed(lambda: anyone.get_object_acl("a"))
+    assert not allowed(oss.anonymous(BUCKET).list_objects)
+    with pytest.raises(OssError) as error:
+        anyone.get_object("a", params={"response-content-type": "text/html"})
+    assert refused(error)[:2] == (400, "InvalidRequest")
+
+
+def allowed(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except OssError as error:
+        assert (error.status, error.code) == (403, "AccessDenied")
+        return False
+    return True
+
+
+def test_virtual_hosts(oss: RunningOss) -> None:
+    host = f"{BUCKET}.oss-{REGION}.aliyuncs.com"
+    request = oss2.http.Request("GET", f"http://{host}/known", product="oss", region=REGION)
+    oss2.AuthV4(KEY.access_key_id, KEY.access_key_secret)._sign_request(request, BUCKET, "known")
+    connection = http.client.HTTPConnection("127.0.0.1", oss.port)
+    connection.request("GET", "/known", headers=sent(request) | {"Host": host})
+    response = connection.getresponse()
+    assert (response.status, response.read()) == (200, b"x")
+    connection.close()

@@ -1,0 +1,114 @@
+"""What was acknowledged survives ``kill -9``; what was not leaves nothing behind."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import oss2
+import pytest
+from fastcrc import crc64
+from oss2.exceptions import NoSuchKey, RequestError
+from oss2.models import PartInfo
+from oss_support import BUCKET, KEY, REGION, running_oss
+
+PART = 100 * 1024
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def killable_oss(data_dir: Path) -> Iterator[tuple[subprocess.Popen[str], oss2.Bucket]]:
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"}
+    command = [sys.executable, str(Path(__file__).with_name("oss_server.py")), str(data_dir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            endpoint = f"http://127.0.0.1:{int(process.stdout.readline())}"
+            auth = oss2.AuthV4(KEY.access_key_id, KEY.access_key_secret)
+            yield process, oss2.Bucket(auth, endpoint, BUCKET, region=REGION)
+        finally:
+            process.kill()
+
+
+def blobs(data_dir: Path) -> list[Path]:
+    return [path for path in (data_dir / "blobs").rglob("*") if path.is_file()]
+
+
+def test_kill_during_writes(tmp_path: Path) -> None:
+    acknowledged: dict[str, int] = {}
+    enough = threading.Event()
+
+    def write(bucket: oss2.Bucket, worker: int) -> None:
+        for number in range(200):
+            key, body = f"{worker}/{number % 40}", os.urandom(1000 + number * 50)
+            try:
+                bucket.put_object(key, body)
+            except RequestError:
+                acknowledged.pop(key, None)  # the answer got lost: either version may be there
+                return
+            acknowledged[key] = crc64.xz(body)
+            if number == 100:
+                enough.set()
+
+    with killable_oss(tmp_path) as (process, bucket):
+        upload_id = bucket.init_multipart_upload("half").upload_id
+        first = bucket.upload_part("half", upload_id, 1, b"a" * PART)
+        workers = [threading.Thread(target=write, args=(bucket, worker)) for worker in range(2)]
+        for worker in workers:
+            worker.start()
+        assert enough.wait(30)
+        process.kill()
+        for worker in workers:
+            worker.join()
+    assert len(acknowledged) >= 40
+    with running_oss(tmp_path) as oss:
+        bucket = oss.bucket()
+        for key, checksum in acknowledged.items():
+            answer = bucket.get_object(key)
+            assert crc64.xz(answer.read()) == checksum == answer.server_crc
+        listed = [entry.key for entry in oss2.ObjectIterator(bucket)]
+        assert set(acknowledged) <= set(listed)
+        for key in listed:
+            answer = bucket.get_object(key)
+            assert crc64.xz(answer.read()) == answer.server_crc
+        assert len(blobs(tmp_path)) == len(listed) + 1  # and the part
+        second = bucket.upload_part("half", upload_id, 2, b"b")
+        bucket.complete_multipart_upload("half", upload_id, [PartInfo(1, first.etag), PartInfo(2, second.etag)])
+        assert bucket.get_object("half").read() == b"a" * PART + b"b"
+
+
+def test_what_is_replaced_or_deleted_frees_its_blobs(tmp_path: Path) -> None:
+    with running_oss(tmp_path) as oss:
+        bucket = oss.bucket()
+        for body in (b"1", b"2"):
+            bucket.put_object("a", body)
+        assert len(blobs(tmp_path)) == 1
+        bucket.copy_object(BUCKET, "a", "b")
+        bucket.append_object("log", 0, b"1")
+        bucket.append_object("log", 1, b"2")
+        upload_id = bucket.init_multipart_upload("m").upload_id
+        bucket.upload_part("m", upload_id, 1, b"1")
+        bucket.upload_part("m", upload_id, 1, b"2")
+        assert len(blobs(tmp_path)) == 5
+        bucket.abort_multipart_upload("m", upload_id)
+        bucket.put_object_acl("a", "private")
+        bucket.batch_delete_objects(["a", "b", "log"])
+        assert blobs(tmp_path) == []
+
+
+def test_a_blob_that_is_read_goes_with_its_last_reader(tmp_path: Path) -> None:
+    with running_oss(tmp_path) as oss:
+        bucket = oss.bucket()
+        bucket.put_object("a", bytes(8 * 1024 * 1024))
+        reader = bucket.get_object("a")
+        reader.read(1)
+        bucket.delete_object("a")
+        with pytest.raises(NoSuchKey):
+            bucket.get_object("a")
+        assert len(blobs(tmp_path)) == 1
+        assert len(reader.read()) == 8 * 1024 * 1024 - 1
+        bucket.list_objects()  # on the same connection, so after the reply was done
+        assert blobs(tmp_path) == []

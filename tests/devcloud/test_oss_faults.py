@@ -1,0 +1,106 @@
+"""Faults on demand."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import oss2
+import pytest
+from oss2.exceptions import InconsistentError, OssError, RequestError
+from oss_support import BUCKET, RunningOss, running_oss
+from requests.exceptions import ChunkedEncodingError
+
+from devcloud.faults import Fault
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
+    with running_oss(tmp_path_factory.mktemp("oss")) as running:
+        yield running
+
+
+@pytest.fixture
+def oss(served: RunningOss) -> Iterator[RunningOss]:
+    served.events.clear()
+    yield served
+    assert served.faults.armed == []
+
+
+def arm(oss: RunningOss, effect: dict[str, Any], times: int = 1, **match: str) -> None:
+    oss.faults.arm(Fault("oss", match, effect, times))
+
+
+def test_error_in_place_of_the_work(oss: RunningOss) -> None:
+    bucket = oss.bucket()
+    effect = {"status": 503, "code": "ServiceUnavailable", "message": "Please reduce your rate."}
+    arm(oss, effect, times=2, operation="PutObject", key="broken/*")
+    bucket.put_object("whole", b"x")
+    for _ in range(2):
+        with pytest.raises(OssError) as error:
+            bucket.put_object("broken/1", b"x")
+        assert (error.value.status, error.value.code) == (503, "ServiceUnavailable")
+        assert error.value.message == effect["message"]
+    assert not bucket.object_exists("broken/1")
+    bucket.put_object("broken/1", b"x")
+
+
+def test_wrongly_signed_requests_use_up_no_fault(oss: RunningOss) -> None:
+    arm(oss, {"status": 500, "code": "InternalError"}, method="GET", bucket=BUCKET, key="signed")
+    oss.bucket().put_object("signed", b"x")
+    with pytest.raises(OssError) as error:
+        oss2.Bucket(oss2.Auth("LTAItest", "wrong"), oss.endpoint, BUCKET).get_object("signed")
+    assert error.value.code == "SignatureDoesNotMatch"
+    with pytest.raises(OssError) as error:
+        oss.bucket().get_object("signed")
+    assert error.value.code == "InternalError"
+
+
+def test_dropped_answer_after_the_work(oss: RunningOss) -> None:
+    arm(oss, {"drop": True}, operation="PutObject")
+    with pytest.raises(RequestError):
+        oss.bucket().put_object("dropped", b"stored")
+    assert oss.bucket().get_object("dropped").read() == b"stored"
+    assert [event["oss"]["object"]["key"] for event in oss.events] == ["dropped"]
+
+
+@pytest.mark.parametrize("size", [0, 10, 1_000_000])
+def test_truncated_body(oss: RunningOss, size: int) -> None:
+    bucket = oss.bucket()
+    data = bytes(3_000_000)
+    bucket.put_object("cut", data)
+    arm(oss, {"truncateBytes": size}, operation="GetObject")
+    answer = bucket.get_object("cut")
+    assert answer.content_length == len(data)
+    received = bytearray()
+    with pytest.raises(ChunkedEncodingError):
+        while chunk := answer.read(1000):
+            received += chunk
+    assert size - 1000 < len(received) <= size
+    assert bucket.get_object("cut").read() == data
+
+
+def test_delay_by_the_emulators_clock(oss: RunningOss) -> None:
+    oss.bucket().put_object("late", b"x")
+    arm(oss, {"delayS": 3600}, operation="GetObject")
+    bodies: list[bytes] = []
+    reader = threading.Thread(target=lambda: bodies.append(oss.bucket().get_object("late").read()))
+    reader.start()
+    while oss.faults.armed:  # taken once the request has come
+        reader.join(0.01)
+    assert bodies == []
+    # What was taken may not yet sleep: turn the clock until the answer is there.
+    while reader.is_alive():
+        oss.turn_clock(3600)
+        reader.join(0.05)
+    assert bodies == [b"x"]
+
+
+def test_wrong_checksum(oss: RunningOss, tmp_path: Path) -> None:
+    arm(oss, {"crc": "wrong"}, operation="PutObject")
+    with pytest.raises(InconsistentError):
+        oss.bucket().put_object("checked", b"x")
+    arm(oss, {"crc": "wrong"}, operation="GetObject")
+    with pytest.raises(InconsistentError):
+        oss.bucket().get_object_to_file("checked", str(tmp_path / "checked"))
+    assert oss.bucket().get_object("checked").read() == b"x"
