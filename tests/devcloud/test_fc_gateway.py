@@ -1,0 +1,189 @@
+"""HTTP requests to events and back."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from fc_support import LocalCloud, eventually, local_cloud, write_project
+
+from devcloud.fc.gateway import BadResponseError, canonical_name, response_of
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    with local_cloud(write_project(tmp_path_factory.mktemp("gateway"))) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _disarmed(cloud: LocalCloud) -> Iterator[None]:
+    yield
+    cloud.control.delete("/faults").raise_for_status()
+
+
+def test_event_shape(cloud: LocalCloud) -> None:
+    answer = cloud.api.post(
+        "/api/a%2Fb%20c/ü?x=1&x=2&empty=&p=%C3%A9",
+        headers=[
+            ("x-my-header", "1"),
+            ("X-MY-HEADER", "2"),
+            ("X-Fc-Trace", "no"),
+            ("content-type", "application/json"),
+        ],
+        content='{"ä": 1}'.encode(),
+    )
+    event = answer.json()
+    assert (answer.status_code, answer.headers["x-mine"]) == (201, "1")
+    assert (event["version"], event["rawPath"]) == ("v1", "/api/a%2Fb%20c/%C3%BC")
+    assert (event["body"], event["isBase64Encoded"]) == ('{"ä": 1}', False)
+    assert event["queryParameters"] == {"x": "1,2", "empty": "", "p": "é"}
+    assert event["headers"]["X-My-Header"] == "1,2"
+    assert event["headers"]["Content-Type"] == "application/json"
+    assert not {"Connection", "X-Fc-Trace"} & event["headers"].keys()
+    context = event["requestContext"]
+    assert context["http"]["path"] == "/api/a/b c/ü"
+    assert (context["http"]["method"], context["http"]["protocol"]) == ("POST", "HTTP/1.1")
+    assert context["http"]["sourceIp"] == "127.0.0.1"
+    assert context["accountId"] == "1234567890123456"
+    assert context["timeEpoch"].isdigit()
+
+
+@pytest.mark.parametrize("content_type", ["image/png", "application/json"])
+def test_bytes_come_as_base64(cloud: LocalCloud, content_type: str) -> None:
+    event = cloud.api.post("/", headers={"content-type": content_type}, content=b"\xff\xfe").json()
+    assert (event["body"], event["isBase64Encoded"]) == ("//4=", True)
+
+
+def test_binary_answer(cloud: LocalCloud) -> None:
+    answer = cloud.api.get("/binary")
+    assert (answer.content, answer.headers["content-type"]) == (bytes(range(256)), "image/png")
+
+
+def test_what_is_no_answer_becomes_the_body(cloud: LocalCloud) -> None:
+    answer = cloud.api.get("/text")
+    assert (answer.status_code, answer.text, answer.headers["content-type"]) == (200, "just text", "application/json")
+
+
+def test_head_has_no_body(cloud: LocalCloud) -> None:
+    answer = cloud.api.head("/")
+    assert (answer.status_code, answer.content) == (201, b"")
+    assert int(answer.headers["content-length"]) > 0
+
+
+def test_method_outside_the_trigger(cloud: LocalCloud) -> None:
+    answer = cloud.api.delete("/")
+    assert (answer.status_code, answer.json()["Code"]) == (405, "MethodNotAllowed")
+
+
+def test_exceptions_are_502_without_a_local_path(cloud: LocalCloud) -> None:
+    answer = cloud.api.get("/raise")
+    assert (answer.status_code, answer.json()["Code"]) == (502, "UnhandledInvocationError")
+    assert str(cloud.data) not in answer.text
+    log = (cloud.data / "logs" / "web.log").read_text()
+    assert 'File "/code/index.py"' in log
+    assert str(cloud.data) not in log
+    assert f"FC Invoke End RequestId: {answer.headers['x-fc-request-id']}" in log
+
+
+def test_forbidden_header_is_refused(cloud: LocalCloud) -> None:
+    answer = cloud.api.get("/forbidden")
+    assert (answer.status_code, answer.json()["Code"]) == (502, "BadResponse")
+
+
+def test_limits(cloud: LocalCloud) -> None:
+    assert cloud.api.get("/", headers={"x-long": "a" * 8200}).json()["Code"] == "InvalidArgument"
+    assert cloud.api.get(f"/{'a' * 4100}").status_code == 400
+    assert cloud.api.post("/", content=bytes((32 << 20) + 1)).status_code == 400
+
+
+def test_asynchronous_by_url(cloud: LocalCloud) -> None:
+    answer = cloud.api.post("/later", headers={"x-fc-invocation-type": "Async"}, content=b"x")
+    assert (answer.status_code, answer.content) == (202, b"")
+
+    def done() -> bool:
+        return any(
+            (item["requestId"], item["kind"], item["status"])
+            == (answer.headers["x-fc-request-id"], "async", "succeeded")
+            for item in cloud.invocations("web")
+        )
+
+    eventually(done)
+
+
+def test_faults_of_a_call(cloud: LocalCloud) -> None:
+    cloud.arm("fc", {"status": 429}, function="web", kind="http")
+    answer = cloud.api.get("/")
+    assert (answer.status_code, answer.json()["Code"]) == (429, "ResourceThrottled")
+    cloud.arm("fc", {"drop": True}, function="web")
+    with pytest.raises(httpx.RemoteProtocolError):
+        cloud.api.get("/")
+    cloud.arm("fc", {"kill": True}, function="web")
+    assert cloud.api.get("/").status_code == 502
+    assert cloud.api.get("/").status_code == 201
+
+
+def test_no_studio_page(cloud: LocalCloud) -> None:
+    assert cloud.api.get("/studio/").status_code == 404
+
+
+def test_control_refuses_other_hosts_and_pages(cloud: LocalCloud) -> None:
+    assert cloud.control.get("/instances", headers={"host": "rebound.example:9002"}).status_code == 403
+    assert cloud.control.get("/instances", headers={"origin": "https://example.com"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/clock", {"advanceSeconds": -1}),
+        ("/clock", {"advanceSeconds": "1"}),
+        ("/clock", []),
+        ("/faults", {"target": "moon", "effect": {"kill": True}}),
+        ("/faults", {"target": "fc", "effect": {}}),
+        ("/faults", {"target": "fc", "effect": {"explode": True}}),
+        ("/faults", {"target": "fc", "effect": {"kill": True}, "times": 0}),
+        ("/faults", {"target": "fc", "effect": {"status": "429"}}),
+        ("/faults", {"target": "events", "effect": {"lose": True}, "often": 1}),
+    ],
+)
+def test_control_says_what_is_wrong(cloud: LocalCloud, path: str, body: object) -> None:
+    answer = cloud.control.post(path, json=body)
+    assert answer.status_code == 400
+    assert answer.json()["message"]
+
+
+def test_control_wants_json_and_a_time(cloud: LocalCloud) -> None:
+    assert cloud.control.post("/faults", content=b"{").status_code == 400
+    assert cloud.control.get("/invocations", params={"since": "yesterday"}).status_code == 400
+    assert cloud.control.get("/invocations", params={"since": "2999-01-01T00:00:00Z"}).json() == []
+
+
+def test_an_edited_function_is_served_at_once(cloud: LocalCloud) -> None:
+    source = cloud.project / "functions" / "web" / "index.py"
+    before = cloud.instances("web")[0]["pid"]
+    source.write_text(source.read_text().replace("201", "203"))
+    assert cloud.api.get("/").status_code == 203
+    assert before not in [item["pid"] for item in eventually(lambda: cloud.instances("web"))]
+    source.write_text(source.read_text().replace("203", "201"))
+
+
+def test_header_names_are_written_as_go_does() -> None:
+    assert canonical_name("x-MY-header") == "X-My-Header"
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        {"statusCode": "200"},
+        {"statusCode": 99},
+        {"statusCode": 200, "body": {"a": 1}},
+        {"statusCode": 200, "body": "%", "isBase64Encoded": True},
+        {"statusCode": 200, "headers": {"X-A": 1}},
+        {"statusCode": 200, "headers": {"X-Fc-A": "1"}},
+        {"statusCode": 200, "headers": {"Server": "mine"}},
+        {"statusCode": 200, "headers": {"X-A": "a" * 9000}},
+    ],
+)
+def test_bad_answers(returned: object) -> None:
+    with pytest.raises(BadResponseError):
+        response_of(json.dumps(returned).encode())
