@@ -1,0 +1,335 @@
+"""In-memory twins of the ports that really work, and what tests make jobs and media of."""
+
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from fastcrc import crc64
+
+from shared.adapters.temp_folder import TempFolder
+from shared.domain.errors import (
+    DatabaseUnavailableError,
+    LeaseLostError,
+    MediaTooLargeError,
+    StorageUnavailableError,
+)
+from shared.domain.jobs import Job, JobOutput
+from shared.domain.keys import MediaType
+from shared.domain.media import MediaFacts
+from shared.ports import Finished, Limits, Pending, StoredObject
+from shared.services.generation import GenerationService
+from shared.services.storage import StorageService
+
+NOW = datetime(2023, 12, 21, 1, 50, 56, 789000, tzinfo=UTC)
+USER = "test@factory-buy.com"
+
+
+class FakeClock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self._now = now
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+
+
+class InMemoryJobStore:
+    """The table ``jobs``; while ``away`` it does not answer. ``history`` holds every state that was written."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.history: list[Job] = []
+        self._rows: dict[str, Job] = {}
+        self._lock = threading.Lock()
+
+    def add(self, job: Job) -> Job:
+        with self._session():
+            for row in self._rows.values():
+                same_key = job.idempotency_key is not None and row.idempotency_key == job.idempotency_key
+                if row.id == job.id or (row.user_id == job.user_id and same_key):
+                    return row
+            self._write(job)
+            return job
+
+    def get(self, job_id: str) -> Job | None:
+        with self._session():
+            return self._rows.get(job_id)
+
+    def save(self, job: Job, *, over_attempt: int | None = None) -> None:
+        with self._session():
+            row = self._rows.get(job.id)
+            expected = job.attempt if over_attempt is None else over_attempt
+            if row is None or row.attempt != expected or row.status.final:
+                raise LeaseLostError("the job has gone on without this attempt")
+            self._write(job)
+
+    def waiting(self, now: datetime, *, limit: int) -> Sequence[Job]:
+        with self._session():
+            due = [
+                row
+                for row in self._rows.values()
+                if not row.status.final
+                and any(at is not None and at <= now for at in (row.lease_expires_at, row.next_attempt_at))
+            ]
+        return sorted(due, key=lambda row: row.created_at)[:limit]
+
+    def _session(self) -> threading.Lock:
+        if self.away:
+            raise DatabaseUnavailableError("the database did not answer")
+        return self._lock
+
+    def _write(self, job: Job) -> None:
+        self._rows[job.id] = job
+        self.history.append(job)
+
+
+class InMemoryOutputStore:
+    """The table ``job_outputs``; while ``away`` it does not answer."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self._rows: dict[str, JobOutput] = {}
+
+    def put(self, output: JobOutput) -> None:
+        rows = self._answering()
+        row = rows.setdefault(output.id, output)
+        rows[output.id] = replace(row, oss_url=output.oss_url, size=output.size, meta=output.meta)
+
+    def of_job(self, job_id: str) -> Sequence[JobOutput]:
+        rows = self._answering().values()
+        return sorted((row for row in rows if row.job_id == job_id), key=lambda row: row.oss_path)
+
+    def get(self, output_id: str) -> JobOutput | None:
+        return self._answering().get(output_id)
+
+    def remove(self, output_id: str) -> None:
+        self._answering().pop(output_id, None)
+
+    def _answering(self) -> dict[str, JobOutput]:
+        if self.away:
+            raise DatabaseUnavailableError("the database did not answer")
+        return self._rows
+
+
+@dataclass(frozen=True)
+class HeldObject:
+    """One object of the in-memory bucket."""
+
+    data: bytes
+    content_type: str = "application/octet-stream"
+    meta: tuple[tuple[str, str], ...] = ()
+
+
+class InMemoryObjectStore:
+    """The bucket. Each put takes the next of ``failures`` first; ``spoil`` changes what arrives."""
+
+    def __init__(self, base_url: str = "https://media.example.com") -> None:
+        self.away = False
+        self.objects: dict[str, HeldObject] = {}
+        self.puts: list[str] = []
+        self.failures: list[Exception | None] = []
+        self.spoil: Callable[[bytes], bytes] = bytes
+        self._base_url = base_url
+
+    def put(self, key: str, path: Path, *, content_type: str, meta: dict[str, str]) -> StoredObject:
+        self._answer()
+        self.puts.append(key)
+        if self.failures and (failure := self.failures.pop(0)):
+            raise failure
+        held = HeldObject(self.spoil(path.read_bytes()), content_type, tuple(sorted(meta.items())))
+        self.objects[key] = held
+        return StoredObject(len(held.data), crc64.xz(held.data))
+
+    def head(self, key: str) -> StoredObject | None:
+        self._answer()
+        held = self.objects.get(key)
+        return None if held is None else StoredObject(len(held.data), crc64.xz(held.data))
+
+    def read_start(self, key: str, size_bytes: int) -> bytes:
+        self._answer()
+        return self.objects[key].data[:size_bytes]
+
+    def url(self, key: str) -> str:
+        return f"{self._base_url}/{quote(key)}"
+
+    def _answer(self) -> None:
+        if self.away:
+            raise StorageUnavailableError("OSS did not answer")
+
+
+State = Pending | Finished
+Step = State | Exception | Callable[[], State]
+
+
+def play(step: Step) -> State:
+    """Return, raise or call one step of a script."""
+    if isinstance(step, Exception):
+        raise step
+    return step if isinstance(step, Pending | Finished) else step()
+
+
+class FakeProvider:
+    """Answers ``submit`` and ``poll`` by scripts; the last step of ``polls`` is repeated for ever."""
+
+    def __init__(self, submit: Step, *polls: Step, poll_interval_s: float = 5.0) -> None:
+        self.poll_interval_s = poll_interval_s
+        self.submitted: list[Job] = []
+        self.polled: list[str] = []
+        self._submit = submit
+        self._polls = list(polls)
+
+    def submit(self, job: Job) -> State:
+        self.submitted.append(job)
+        return play(self._submit)
+
+    def poll(self, task_id: str) -> State:
+        self.polled.append(task_id)
+        return play(self._polls.pop(0) if len(self._polls) > 1 else self._polls[0])
+
+
+Chunk = bytes | Exception | Callable[[], bytes]
+
+
+class FakeDownloads:
+    """Hands out what is put under each URL: bytes, or a list of chunks, errors and functions."""
+
+    def __init__(self, bodies: dict[str, bytes | list[Chunk]] | None = None) -> None:
+        self.bodies = bodies or {}
+        self.fetched: list[str] = []
+
+    def stream(self, url: str, *, max_bytes: int) -> Iterator[bytes]:
+        self.fetched.append(url)
+        body = self.bodies[url]
+        received = 0
+        for chunk in [body] if isinstance(body, bytes) else body:
+            if isinstance(chunk, Exception):
+                raise chunk
+            data = chunk if isinstance(chunk, bytes) else chunk()
+            received += len(data)
+            if received > max_bytes:
+                raise MediaTooLargeError(f"the result has more than {max_bytes} bytes")
+            yield data
+
+
+class StubProbe:
+    """Says of every file what it was told to say."""
+
+    def __init__(self, facts: MediaFacts | None = None, error: Exception | None = None) -> None:
+        self.facts = facts or MediaFacts("?", width=4, height=3)
+        self.error = error
+        self.probed: list[Path | BinaryIO] = []
+
+    def probe(self, source: Path | BinaryIO, format_name: str) -> MediaFacts:
+        self.probed.append(source)
+        if self.error:
+            raise self.error
+        return replace(self.facts, format=format_name)
+
+
+class RecordingDispatcher:
+    """Keeps what was handed over, each attempt once; ``failures`` come first."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.task_ids: list[str] = []
+
+    def dispatch(self, job: Job) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        if job.task_id not in self.task_ids:
+            self.task_ids.append(job.task_id)
+
+
+class World:
+    """Every port of the services in memory, with the temp folder in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = FakeClock()
+        self.jobs = InMemoryJobStore()
+        self.outputs = InMemoryOutputStore()
+        self.store = InMemoryObjectStore()
+        self.temp = TempFolder(str(folder))
+        self.probe = StubProbe()
+        self.downloads = FakeDownloads()
+        self.dispatcher = RecordingDispatcher()
+        self.limits = Limits({MediaType.IMAGE: 10_000, MediaType.VIDEO: 20_000}, max_pixels=1_000_000)
+
+    @property
+    def storage(self) -> StorageService:
+        return StorageService(
+            store=self.store,
+            outputs=self.outputs,
+            temp=self.temp,
+            probe=self.probe,
+            downloads=self.downloads,
+            limits=self.limits,
+            clock=self.clock,
+        )
+
+    def generation(self, provider: FakeProvider) -> GenerationService:
+        return GenerationService(jobs=self.jobs, provider_of=lambda _: provider, storage=self.storage)
+
+    def temp_files(self) -> list[str]:
+        """Return the names of the files in the temp folder."""
+        return sorted(path.name for path in self.folder.iterdir()) if self.folder.exists() else []
+
+    def job(self, job_id: str = "abc123") -> Job:
+        """Return the job as it is written down."""
+        job = self.jobs.get(job_id)
+        assert job is not None
+        return job
+
+
+def make_job(**changes: Any) -> Job:
+    """Return an image job of USER, created NOW."""
+    values: dict[str, Any] = {
+        "id": "abc123",
+        "user_id": USER,
+        "type": MediaType.IMAGE,
+        "prompt": "a lake at dawn",
+        "model": "wan2.2-t2i-flash",
+        "size": "1024x1024",
+        "created_at": NOW,
+    }
+    return Job(**{**values, **changes})
+
+
+def make_video_job(**changes: Any) -> Job:
+    """Return a video job of USER, created NOW."""
+    video = {"type": MediaType.VIDEO, "model": "wan2.6-t2v", "size": "1280x720", "duration": 5}
+    return make_job(**{**video, **changes})
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+
+def make_png(width: int = 4, height: int = 3, *, noise: Iterable[int] = (0,)) -> bytes:
+    """Return a real PNG; ``noise`` tells one from another."""
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])
+    pixels = zlib.compress((b"\0" + b"\x80" * width) * height)
+    parts = (
+        _chunk(b"IHDR", header),
+        _chunk(b"tEXt", b"n\0" + bytes(noise)),
+        _chunk(b"IDAT", pixels),
+        _chunk(b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+MP4_HEAD = b"\0\0\0\x18ftypisom\0\0\x02\0isomiso2" + b"\0" * 64
