@@ -6,14 +6,15 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from urllib.parse import quote
 
-from devcloud.cloud import CloudError, RunningCloud, find_running, load_local_manifest, run
 from devcloud.credentials import AccessKey
 from devcloud.fc import acs3
-from devcloud.fc.errors import FcError
 from devcloud.fc.manifest import ManifestError
 from devcloud.packages import PackageError, build
+from devcloud.running import CloudError, RunningCloud, find_running
 
 _PROJECT_DIR = Path(__file__).resolve().parent.parent
 
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         return int(options.command(options) or 0)
-    except (CloudError, ManifestError, PackageError, FcError) as error:
+    except (CloudError, ManifestError, PackageError) as error:
         print(f"devcloud: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -72,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(options: argparse.Namespace) -> None:
+    from devcloud.cloud import run  # only here: the other commands need none of the servers
+
     run(
         options.project.resolve(),
         port=options.port,
@@ -101,31 +104,35 @@ def _token(options: argparse.Namespace) -> None:
 
 
 def _invoke(options: argparse.Namespace) -> int:
-    import httpx
-
     cloud = _running(options)
     event = _event(options)
-    url = httpx.URL(f"{cloud.variables['FC_ENDPOINT']}/2023-03-30/functions/{options.function}/invocations")
-    headers = {"host": url.netloc.decode(), "content-type": "application/octet-stream"}
+    host = cloud.variables["FC_ENDPOINT"].removeprefix("http://")
+    path = f"/2023-03-30/functions/{quote(options.function, safe='')}/invocations"
+    headers = {"host": host, "content-type": "application/octet-stream"}
     if options.asynchronous:
         headers["x-fc-invocation-type"] = "Async"
     key = AccessKey(cloud.variables["OSS_ACCESS_KEY"], cloud.variables["OSS_SECRET"])
-    signed = acs3.sign("POST", url.raw_path.decode(), "", headers, event, action="InvokeFunction", key=key)
+    signed = acs3.sign("POST", path, "", headers, event, action="InvokeFunction", key=key)
+    connection = HTTPConnection(host)
     try:
-        # The address is this machine's; a proxy of the environment does not know it.
-        with httpx.Client(trust_env=False, timeout=None) as client:  # noqa: S113  # a function may run for a day
-            answer = client.post(url, headers=signed, content=event)
-    except httpx.TransportError as error:
+        connection.request("POST", path, event, signed)
+        answer = connection.getresponse()
+        text = answer.read().decode("utf-8", "replace")
+    except (OSError, HTTPException) as error:
         raise CloudError(f"the local cloud did not answer: {error}") from error
-    if answer.status_code == 202:
+    finally:
+        connection.close()
+    if answer.status == 202:
         print(answer.headers["x-fc-request-id"])
         return 0
-    failed = answer.status_code != 200 or "x-fc-error-type" in answer.headers
-    print(answer.text, file=sys.stderr if failed else sys.stdout)
+    failed = answer.status != 200 or "x-fc-error-type" in answer.headers
+    print(text, file=sys.stderr if failed else sys.stdout)
     return int(failed)
 
 
 def _package(options: argparse.Namespace) -> None:
+    from devcloud.cloud import load_local_manifest
+
     project: Path = options.project.resolve()
     known = load_local_manifest(project).functions
     if unknown := set(options.functions) - known.keys():

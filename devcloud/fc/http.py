@@ -1,6 +1,5 @@
 """What the API and the gateway share: a request's parts, refusals as JSON, and the faults that hit a call."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -43,7 +42,7 @@ async def suffer_call_faults(service: FunctionService, function: Function, kind:
     attempt = 0 if kind == "async" else 1
     effect: dict[str, Any] = service.take_fault(_CALL_EFFECTS, function=function.name, kind=kind, attempt=attempt)
     if "delayS" in effect:
-        await asyncio.sleep(effect["delayS"])
+        await service.wait(effect["delayS"])
     if "status" in effect:
         status = effect["status"]
         code = effect.get("code", "ResourceThrottled" if status == 429 else "InternalServerError")

@@ -138,18 +138,13 @@ class Instance:
         return Outcome(outcome.payload, "InitializationError", outcome.duration_ms, log_tail=outcome.log_tail)
 
     async def invoke(self, request_id: str, event: bytes, *, kill_after_s: float | None = None) -> Outcome:
-        """Hand one event to the handler and wait for its end."""
+        """Hand one event to the handler and wait for its end.
+
+        With ``kill_after_s`` the instance is killed that long after it got the event, and its answer is lost.
+        """
         self.requests += 1
-        killer = None
-        if kill_after_s is not None:
-            killer = asyncio.get_running_loop().call_later(kill_after_s, self.kill)
-        try:
-            return await self._request(
-                "invoke", "Invoke", self.function.handler, request_id, event, self.function.timeout_s
-            )
-        finally:
-            if killer is not None:
-                killer.cancel()
+        handler, timeout_s = self.function.handler, self.function.timeout_s
+        return await self._request("invoke", "Invoke", handler, request_id, event, timeout_s, kill_after_s)
 
     async def stop(self, hook_limit_s: float | None = None) -> None:
         """Run the preStop hook of an idle instance, end the process and give its temp disk back."""
@@ -170,14 +165,22 @@ class Instance:
                 os.killpg(self.pid, signal.SIGKILL)
 
     async def _request(
-        self, kind: str, title: str, handler: str, request_id: str, event: bytes, timeout_s: float
+        self,
+        kind: str,
+        title: str,
+        handler: str,
+        request_id: str,
+        event: bytes,
+        timeout_s: float,
+        kill_after_s: float | None = None,
     ) -> Outcome:
         self._tail.clear()
         self._log(f"FC {title} Start RequestId: {request_id}\n".encode())
         began = time.monotonic()
         watch = asyncio.create_task(self._watch())
         try:
-            succeeded, body = await asyncio.wait_for(self._exchange(kind, handler, request_id, event), timeout_s)
+            exchange = self._exchange(kind, handler, request_id, event, kill_after_s)
+            succeeded, body = await asyncio.wait_for(exchange, timeout_s)
             error_type = None if succeeded else _UNHANDLED
         except TimeoutError:
             self.kill()
@@ -198,10 +201,16 @@ class Instance:
             log_tail=bytes(self._tail[-_LOG_TAIL_BYTES:]),
         )
 
-    async def _exchange(self, kind: str, handler: str, request_id: str, event: bytes) -> tuple[bool, bytes]:
+    async def _exchange(
+        self, kind: str, handler: str, request_id: str, event: bytes, kill_after_s: float | None
+    ) -> tuple[bool, bytes]:
         header = json.dumps({"kind": kind, "requestId": request_id, "handler": handler}).encode()
         self._writer.write(struct.pack(">II", len(header), len(event)) + header + event)
         await self._writer.drain()
+        if kill_after_s is not None:
+            await asyncio.sleep(kill_after_s)
+            self.kill()
+            raise ProcessLookupError
         header_length, body_length = struct.unpack(">II", await self._reader.readexactly(8))
         answer = json.loads(await self._reader.readexactly(header_length))
         body = await self._reader.readexactly(body_length)

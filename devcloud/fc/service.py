@@ -89,6 +89,10 @@ class FunctionService:
         self.wake()
         return task
 
+    async def wait(self, seconds: float) -> None:
+        """Let that much of the emulators' time pass."""
+        await self._clock.sleep_until(self._clock.now() + seconds)
+
     def wake(self) -> None:
         """Look into the queue again."""
         self._wake.set()
@@ -163,7 +167,7 @@ class FunctionService:
             self._put_off(task, "throttled by an armed fault")
             return
         if task.kind != "async" and (delay_s := self.take_fault(("delayS",), **facts).get("delayS")):
-            await self._clock.sleep_until(self._clock.now() + delay_s)
+            await self.wait(delay_s)
         try:
             invocation = await self._run(function, task.request_id, task.payload, task.kind, task.attempt, task)
         except FcError as error:

@@ -160,6 +160,7 @@ def test_control_wants_json_and_a_time(cloud: LocalCloud) -> None:
 
 def test_an_edited_function_is_served_at_once(cloud: LocalCloud) -> None:
     source = cloud.project / "functions" / "web" / "index.py"
+    assert cloud.api.get("/").status_code == 201
     before = cloud.instances("web")[0]["pid"]
     source.write_text(source.read_text().replace("201", "203"))
     assert cloud.api.get("/").status_code == 203

@@ -134,8 +134,6 @@ def copy_source(service: Service, request: OssRequest) -> ObjectRecord:
 
 async def get_object(service: Service, request: OssRequest) -> Reply:
     """GetObject, whole or a range."""
-    if "x-oss-process" in request.query:
-        raise not_implemented("x-oss-process")
     record, headers = _look_up(service, request)
     headers |= overrides(request.query)
     span = read_range(request.headers, record.content.size)

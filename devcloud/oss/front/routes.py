@@ -44,12 +44,10 @@ class Operation:
 
 def route(request: OssRequest) -> Operation:
     """Return the operation that ``request`` asks for. Raises ``MethodNotAllowed`` and ``NotImplemented``."""
+    _refuse_unserved(request)
     for operation in OPERATIONS:
         if operation.fits(request):
-            if not operation.needs:
-                _refuse_unknown(request)
             return operation
-    _refuse_unknown(request)
     message = "The specified method is not allowed against this resource."
     raise OssError(405, "MethodNotAllowed", message, details={"Method": request.method})
 
@@ -83,11 +81,11 @@ def _level(request: OssRequest) -> str:
     return "object" if request.key else "bucket"
 
 
-def _refuse_unknown(request: OssRequest) -> None:
-    """Raise ``NotImplemented`` for sub-resources, lest they be taken for operations on the bytes or the list."""
-    unknown = _UNSERVED & request.query.keys()
-    if unknown:
-        raise not_implemented(f"?{min(unknown)}")
+def _refuse_unserved(request: OssRequest) -> None:
+    """Raise ``NotImplemented`` for what would otherwise be left out in silence."""
+    unserved = sorted(_UNSERVED & request.query.keys()) or sorted(_UNSERVED & request.headers.keys())
+    if unserved:
+        raise not_implemented(unserved[0])
 
 
 # The first that fits is meant: those with more needs stand before those with fewer.
@@ -167,6 +165,6 @@ OPERATIONS: tuple[Operation, ...] = (
 _NAMES = (
     "accessPoint asyncFetch bucketArchiveDirectRead callback cname comp httpsConfig inventory live metaQuery"
     " publicAccessBlock qosInfo redundancyTransition regionList resourceGroup restore style versionId versioning"
-    " versions vod worm x-oss-async-process x-oss-process"
+    " versions vod worm x-oss-async-process x-oss-callback x-oss-process"
 )
 _UNSERVED = frozenset(_NAMES.split())
