@@ -1,0 +1,55 @@
+"""What no answer may hold, whoever asked and however it ended."""
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[1]
+# Function Compute sets these itself and refuses them from a function.
+FORBIDDEN_HEADERS = {"connection", "content-length", "date", "keep-alive", "server", "upgrade"}
+_WORDS = ("ossPath", "oss_path", "Traceback", "stackTrace", "security-token", "security_token", 'File "', "site-packages")
+_PLACES = ("/tmp/", "/root/", "/home/", "/code/", "/var/", "/usr/", "/dev/", "\\tmp\\")
+
+
+class AnswerChecker:
+    """Fails on an answer that tells what must stay inside: local paths, object keys as such, keys, stack traces."""
+
+    def __init__(self, folders: list[Path], secrets: Mapping[str, str]) -> None:
+        named = {str(folder.resolve()) for folder in [*folders, ROOT, Path(tempfile.gettempdir()), Path.home()]}
+        self._words = {word: word for word in [*_WORDS, *_PLACES, *(name for name in named if len(name) > 1)]}
+        self._words |= {value: name for name, value in secrets.items()}
+
+    def check(self, response: httpx.Response) -> None:
+        """Look through the status line's headers and the body; an httpx response hook."""
+        response.read()
+        self.check_text(f"{response.request.method} {response.request.url.path}", response.text)
+        for name, value in response.headers.multi_items():
+            self.check_text(f"header {name}", f"{name}: {value}")
+
+    def check_result(self, result: bytes) -> dict[str, object]:
+        """Look through what an HTTP function returned to the platform, and return it."""
+        returned = json.loads(result)
+        assert returned.keys() <= {"statusCode", "headers", "isBase64Encoded", "body"}, returned.keys()
+        assert isinstance(returned["statusCode"], int) and isinstance(returned["body"], str)
+        for name, value in returned["headers"].items():
+            assert isinstance(value, str), f"header {name} is {value!r}"
+            refused = name.lower() in FORBIDDEN_HEADERS or name.lower().startswith("x-fc-")
+            assert not refused, f"the function sets the header {name}, which the platform refuses"
+        self.check_text("what the function returned", result.decode())
+        return dict(returned)
+
+    def check_text(self, where: str, text: str) -> None:
+        """Fail if ``text``, as it stands or with JSON's escapes undone, holds any of it."""
+        plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text).replace("\\/", "/")
+        for word, name in self._words.items():
+            if word in text or word in plain:
+                raise AssertionError(f"{where} holds {name}: …{_around(plain, word)}…")
+
+
+def _around(text: str, word: str) -> str:
+    at = max(text.find(word), 0)
+    return text[max(at - 60, 0) : at + len(word) + 60]
