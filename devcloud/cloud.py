@@ -24,7 +24,9 @@ from devcloud.faults import Faults
 from devcloud.fc.emulator import FunctionComputeEmulator
 from devcloud.fc.manifest import Manifest, load_manifest
 from devcloud.oss import OssEmulator
-from devcloud.running import CloudError, RunningCloud, announced, sweep_notes
+from devcloud.running import CloudError, RunningCloud, announced, find_running, sweep_notes
+
+__all__ = ["CloudError", "RunningCloud", "find_running", "load_local_manifest", "run"]
 
 _LOOPBACK = "127.0.0.1"
 _BUCKET = "dream-factory-media"

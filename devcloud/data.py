@@ -1,0 +1,82 @@
+"""The data folder of a local cloud: whose it is, one at a time, and the keys that are kept in it."""
+
+import contextlib
+import fcntl
+import json
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from devcloud.fc.pool import sweep_instances
+from devcloud.running import CloudError, write_private
+
+_MARKER = ".devcloud"
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The keys of one data folder, made at its first use."""
+
+    access_key_id: str
+    access_key_secret: str
+    provider_api_key: str
+    auth_hs256_secret: str
+
+    @classmethod
+    def kept_in(cls, data_dir: Path) -> "Secrets":
+        """Read the keys of a data folder, making them if there are none."""
+        path = data_dir / "secrets.json"
+        if not path.exists():
+            made = cls(
+                access_key_id=f"LTAI{secrets.token_hex(10)}",
+                access_key_secret=secrets.token_urlsafe(24),
+                provider_api_key=f"sk-{secrets.token_hex(16)}",
+                auth_hs256_secret=secrets.token_urlsafe(48),
+            )
+            write_private(path, asdict(made))
+        return cls(**json.loads(path.read_text()))
+
+
+@contextlib.contextmanager
+def data_folder(data_dir: Path | None, *, fresh: bool) -> Iterator[Path]:
+    """Hold the data folder, or else a temporary one that goes when it is let go. Raises ``CloudError``."""
+    if data_dir is None:
+        folder = Path(tempfile.mkdtemp(prefix="devcloud-")).resolve()
+        try:
+            with _locked(folder):
+                yield folder
+        finally:
+            remove_data(folder)
+        return
+    folder = data_dir.resolve()
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _MARKER).is_file():
+        raise CloudError(f"{folder} holds other files and is no data folder of a local cloud; choose another")
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    with _locked(folder):
+        if fresh:
+            sweep_instances(folder)
+            for item in folder.iterdir():
+                if item.name != _MARKER:
+                    shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
+        yield folder
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / _MARKER).open("a") as marker:
+        try:
+            fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CloudError(f"another local cloud runs on {folder}") from None
+        yield
+
+
+def remove_data(folder: Path) -> None:
+    """Remove a data folder, if it is one."""
+    if (folder / _MARKER).is_file():
+        sweep_instances(folder)
+        shutil.rmtree(folder, ignore_errors=True)
