@@ -232,7 +232,7 @@ class _Scope:
     @classmethod
     def parse(cls, credential: str, region: str, malformed_ec: str, region_ec: str) -> "_Scope":
         # An access key id may hold slashes, the rest may not.
-        match = re.fullmatch(r"(.+)/(\d{8})/([^/]+)/oss/aliyun_v4_request", credential)
+        match = re.fullmatch(r"(.+)/(\d{8})/([^/]*)/oss/aliyun_v4_request", credential)
         if match is None:
             message = "The credential in the request is invalid."
             raise invalid_argument(message, "x-oss-credential", credential, malformed_ec)

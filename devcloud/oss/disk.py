@@ -97,10 +97,12 @@ class DiskStorage:
     def usage(self, bucket: str) -> Usage:
         """Count what is in a bucket."""
         query = (
-            "SELECT COUNT(*), COALESCE(SUM(size), 0), (SELECT COUNT(*) FROM uploads WHERE bucket = :bucket)"
-            " FROM objects WHERE bucket = :bucket"
+            "SELECT json_extract(attributes, '$.storage_class'), COUNT(*), SUM(size)"
+            " FROM objects WHERE bucket = ? GROUP BY 1"
         )
-        return Usage(*self._db.execute(query, {"bucket": bucket}).fetchone())
+        classes = {name: (count, size) for name, count, size in self._db.execute(query, (bucket,))}
+        (uploads,) = self._db.execute("SELECT COUNT(*) FROM uploads WHERE bucket = ?", (bucket,)).fetchone()
+        return Usage(classes, uploads)
 
     def document(self, bucket: str, name: str) -> bytes | None:
         """Return the configuration document of that name."""

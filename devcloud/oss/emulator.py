@@ -116,6 +116,9 @@ class OssEmulator:
             reply = _error_reply(OssError(500, "InternalError", message), request)
         if request is not None:
             reply.headers["x-oss-request-id"] = request.id
+            if request.method in ("GET", "HEAD") and request.headers.get("content-length", "0") != "0":
+                # Such a body need not come at all: then the next request would be taken for it.
+                reply.headers["connection"] = "close"
         return reply, effect
 
     def _admit(self, operation: Operation, request: OssRequest) -> None:

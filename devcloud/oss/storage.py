@@ -73,10 +73,9 @@ class BucketRecord:
 
 @dataclass(frozen=True)
 class Usage:
-    """What ``?stat`` counts."""
+    """What ``?stat`` counts; ``classes`` has the number of objects and their bytes by storage class."""
 
-    objects: int
-    size: int
+    classes: dict[str, tuple[int, int]]
     uploads: int
 
 

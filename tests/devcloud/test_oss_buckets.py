@@ -42,9 +42,11 @@ def test_create_info_delete(bucket: oss2.Bucket) -> None:
     bucket.put_bucket_acl("private")
     assert bucket.get_bucket_acl().acl == "private"
     bucket.put_object("a", b"12345")
+    assert bucket.head_object("a").headers["x-oss-storage-class"] == "IA"
     upload_id = bucket.init_multipart_upload("b").upload_id
     stat = bucket.get_bucket_stat()
     assert (stat.object_count, stat.storage_size_in_bytes, stat.multi_part_upload_count) == (1, 5, 1)
+    assert (stat.infrequent_access_storage, stat.infrequent_access_object_count, stat.standard_storage) == (5, 1, 0)
     for tidy in (lambda: bucket.delete_object("a"), lambda: bucket.abort_multipart_upload("b", upload_id)):
         with pytest.raises(oss2.exceptions.BucketNotEmpty):
             bucket.delete_bucket()

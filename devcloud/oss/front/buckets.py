@@ -17,6 +17,8 @@ from devcloud.oss.storage import BucketRecord
 
 BUCKET_ACLS = ("private", "public-read", "public-read-write")
 
+_STAT_TAGS = {name: {"IA": "InfrequentAccess"}.get(name, name) for name in STORAGE_CLASSES}
+
 # Configuration documents: kept and given back as they were put. What a bucket without one answers is either a 404
 # with the code on the left or the document on the right.
 DOCUMENTS: dict[str, tuple[str, bytes]] = {
@@ -86,7 +88,7 @@ async def put_bucket(service: Service, request: OssRequest) -> Reply:
 async def delete_bucket(service: Service, request: OssRequest) -> Reply:
     """DeleteBucket; neither objects nor uploads may be left in it."""
     usage = service.storage.usage(request.bucket)
-    if usage.objects or usage.uploads:
+    if usage.classes or usage.uploads:
         message = "The bucket you tried to delete is not empty."
         details = {"BucketName": request.bucket}
         raise OssError(409, "BucketNotEmpty", message, ec="0015-00000301", details=details)
@@ -115,14 +117,20 @@ async def get_bucket_stat(service: Service, request: OssRequest) -> Reply:
     usage = service.storage.usage(request.bucket)
     return xml_reply(
         "BucketStat",
-        ("Storage", usage.size),
-        ("ObjectCount", usage.objects),
+        ("Storage", sum(size for _, size in usage.classes.values())),
+        ("ObjectCount", sum(count for count, _ in usage.classes.values())),
         ("MultipartUploadCount", usage.uploads),
         ("LiveChannelCount", 0),
         ("LastModifiedTime", int(service.clock.now())),
-        ("StandardStorage", usage.size),
-        ("StandardObjectCount", usage.objects),
+        *(node for name, tag in _STAT_TAGS.items() for node in _class_nodes(tag, *usage.classes.get(name, (0, 0)))),
     )
+
+
+def _class_nodes(tag: str, count: int, size: int) -> list[xml.Node]:
+    nodes: list[xml.Node] = [(f"{tag}Storage", size), (f"{tag}ObjectCount", count)]
+    if tag != "Standard":
+        nodes.append((f"{tag}RealStorage", size))
+    return nodes
 
 
 async def get_bucket_location(service: Service, request: OssRequest) -> Reply:

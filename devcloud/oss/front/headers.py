@@ -20,6 +20,9 @@ _OVERRIDES = ("content-type", *_STORED_HEADERS)
 _METADATA = "x-oss-meta-"
 MAX_METADATA_BYTES = 8 * 1024
 MAX_TAGS = 10
+# https://www.alibabacloud.com/help/en/oss/user-guide/object-tagging-8
+_TAG_KEY = re.compile(r"[A-Za-z0-9 +\-=._:/]{1,128}")
+_TAG_VALUE = re.compile(r"[A-Za-z0-9 +\-=._:/]{0,256}")
 
 # The interpreter's own table, not the machine's, and the media types that it lacks.
 _CONTENT_TYPES = mimetypes.MimeTypes(filenames=()).types_map[True] | {
@@ -51,8 +54,11 @@ def content_type_of(key: str) -> str:
     return _CONTENT_TYPES.get(PurePosixPath(key).suffix.lower(), "application/octet-stream")
 
 
-def read_attributes(request: OssRequest) -> Attributes:
-    """Return what the headers of a write say. Raises ``InvalidArgument``, ``InvalidTag`` and the like."""
+def read_attributes(request: OssRequest, default_class: str) -> Attributes:
+    """Return what the headers of a write say; the bucket's class is ``default_class``.
+
+    Raises ``InvalidArgument``, ``InvalidTag`` and the like.
+    """
     headers = {name: request.headers[name] for name in _STORED_HEADERS if name in request.headers}
     headers["content-type"] = request.headers.get("content-type") or content_type_of(request.key)
     metadata = {
@@ -61,7 +67,7 @@ def read_attributes(request: OssRequest) -> Attributes:
     if sum(len(name) + len(value.encode()) for name, value in metadata.items()) > MAX_METADATA_BYTES:
         message = "Your metadata headers exceed the maximum allowed metadata size."
         raise OssError(400, "MetadataTooLarge", message)
-    storage_class = request.headers.get("x-oss-storage-class", "Standard")
+    storage_class = request.headers.get("x-oss-storage-class", default_class)
     if storage_class not in STORAGE_CLASSES:
         raise invalid_argument("Invalid storage class.", "x-oss-storage-class", storage_class)
     tags = check_tags(parse_qsl(request.headers.get("x-oss-tagging", ""), keep_blank_values=True))
@@ -79,8 +85,8 @@ def read_object_acl(request: OssRequest) -> str:
 def check_tags(pairs: list[tuple[str, str]]) -> dict[str, str]:
     """Return the tags as a dict. Raises ``InvalidTag`` for those that OSS does not take."""
     tags = dict(pairs)
-    sizes_fit = all(1 <= len(name) <= 128 and len(value) <= 256 for name, value in pairs)
-    if len(pairs) > MAX_TAGS or len(tags) < len(pairs) or not sizes_fit:
+    valid = all(_TAG_KEY.fullmatch(name) and _TAG_VALUE.fullmatch(value) for name, value in pairs)
+    if len(pairs) > MAX_TAGS or len(tags) < len(pairs) or not valid:
         raise OssError(400, "InvalidTag", "The tag you specified is invalid.")
     return tags
 

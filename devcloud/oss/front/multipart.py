@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from devcloud.oss import xml
 from devcloud.oss.errors import OssError, invalid_argument, malformed_xml
-from devcloud.oss.front.headers import iso_date, read_attributes, read_range, stored_headers
+from devcloud.oss.front.headers import iso_date, read_range, stored_headers
 from devcloud.oss.front.listing import read_count
 from devcloud.oss.front.objects import copy_source
 from devcloud.oss.front.service import Service
@@ -28,7 +28,9 @@ async def initiate_multipart_upload(service: Service, request: OssRequest) -> Re
     service.refuse_overwrite(request)
     upload_id = secrets.token_hex(16).upper()
     now = service.clock.now()
-    service.storage.create_upload(UploadRecord(upload_id, request.bucket, request.key, now, read_attributes(request)))
+    service.storage.create_upload(
+        UploadRecord(upload_id, request.bucket, request.key, now, service.attributes(request))
+    )
     return xml_reply("InitiateMultipartUploadResult", *_names(request), ("UploadId", upload_id))
 
 

@@ -17,7 +17,6 @@ from devcloud.oss.front.headers import (
     iso_date,
     object_headers,
     overrides,
-    read_attributes,
     read_object_acl,
     read_range,
     stored_headers,
@@ -41,7 +40,7 @@ def check_key(key: str) -> None:
 
 async def put_object(service: Service, request: OssRequest) -> Reply:
     """PutObject."""
-    attributes = read_attributes(request)
+    attributes = service.attributes(request)
     service.refuse_overwrite(request)
     content, digest = await service.receive(request)
     etag = digest.hex().upper()
@@ -55,10 +54,11 @@ async def append_object(service: Service, request: OssRequest) -> Reply:
     position = request.query.get("position", "")
     if not position.isdecimal():
         raise invalid_argument("The append position is invalid.", "position", position)
-    attributes = read_attributes(request)
     added, digest = await service.receive(request)
     try:
         previous = _appendable(service, request, int(position))
+        # What later appends say of the object is left out, and not even checked.
+        attributes = previous.attributes if previous else service.attributes(request)
     except OssError:
         service.storage.release(added)
         raise
@@ -66,9 +66,8 @@ async def append_object(service: Service, request: OssRequest) -> Reply:
     # The real service does not say how it makes this ETag, only that it is not the MD5 of the content.
     chained = (previous.etag if previous else "").encode() + digest
     etag = hashlib.md5(chained, usedforsecurity=False).hexdigest().upper()
-    kept = previous.attributes if previous else attributes
     now = service.clock.now()
-    record = ObjectRecord(request.bucket, request.key, before + added, etag, "Appendable", now, kept)
+    record = ObjectRecord(request.bucket, request.key, before + added, etag, "Appendable", now, attributes)
     service.store(request, record, "AppendObject", fresh=added)
     position_header = {"x-oss-next-append-position": str(record.content.size)}
     return Reply(headers=stored_headers(record) | position_header)
@@ -93,7 +92,7 @@ async def copy_object(service: Service, request: OssRequest) -> Reply:
     """CopyObject; onto itself it replaces the metadata."""
     source = copy_source(service, request)
     same = (source.bucket, source.key) == (request.bucket, request.key)
-    attributes = read_attributes(request)
+    attributes = service.attributes(request)
     if not same and request.headers.get("x-oss-metadata-directive", "COPY").upper() != "REPLACE":
         attributes = replace(attributes, headers=source.attributes.headers, metadata=source.attributes.metadata)
     if request.headers.get("x-oss-tagging-directive", "Copy").lower() != "replace":
@@ -255,7 +254,7 @@ async def put_symlink(service: Service, request: OssRequest) -> Reply:
     """PutSymlink; the target need not exist."""
     target = unquote(request.headers.get("x-oss-symlink-target", ""))
     check_key(target)
-    attributes = read_attributes(request)
+    attributes = service.attributes(request)
     etag = hashlib.md5(target.encode(), usedforsecurity=False).hexdigest().upper()
     now = service.clock.now()
     record = ObjectRecord(request.bucket, request.key, Content(), etag, "Symlink", now, attributes, target)

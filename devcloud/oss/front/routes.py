@@ -164,7 +164,8 @@ OPERATIONS: tuple[Operation, ...] = (
 
 _NAMES = (
     "accessPoint asyncFetch bucketArchiveDirectRead callback cname comp httpsConfig inventory live metaQuery"
-    " publicAccessBlock qosInfo redundancyTransition regionList resourceGroup restore style versionId versioning"
-    " versions vod worm x-oss-async-process x-oss-callback x-oss-process"
+    " publicAccessBlock qos qosInfo qosRequester redundancyTransition regionList regions requesterQosInfo"
+    " resourceGroup restore style versionId versioning versions vod worm x-oss-async-process x-oss-callback"
+    " x-oss-process"
 )
 _UNSERVED = frozenset(_NAMES.split())

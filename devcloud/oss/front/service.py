@@ -8,8 +8,9 @@ from typing import Any
 from devcloud.clock import Clock
 from devcloud.oss.errors import OssError, file_already_exists, no_such_key
 from devcloud.oss.events import event_record
+from devcloud.oss.front.headers import read_attributes
 from devcloud.oss.request import OssRequest
-from devcloud.oss.storage import Content, ObjectRecord, Storage
+from devcloud.oss.storage import Attributes, Content, ObjectRecord, Storage
 
 MAX_PUT_BYTES = 5 * 1024**3
 
@@ -30,6 +31,10 @@ class Service:
         if record is None:
             raise no_such_key(request.key)
         return record
+
+    def attributes(self, request: OssRequest) -> Attributes:
+        """Return what the headers of a write say."""
+        return read_attributes(request, self.storage.bucket(request.bucket).storage_class)
 
     async def receive(self, request: OssRequest) -> tuple[Content, bytes]:
         """Take in the body of ``request`` and return it with its MD5 digest.
