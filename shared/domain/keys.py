@@ -15,8 +15,9 @@ from shared.domain.errors import ValidationError
 
 MAX_KEY_BYTES = 1023
 MAX_USER_ID_CHARACTERS = 255
+MAX_USER_ID_BYTES = 900  # a job id and the rest of the longest key have room beside it
 MAX_JOB_ID_CHARACTERS = 64
-_KEY = re.compile(r"users/([^/]+)/jobs/([^/]+)/(image|video)-(\d{13})\.([a-z0-9]{2,5})")
+_KEY = re.compile(r"users/([^/]+)/jobs/([^/]+)/(image|video)-([0-9]{13})\.([a-z0-9]{2,5})")
 _OUTPUTS = uuid.UUID("5f0c3f0e-6d7e-5f6e-9f55-0d1b0e1f7c11")
 
 
@@ -51,7 +52,10 @@ def _refusal(name: str, rule: str) -> ValidationError:
 
 def check_user_id(value: str) -> str:
     """Return ``value`` if it can be a user id in an object key, else raise ValidationError."""
-    return check_segment("userId", value, MAX_USER_ID_CHARACTERS)
+    check_segment("userId", value, MAX_USER_ID_CHARACTERS)
+    if (size := len(value.encode())) > MAX_USER_ID_BYTES:
+        raise _refusal("userId", f"must have at most {MAX_USER_ID_BYTES} bytes, this one has {size}")
+    return value
 
 
 def check_job_id(value: str) -> str:

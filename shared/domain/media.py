@@ -1,5 +1,6 @@
 """What the bytes are: told from the bytes themselves, never from what somebody declares."""
 
+from codecs import getincrementaldecoder
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,8 +76,8 @@ def _name_other(head: bytes) -> str:
     if text.startswith((b"{", b"[")):
         return "JSON"
     try:
-        # The cut may have gone through a character: its last bytes tell nothing.
-        head[: len(head) - 3].decode()
+        # The cut may have gone through a character: an incremental decoder waits for the rest of it.
+        getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return f"unknown bytes (they begin with {head[:8].hex(' ')})"
     return "text"
