@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import pydantic
@@ -14,7 +14,6 @@ from shared import bootstrap
 from shared.domain.errors import (
     BadRequestError,
     BodyTooLargeError,
-    CallerError,
     NotFoundError,
     UnsupportedTypeError,
     ValidationError,
@@ -23,7 +22,8 @@ from shared.domain.jobs import Job, JobStatus
 from shared.domain.keys import MediaType
 from shared.domain.models import DEFAULT_DURATION_S, Model, Size, choose_model
 from shared.fc.events import HttpEvent
-from shared.fc.http import Response, json_response
+from shared.fc.http import Response, json_response, problem
+from shared.observability import request_id
 from shared.services import jobs as jobs_service
 from shared.services.storage import get_job_outputs
 from shared.settings import RuntimeSettings
@@ -38,28 +38,27 @@ _METHODS_ALLOWED = "GET, HEAD, POST, OPTIONS"
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
-class _MethodNotAllowedError(CallerError):
-    status = 405
-    code = "method_not_allowed"
-
-
 def answer(event: HttpEvent) -> Response:
     """Route one request."""
     if event.method == "OPTIONS":
-        return Response(204, headers={"Allow": _METHODS_ALLOWED, **_cors(event)})
-    known = False
+        return Response(204, headers={"Allow": _METHODS_ALLOWED})
     for pattern, methods in _ROUTES:
         if match := re.fullmatch(pattern, event.path):
-            known = True
             method = "GET" if event.method == "HEAD" else event.method
             if handler := methods.get(method):
-                return handler(event, *match.groups()).with_headers(_cors(event))
-    if known:
-        raise _MethodNotAllowedError(f"{event.method} is not allowed here")
+                return handler(event, *match.groups())
+            return _refuse_method(event, methods)
     raise NotFoundError("there is no such route")
 
 
-def _cors(event: HttpEvent) -> dict[str, str]:
+def _refuse_method(event: HttpEvent, methods: Iterable[str]) -> Response:
+    allowed = [*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])]
+    detail = f"{event.method} is not allowed here"
+    return problem(405, "method_not_allowed", detail, request_id.get(), headers={"Allow": ", ".join(allowed)})
+
+
+def cors_headers(event: HttpEvent) -> dict[str, str]:
+    """Return what lets a page of a configured origin read the answer; an error's answer too."""
     origin = event.headers.get("origin")
     if origin is None or origin not in RuntimeSettings.read().cors_origins:
         return {}

@@ -31,7 +31,12 @@ class _Json(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", from_attributes=True)
 
 
-class ImageRequest(_Json):
+class _Request(BaseModel):
+    # Under its camelCase name alone: another spelling is an unknown field.
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+
+class ImageRequest(_Request):
     """The body of ``POST /ai/generate-image``. Unknown fields are an error, so that a typo is not lost."""
 
     prompt: Prompt
@@ -43,7 +48,7 @@ class ImageRequest(_Json):
     count: Annotated[int, Field(ge=1, le=4, strict=True)] = 1
 
 
-class VideoRequest(_Json):
+class VideoRequest(_Request):
     """The body of ``POST /ai/generate-video``. ``duration`` is in seconds."""
 
     prompt: Prompt

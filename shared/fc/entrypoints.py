@@ -50,8 +50,13 @@ def event_entrypoint(handler: Callable[[E, Context], Any]) -> Callable[[bytes, C
     return entrypoint
 
 
-def http_entrypoint(handler: Callable[[HttpEvent], Response]) -> Callable[[bytes, Context], dict[str, Any]]:
-    """Make a handler of ``handler(event: HttpEvent) -> Response``; whatever it raises becomes a problem."""
+def http_entrypoint(
+    handler: Callable[[HttpEvent], Response], *, headers_of: Callable[[HttpEvent], dict[str, str]] = lambda _: {}
+) -> Callable[[bytes, Context], dict[str, Any]]:
+    """Make a handler of ``handler(event: HttpEvent) -> Response``; whatever it raises becomes a problem.
+
+    ``headers_of`` returns headers that every answer gets, problems among them.
+    """
     configure_logging(RuntimeSettings.read().log_level)
 
     @wraps(handler)
@@ -63,6 +68,7 @@ def http_entrypoint(handler: Callable[[HttpEvent], Response]) -> Callable[[bytes
             response = handler(request)
         except Exception as error:
             response = _to_problem(error, context.request_id)
+        response = response.with_headers(headers_of(request))
         if request.method == "HEAD":
             response = response.without_body()
         _summarise(started, {"method": request.method, "path": request.path, "status": response.status})
