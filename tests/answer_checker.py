@@ -11,7 +11,16 @@ import httpx
 ROOT = Path(__file__).resolve().parents[1]
 # Function Compute sets these itself and refuses them from a function.
 FORBIDDEN_HEADERS = {"connection", "content-length", "date", "keep-alive", "server", "upgrade"}
-_WORDS = ("ossPath", "oss_path", "Traceback", "stackTrace", "security-token", "security_token", 'File "', "site-packages")
+_WORDS = (
+    "ossPath",
+    "oss_path",
+    "Traceback",
+    "stackTrace",
+    "security-token",
+    "security_token",
+    'File "',
+    "site-packages",
+)
 _PLACES = ("/tmp/", "/root/", "/home/", "/code/", "/var/", "/usr/", "/dev/", "\\tmp\\")
 
 

@@ -11,7 +11,7 @@ from fastcrc import crc64
 from PIL import Image
 from pymediainfo import MediaInfo
 
-from tests.local_cloud import LocalCloud, crc64_of
+from tests.local_cloud import LocalCloud, crc64_of, download
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
@@ -82,7 +82,7 @@ def check_main_job(cloud: LocalCloud, user: str, prompt: str, case: Case) -> dic
     assert [(charge["model"], charge["count"]) for charge in charges] == [(case.model, case.count)]
     for output, position in zip(job["outputs"], range(1, case.count + 1), strict=True):
         provided = cloud.data_dir / "ai" / "media" / f"{charges[0]['taskId']}-{position}.{case.ext}"
-        assert httpx.get(output["ossUrl"], trust_env=False).content == provided.read_bytes()
+        assert download(output["ossUrl"]).content == provided.read_bytes()
     return job
 
 
@@ -124,7 +124,7 @@ def _check_object(
     case: Case,
     position: int,
 ) -> None:
-    answer = httpx.get(output["ossUrl"], trust_env=False)
+    answer = download(output["ossUrl"])
     assert answer.status_code == 200, answer.text
     headers, content = answer.headers, answer.content
     assert headers["content-type"] == _CONTENT_TYPES[case.ext]
