@@ -1,0 +1,451 @@
+"""The protocol of a job: what each failure leaves behind, and that whoever comes next goes on from there."""
+
+import base64
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+
+from shared.domain.errors import (
+    DatabaseUnavailableError,
+    DownloadInterruptedError,
+    DreamFactoryError,
+    ProviderFailedError,
+    ProviderRefusedError,
+    ProviderUnavailableError,
+    ResultLostError,
+    StorageRefusedError,
+    StorageUnavailableError,
+    SubmissionUnknownError,
+)
+from shared.domain.jobs import LEASE_S, MAX_FAILURES, Job, JobStatus
+from shared.ports import Finished, MediaBase64, MediaUrl, Pending, RefusedResult
+from shared.services.generation import advance_job
+from tests.fakes import NOW, Chunk, FakeProvider, World, make_job, make_png, make_video_job
+
+LATER = NOW + timedelta(minutes=10)
+URLS = [f"https://results.example.com/{n}.png" for n in range(4)]
+ONE = Finished((MediaUrl(URLS[0]),))
+
+
+@pytest.fixture(autouse=True)
+def results(world: World) -> None:
+    world.downloads.bodies = {url: make_png(noise=[n]) for n, url in enumerate(URLS)}
+
+
+def advance(world: World, provider: FakeProvider, until: datetime = LATER) -> Job | None:
+    return advance_job("abc123", service=world.generation(provider), until=until)
+
+
+def add(world: World, job: Job | None = None) -> None:
+    world.jobs.add(job or make_job())
+
+
+def test_the_whole_way(world: World) -> None:
+    add(world)
+    provider = FakeProvider(Pending("task-1"), Pending("task-1"), ONE)
+    done = advance(world, provider)
+    assert done == world.job()
+    assert (done.status, done.provider_task_id, done.attempt, done.warnings) == (JobStatus.SUCCEEDED, "task-1", 1, ())
+    assert (done.started_at, done.finished_at) == (NOW, NOW + timedelta(seconds=5))
+    assert (done.lease_expires_at, done.next_attempt_at, done.error) == (None, None, None)
+    assert len(world.outputs.of_job("abc123")) == len(world.store.objects) == 1
+    assert (len(provider.submitted), provider.polled) == (1, ["task-1", "task-1"])
+    assert world.temp_files() == []
+
+
+def test_each_step_is_written_down_before_the_next(world: World) -> None:
+    add(world)
+    seen: list[Job] = []
+
+    def submit() -> Pending:
+        seen.append(world.job())
+        return Pending("task-1")
+
+    def poll() -> Finished:
+        seen.append(world.job())
+        return ONE
+
+    world.downloads.bodies[URLS[0]] = [lambda: (seen.append(world.job()), make_png())[1]]
+    advance(world, FakeProvider(submit, poll))
+    assert [(job.status, job.submitted_at is not None, job.provider_task_id) for job in seen] == [
+        (JobStatus.RUNNING, True, None),
+        (JobStatus.RUNNING, True, "task-1"),
+        (JobStatus.STORING, True, "task-1"),
+    ]
+
+
+def test_a_result_in_the_answer_needs_no_polling(world: World) -> None:
+    add(world)
+    provider = FakeProvider(Finished((MediaBase64(base64.b64encode(make_png()).decode()),)))
+    assert advance(world, provider).status is JobStatus.SUCCEEDED
+    assert provider.polled == []
+
+
+def test_an_unknown_job_is_nothing(world: World) -> None:
+    assert advance(world, FakeProvider(ONE)) is None
+
+
+@pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED])
+def test_a_job_that_has_ended_is_left_alone(world: World, status: JobStatus) -> None:
+    add(world, make_job(status=status))
+    provider = FakeProvider(ONE)
+    assert advance(world, provider).status is status
+    assert (provider.submitted, len(world.jobs.history)) == ([], 1)
+
+
+def test_a_job_that_another_attempt_holds_is_left_alone(world: World) -> None:
+    add(world, make_job().claimed(NOW))
+    provider = FakeProvider(ONE)
+    advance(world, provider)
+    assert (provider.submitted, world.job().attempt) == ([], 1)
+
+
+def test_a_refusal_fails_the_job(world: World) -> None:
+    add(world)
+    done = advance(world, FakeProvider(ProviderRefusedError("no such thing")))
+    assert (done.status, done.error.code, done.error.message) == (JobStatus.FAILED, "provider_refused", "no such thing")
+    assert not done.error.retryable
+    assert world.job() == done
+
+
+def test_a_provider_away_is_asked_again_later(world: World) -> None:
+    add(world)
+    provider = FakeProvider(ProviderUnavailableError("away"))
+    with pytest.raises(ProviderUnavailableError):
+        advance(world, provider)
+    job = world.job()
+    assert (job.status, job.failures, job.submitted_at, job.lease_expires_at) == (JobStatus.RUNNING, 1, None, None)
+    assert job.next_attempt_at == NOW + timedelta(seconds=60)
+    assert advance(world, FakeProvider(ONE)).status is JobStatus.SUCCEEDED
+
+
+def test_a_provider_away_for_good_fails_the_job_at_last(world: World) -> None:
+    add(world)
+    provider = FakeProvider(ProviderUnavailableError("away"))
+    for _ in range(MAX_FAILURES - 1):
+        with pytest.raises(ProviderUnavailableError):
+            advance(world, provider)
+    done = advance(world, provider)
+    assert (done.status, done.error.code, done.error.retryable) == (JobStatus.FAILED, "provider_unavailable", True)
+    assert len(provider.submitted) == MAX_FAILURES
+
+
+def test_an_unknown_submission_is_never_repeated(world: World) -> None:
+    add(world)
+    provider = FakeProvider(SubmissionUnknownError("the answer was lost"))
+    done = advance(world, provider)
+    assert (done.status, done.error.code) == (JobStatus.FAILED, "submission_unknown")
+    assert len(provider.submitted) == 1
+    advance(world, provider)
+    assert len(provider.submitted) == 1
+
+
+def test_a_crash_while_submitting_is_never_paid_twice(world: World) -> None:
+    # The instance died between the intent and the answer.
+    add(world, make_job().claimed(NOW).submitting(NOW))
+    world.clock.advance(LEASE_S)
+    provider = FakeProvider(ONE)
+    done = advance(world, provider)
+    assert (provider.submitted, done.status, done.error.code) == ([], JobStatus.FAILED, "submission_unknown")
+
+
+@pytest.mark.parametrize(
+    "crashed",
+    [
+        lambda: make_job().claimed(NOW).submitting(NOW).submitted("task-1", NOW),
+        lambda: make_job().claimed(NOW).submitting(NOW).submitted("task-1", NOW).storing(NOW),
+    ],
+)
+def test_a_crash_after_the_submission_goes_on_with_the_same_task(world: World, crashed: Callable[[], Job]) -> None:
+    add(world, crashed())
+    world.temp.write("abc123.png", [b"left behind"])
+    world.clock.advance(LEASE_S)
+    provider = FakeProvider(AssertionError("submitted again"), ONE)
+    done = advance(world, provider)
+    assert (done.status, done.attempt, provider.polled) == (JobStatus.SUCCEEDED, 2, ["task-1"])
+    assert provider.submitted == []
+    assert world.temp_files() == []
+
+
+def test_a_crash_after_the_rows_writes_the_same_ones_again(world: World) -> None:
+    add(world)
+    provider = FakeProvider(Pending("task-1"), ONE)
+    world.jobs.save, save = _failing_when(world, JobStatus.SUCCEEDED), world.jobs.save
+    with pytest.raises(DatabaseUnavailableError):
+        advance(world, provider)
+    first = list(world.outputs.of_job("abc123"))
+    world.jobs.save = save
+    world.clock.advance(LEASE_S)
+    assert advance(world, provider).status is JobStatus.SUCCEEDED
+    assert list(world.outputs.of_job("abc123")) == first
+    assert len(world.store.objects) == 1
+    assert len(provider.submitted) == 1
+
+
+def _failing_when(world: World, status: JobStatus) -> Callable[..., None]:
+    save = world.jobs.save
+
+    def failing(job: Job, *, over_attempt: int | None = None) -> None:
+        if job.status is status:
+            world.jobs.away = True
+        save(job, over_attempt=over_attempt)
+
+    def back(job: Job, *, over_attempt: int | None = None) -> None:
+        try:
+            failing(job, over_attempt=over_attempt)
+        finally:
+            world.jobs.away = False
+
+    return back
+
+
+def test_an_outage_while_polling_is_waited_out(world: World) -> None:
+    add(world)
+    away = ProviderUnavailableError("away")
+    done = advance(world, FakeProvider(Pending("task-1"), away, away, away, ONE))
+    assert (done.status, done.failures) == (JobStatus.SUCCEEDED, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ProviderFailedError("it failed"), "provider_failed"),
+        (ResultLostError("it is gone"), "result_lost"),
+    ],
+)
+def test_a_task_that_fails_fails_the_job(world: World, error: DreamFactoryError, code: str) -> None:
+    add(world)
+    provider = FakeProvider(Pending("task-1"), Pending("task-1"), error)
+    done = advance(world, provider)
+    assert (done.status, done.error.code, len(provider.submitted)) == (JobStatus.FAILED, code, 1)
+
+
+def test_a_long_task_is_parked_before_the_time_is_up(world: World) -> None:
+    add(world, make_video_job())
+    provider = FakeProvider(Pending("task-1"), Pending("task-1"))
+    until = NOW + timedelta(seconds=23)
+    parked = advance(world, provider, until)
+    assert (parked.status, parked.lease_expires_at, parked.failures) == (JobStatus.RUNNING, None, 0)
+    assert world.clock.now() < until
+    assert parked.next_attempt_at == NOW + timedelta(seconds=25)
+    world.clock.advance(10)
+    world.downloads.bodies[URLS[0]] = make_png()
+    again = FakeProvider(AssertionError("submitted again"), ProviderFailedError("it failed"))
+    assert advance(world, again).status is JobStatus.FAILED
+    assert again.polled == ["task-1"]
+
+
+def test_the_lease_is_kept_while_polling(world: World) -> None:
+    add(world)
+    free: list[bool] = []
+
+    def poll() -> Pending:
+        free.append(world.job().free(world.clock.now()))
+        return Pending("task-1")
+
+    advance(world, FakeProvider(Pending("task-1"), *[poll] * 60, ONE))
+    assert free == [False] * 60
+
+
+def test_the_lease_is_kept_while_downloading(world: World) -> None:
+    add(world)
+    free: list[bool] = []
+
+    def chunk() -> bytes:
+        world.clock.advance(15)
+        free.append(world.job().free(world.clock.now()))
+        return b"x" * 600
+
+    chunks: list[Chunk] = [make_png(), *[chunk] * 12]
+    world.downloads.bodies[URLS[0]] = chunks
+    assert advance(world, FakeProvider(Pending("task-1"), ONE)).status is JobStatus.SUCCEEDED
+    assert free == [False] * 12
+
+
+def test_a_job_past_its_deadline_fails_before_it_costs_anything(world: World) -> None:
+    add(world)
+    world.clock.advance(3600)
+    provider = FakeProvider(ONE)
+    done = advance(world, provider, world.clock.now() + timedelta(minutes=1))
+    assert (provider.submitted, done.status, done.error.code) == ([], JobStatus.FAILED, "deadline_exceeded")
+
+
+def test_a_partly_refused_job_succeeds_with_a_warning(world: World) -> None:
+    add(world, make_job(count=3, warnings=("cut prompt",)))
+    partial = Finished((MediaUrl(URLS[0]), RefusedResult("DataInspectionFailed: no"), MediaUrl(URLS[2])))
+    done = advance(world, FakeProvider(Pending("task-1"), partial))
+    assert done.status is JobStatus.SUCCEEDED
+    assert done.warnings == ("cut prompt", "output 2 of 3: DataInspectionFailed: no")
+    assert len(world.outputs.of_job("abc123")) == 2
+
+
+def test_an_image_that_is_none_is_a_warning_beside_others(world: World) -> None:
+    add(world)
+    world.downloads.bodies[URLS[0]] = b"<!doctype html>"
+    done = advance(world, FakeProvider(Pending("task-1"), Finished((MediaUrl(URLS[0]), MediaUrl(URLS[1])))))
+    assert done.status is JobStatus.SUCCEEDED
+    assert "output 1 of 2: expected png" in done.warnings[0]
+    assert "got HTML" in done.warnings[0]
+
+
+def test_no_image_at_all_fails_the_job(world: World) -> None:
+    add(world)
+    world.downloads.bodies[URLS[0]] = b"<!doctype html>"
+    done = advance(world, FakeProvider(Pending("task-1"), ONE))
+    assert (done.status, done.error.code) == (JobStatus.FAILED, "wrong_media_type")
+    assert world.temp_files() == []
+
+
+@pytest.mark.parametrize("error", [StorageUnavailableError("away"), StorageRefusedError("no right")])
+def test_a_failed_upload_is_repeated_from_the_same_task(world: World, error: DreamFactoryError) -> None:
+    add(world)
+    world.store.failures = [error]
+    provider = FakeProvider(Pending("task-1"), ONE)
+    with pytest.raises(type(error)):
+        advance(world, provider)
+    job = world.job()
+    assert (job.status, job.failures, job.lease_expires_at) == (JobStatus.STORING, 1, None)
+    assert world.temp_files() == []
+    assert advance(world, provider).status is JobStatus.SUCCEEDED
+    assert len(provider.submitted) == 1
+
+
+def test_a_storage_away_for_good_fails_the_job_at_last(world: World) -> None:
+    add(world)
+    world.store.away = True
+    provider = FakeProvider(Pending("task-1"), ONE)
+    for attempt in range(1, MAX_FAILURES):
+        with pytest.raises(StorageUnavailableError):
+            advance(world, provider)
+        assert (world.job().failures, world.temp_files()) == (attempt, [])
+    done = advance(world, provider)
+    assert (done.status, done.error.code) == (JobStatus.FAILED, "storage_unavailable")
+    assert len(provider.submitted) == 1
+
+
+def test_a_retryable_failure_beside_a_success_is_repeated_and_at_last_a_warning(world: World) -> None:
+    add(world)
+    both = Finished((MediaUrl(URLS[0]), MediaUrl(URLS[1])))
+    provider = FakeProvider(Pending("task-1"), both)
+    for _ in range(MAX_FAILURES - 1):
+        world.store.failures = [None, StorageUnavailableError("away")]
+        with pytest.raises(StorageUnavailableError):
+            advance(world, provider)
+    world.store.failures = [None, StorageUnavailableError("away")]
+    done = advance(world, provider)
+    assert (done.status, done.warnings) == (JobStatus.SUCCEEDED, ("output 2 of 2: away",))
+    assert len(world.outputs.of_job("abc123")) == 1
+
+
+def test_a_refused_result_does_not_hide_one_that_can_still_be_stored(world: World) -> None:
+    add(world)
+    world.store.failures = [StorageUnavailableError("away")]
+    provider = FakeProvider(Pending("task-1"), Finished((RefusedResult("no"), MediaUrl(URLS[1]))))
+    with pytest.raises(StorageUnavailableError):
+        advance(world, provider)
+    done = advance(world, provider)
+    assert (done.status, done.warnings) == (JobStatus.SUCCEEDED, ("output 1 of 2: no",))
+
+
+def test_what_came_in_the_answer_cannot_be_repeated(world: World) -> None:
+    add(world)
+    world.store.away = True
+    provider = FakeProvider(Finished((MediaBase64(base64.b64encode(make_png()).decode()),)))
+    done = advance(world, provider)
+    assert (done.status, done.error.code, len(provider.submitted)) == (JobStatus.FAILED, "storage_unavailable", 1)
+
+
+def test_a_download_that_breaks_off_is_repeated(world: World) -> None:
+    add(world)
+    good = world.downloads.bodies[URLS[0]]
+    world.downloads.bodies[URLS[0]] = [make_png(), b"x" * 600, DownloadInterruptedError("it broke off")]
+    provider = FakeProvider(Pending("task-1"), ONE)
+    with pytest.raises(DownloadInterruptedError):
+        advance(world, provider)
+    assert world.temp_files() == []
+    world.downloads.bodies[URLS[0]] = good
+    assert advance(world, provider).status is JobStatus.SUCCEEDED
+
+
+def take_over(world: World) -> Job:
+    """Be another attempt that claims the job once the lease of the first is dead."""
+    world.clock.advance(LEASE_S)
+    job = world.job()
+    other = job.claimed(world.clock.now())
+    world.jobs.save(other, over_attempt=job.attempt)
+    return other
+
+
+def test_a_stale_attempt_stops_at_the_first_chunk(world: World) -> None:
+    add(world)
+    others: list[Job] = []
+    world.downloads.bodies[URLS[0]] = [make_png() + b"x" * 600, lambda: (others.append(take_over(world)), b"more")[1]]
+    assert advance(world, FakeProvider(Pending("task-1"), ONE)) is None
+    assert world.job() == others[0]
+    assert (world.store.puts, world.outputs.of_job("abc123"), world.temp_files()) == ([], [], [])
+
+
+def test_a_stale_attempt_does_not_write_the_task_it_submitted(world: World) -> None:
+    add(world)
+    others: list[Job] = []
+
+    def submit() -> Pending:
+        others.append(take_over(world))
+        return Pending("task-1")
+
+    assert advance(world, FakeProvider(submit, ONE)) is None
+    assert world.job() == others[0]
+
+
+def test_a_stale_attempt_does_not_fail_the_job(world: World) -> None:
+    add(world)
+    others: list[Job] = []
+
+    def submit() -> Pending:
+        others.append(take_over(world))
+        raise ProviderRefusedError("no")
+
+    assert advance(world, FakeProvider(submit)) is None
+    assert world.job() == others[0]
+    assert not world.job().status.final
+
+
+def test_a_race_for_a_job_has_one_winner(world: World) -> None:
+    add(world)
+    service = world.generation(FakeProvider(ONE))
+    read = world.jobs.get
+
+    def get(job_id: str) -> Job | None:
+        seen = read(job_id)
+        world.jobs.get = read
+        assert advance_job("abc123", service=service, until=LATER).status is JobStatus.SUCCEEDED
+        return seen
+
+    world.jobs.get = get
+    provider = FakeProvider(ONE)
+    assert advance_job("abc123", service=world.generation(provider), until=LATER) is None
+    assert provider.submitted == []
+
+
+def test_a_database_away_lets_the_error_out(world: World) -> None:
+    add(world)
+
+    def submit() -> Pending:
+        world.jobs.away = True
+        return Pending("task-1")
+
+    with pytest.raises(DatabaseUnavailableError):
+        advance(world, FakeProvider(submit))
+    world.jobs.away = False
+    assert world.job().submitted_at is not None
+    assert world.job().provider_task_id is None
+    assert world.temp_files() == []
+
+
+def test_a_result_of_a_bug_leaves_no_temp_file_either(world: World) -> None:
+    add(world)
+    world.probe.error = RuntimeError("a bug")
+    with pytest.raises(RuntimeError):
+        advance(world, FakeProvider(Pending("task-1"), ONE))
+    assert world.temp_files() == []

@@ -1,0 +1,242 @@
+"""The storage service: temp file → OSS → row → temp file gone."""
+
+import base64
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from fastcrc import crc64
+
+from shared.domain.errors import (
+    ChecksumMismatchError,
+    DatabaseUnavailableError,
+    DownloadInterruptedError,
+    DreamFactoryError,
+    MediaTooLargeError,
+    ProviderRefusedError,
+    StorageUnavailableError,
+    ValidationError,
+    WrongMediaError,
+)
+from shared.domain.keys import MediaType
+from shared.domain.media import MP4, PNG, MediaFacts
+from shared.ports import MediaBase64, MediaUrl, RefusedResult
+from shared.services.storage import (
+    cleanup_job_temp_files,
+    cleanup_old_temp_files,
+    get_job_outputs,
+    save_temp_file,
+    upload_job_output,
+    upload_job_output_from_source,
+)
+from tests.fakes import MP4_HEAD, NOW, USER, World, make_job, make_png, make_video_job
+
+URL = "https://results.example.com/1.png"
+KEY = f"users/{USER}/jobs/abc123/image-1703123456789.png"
+
+
+def pieces(data: bytes, size: int = 7) -> Iterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+def test_a_temp_file_is_named_after_its_job_and_its_bytes(world: World) -> None:
+    png = make_png()
+    file, format_ = save_temp_file(make_job(), 0, pieces(png), storage=world.storage)
+    assert format_ is PNG
+    assert (file.path, file.size, file.crc64) == (world.folder / "abc123.png", len(png), crc64.xz(png))
+    assert file.path.read_bytes() == png
+
+
+def test_further_outputs_of_a_job_have_files_of_their_own(world: World) -> None:
+    for position in range(3):
+        save_temp_file(make_job(), position, [make_png()], storage=world.storage)
+    assert world.temp_files() == ["abc123-2.png", "abc123-3.png", "abc123.png"]
+
+
+def test_each_chunk_is_announced(world: World) -> None:
+    calls: list[int] = []
+    png = make_png(noise=range(200)) * 3
+    save_temp_file(make_job(), 0, pieces(png, 100), storage=world.storage, on_chunk=lambda: calls.append(1))
+    assert len(calls) > 1
+
+
+@pytest.mark.parametrize("body", [b"", b"<!doctype html>", b'{"error": 1}', MP4_HEAD])
+def test_what_is_no_image_never_touches_the_disk(world: World, body: bytes) -> None:
+    with pytest.raises(WrongMediaError):
+        save_temp_file(make_job(), 0, [body], storage=world.storage)
+    assert not world.folder.exists()
+
+
+def test_a_video_in_place_of_an_image_is_named(world: World) -> None:
+    with pytest.raises(WrongMediaError, match="expected an image, got mp4, which is a video"):
+        save_temp_file(make_job(), 0, [MP4_HEAD], storage=world.storage)
+    with pytest.raises(WrongMediaError, match="expected a video, got png, which is an image"):
+        save_temp_file(make_video_job(), 0, [make_png()], storage=world.storage)
+
+
+def test_too_many_bytes_stop_the_download(world: World) -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[bytes]:
+        yield make_png()
+        while True:
+            taken.append(1)
+            yield b"x" * 1000
+
+    with pytest.raises(MediaTooLargeError, match="more than 10000 bytes"):
+        save_temp_file(make_job(), 0, endless(), storage=world.storage)
+    assert len(taken) == 10
+    assert world.temp_files() == []
+
+
+def test_exactly_the_limit_is_accepted(world: World) -> None:
+    png = make_png()
+    file, _ = save_temp_file(make_job(), 0, [png, b"x" * (10_000 - len(png))], storage=world.storage)
+    assert file.size == 10_000
+
+
+def test_a_job_id_that_could_leave_the_folder_is_refused(world: World) -> None:
+    with pytest.raises(ValidationError):
+        save_temp_file(make_job(id="../x"), 0, [make_png()], storage=world.storage)
+    assert not list(world.folder.parent.iterdir())
+
+
+def test_an_output_is_stored_verified_and_written_down(world: World) -> None:
+    png = make_png()
+    file, format_ = save_temp_file(make_job(), 0, [png], storage=world.storage)
+    output = upload_job_output(make_job(), 0, file, format_, storage=world.storage)
+    held = world.store.objects[KEY]
+    assert (held.data, held.content_type) == (png, "image/png")
+    assert dict(held.meta) == {"user": USER, "job": "abc123", "position": "0"}
+    assert (output.oss_path, output.size, output.created_at) == (KEY, len(png), NOW)
+    assert (
+        output.oss_url
+        == f"https://media.example.com/users/{USER.replace('@', '%40')}/jobs/abc123/image-1703123456789.png"
+    )
+    assert output.meta == {"width": 4, "height": 3, "format": "png", "crc64": str(crc64.xz(png))}
+    assert get_job_outputs("abc123", outputs=world.outputs) == [output]
+
+
+def test_storing_again_changes_nothing(world: World) -> None:
+    world.downloads.bodies[URL] = make_png()
+    first = upload_job_output_from_source(make_job(), 0, MediaUrl(URL), storage=world.storage)
+    world.clock.advance(5)
+    upload_job_output_from_source(make_job(), 0, MediaUrl(URL), storage=world.storage)
+    assert list(world.store.objects) == [KEY]
+    assert world.outputs.of_job("abc123") == [first]
+
+
+def test_bytes_in_the_answer_are_stored_the_same_way(world: World) -> None:
+    png = make_png(noise=bytes(range(256)) * 4)
+    text = base64.b64encode(png).decode()
+    output = upload_job_output_from_source(make_job(), 0, MediaBase64(text), storage=world.storage)
+    assert world.store.objects[output.oss_path].data == png
+
+
+def test_long_base64_is_decoded_in_slices(world: World) -> None:
+    world.limits = replace(world.limits, max_bytes={MediaType.IMAGE: 10**7, MediaType.VIDEO: 1})
+    png = make_png() + os.urandom(1_000_001)
+    chunks: list[int] = []
+    output = upload_job_output_from_source(
+        make_job(),
+        0,
+        MediaBase64(base64.b64encode(png).decode()),
+        storage=world.storage,
+        on_chunk=lambda: chunks.append(1),
+    )
+    assert world.store.objects[output.oss_path].data == png
+    assert len(chunks) > 3
+
+
+@pytest.mark.parametrize("text", ["no base64!", "iVBORw0KGgo", "iVBORw0KGgo=\n", "😀"])
+def test_what_is_no_base64_is_refused(world: World, text: str) -> None:
+    with pytest.raises(WrongMediaError, match="not base64"):
+        upload_job_output_from_source(make_job(), 0, MediaBase64(text), storage=world.storage)
+    assert world.temp_files() == []
+
+
+def test_a_withheld_result_is_an_error_with_its_reason(world: World) -> None:
+    with pytest.raises(ProviderRefusedError, match="DataInspectionFailed"):
+        upload_job_output_from_source(make_job(), 0, RefusedResult("DataInspectionFailed: no"), storage=world.storage)
+
+
+def test_a_download_that_breaks_off_leaves_no_file(world: World) -> None:
+    world.downloads.bodies[URL] = [make_png(), b"x" * 600, DownloadInterruptedError("it broke off")]
+    with pytest.raises(DownloadInterruptedError):
+        upload_job_output_from_source(make_job(), 0, MediaUrl(URL), storage=world.storage)
+    assert world.temp_files() == []
+    assert world.store.puts == []
+
+
+def test_too_many_pixels_are_not_uploaded(world: World) -> None:
+    world.probe.facts = MediaFacts("png", width=1001, height=1000)
+    world.downloads.bodies[URL] = make_png()
+    with pytest.raises(MediaTooLargeError, match="1001x1000 is more than 1000000 pixels"):
+        upload_job_output_from_source(make_job(), 0, MediaUrl(URL), storage=world.storage)
+    assert world.store.puts == []
+
+
+def test_other_bytes_in_oss_are_no_success(world: World) -> None:
+    world.downloads.bodies[URL] = make_png()
+    for spoil in (lambda data: data[:-1], lambda data: data[:-1] + b"?"):
+        world.store.spoil = spoil
+        with pytest.raises(ChecksumMismatchError):
+            upload_job_output_from_source(make_job(), 0, MediaUrl(URL), storage=world.storage)
+    assert world.outputs.of_job("abc123") == []
+
+
+@pytest.mark.parametrize("error", [StorageUnavailableError("away"), DatabaseUnavailableError("away")])
+def test_no_row_says_what_is_not_so(world: World, error: DreamFactoryError) -> None:
+    world.downloads.bodies[URL] = make_png()
+    if isinstance(error, StorageUnavailableError):
+        world.store.failures = [error]
+    else:
+        world.outputs.away = True
+    with pytest.raises(type(error)):
+        upload_job_output_from_source(make_job(), 0, MediaUrl(URL), storage=world.storage)
+    world.outputs.away = False
+    assert world.outputs.of_job("abc123") == []
+
+
+def test_a_video_goes_the_same_way(world: World) -> None:
+    world.probe.facts = MediaFacts("?", width=4, height=3, duration=5.0, codec="h264", frame_rate=24.0)
+    file, format_ = save_temp_file(make_video_job(), 0, [MP4_HEAD], storage=world.storage)
+    assert format_ is MP4
+    assert file.path.name == "abc123.mp4"
+    output = upload_job_output(make_video_job(), 0, file, format_, storage=world.storage)
+    assert output.oss_path.endswith("/video-1703123456789.mp4")
+    assert output.meta["duration"] == 5.0
+
+
+def test_a_job_from_before_the_table_has_no_outputs(world: World) -> None:
+    assert list(get_job_outputs("old", outputs=world.outputs)) == []
+
+
+def test_clean_up_takes_the_files_of_one_job(world: World) -> None:
+    for name in ("abc123.png", "abc123-2.png", "abc1234.png", "abc123x.png", "other.mp4"):
+        world.temp.write(name, [b"x"])
+    assert cleanup_job_temp_files("abc123", temp=world.temp) == 2
+    assert world.temp_files() == ["abc1234.png", "abc123x.png", "other.mp4"]
+
+
+def test_clean_up_of_nothing_is_fine(world: World) -> None:
+    assert cleanup_job_temp_files("abc123", temp=world.temp) == 0
+
+
+def test_clean_up_never_raises(world: World, tmp_path: Path) -> None:
+    (tmp_path / "dream-factory").write_text("a file where the folder should be", encoding="utf-8")
+    assert cleanup_job_temp_files("abc123", temp=world.temp) == 0
+
+
+def test_old_files_go_after_24_hours(world: World) -> None:
+    for name, age in (("old.png", timedelta(hours=24, seconds=1)), ("young.png", timedelta(hours=23, minutes=59))):
+        file = world.temp.write(name, [b"x"])
+        written = (NOW - age).timestamp()
+        os.utime(file.path, (written, written))
+    assert cleanup_old_temp_files(temp=world.temp, now=NOW) == 1
+    assert world.temp_files() == ["young.png"]
+    assert cleanup_old_temp_files(temp=world.temp, now=NOW, max_age=timedelta(hours=1)) == 1
