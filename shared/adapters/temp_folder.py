@@ -3,7 +3,6 @@
 import errno
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -55,8 +54,14 @@ class TempFolder:
         return sum(self._remove(path) for path in self._files() if _modified(path) < limit)
 
     def _files(self) -> Iterator[Path]:
-        with suppress(FileNotFoundError):
-            yield from (path for path in self._folder.iterdir() if path.is_file() or path.is_symlink())
+        try:
+            found = list(self._folder.iterdir())
+        except FileNotFoundError:
+            return
+        except OSError:
+            log.warning("the temp folder cannot be read", exc_info=True)
+            return
+        yield from (path for path in found if path.is_file() or path.is_symlink())
 
     def _remove(self, path: Path) -> bool:
         try:

@@ -148,9 +148,11 @@ class _Attempt:
             except DreamFactoryError as error:
                 failures.append((position, error))
             self._keep_lease()
-        for _, failure in failures:
-            if not stored or (failure.retryable and self._may_repeat()):
-                raise failure
+        passing = [failure for _, failure in failures if failure.retryable and self._may_repeat()]
+        if passing:
+            raise passing[0]
+        if failures and not stored:
+            raise failures[0][1]
         return tuple(f"output {position + 1} of {len(results)}: {failure}" for position, failure in failures)
 
     def _may_repeat(self) -> bool:
