@@ -4,8 +4,6 @@ A code folder is a function's own files with ``shared/`` beside them. The local 
 virtual environment; a package brings them along, for the platform's ``python3.12`` on Debian 11 (x86-64, glibc 2.31).
 """
 
-import compileall
-import py_compile
 import re
 import shutil
 import subprocess
@@ -15,7 +13,15 @@ from pathlib import Path
 
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc")
 _PYTHON = (3, 12)
-_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+_GLIBC_MINOR = 31
+# pip takes each platform to the letter: a wheel for an older glibc needs that one named too.
+_PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(_GLIBC_MINOR, 4, -1)] + [
+    "manylinux2014_x86_64",
+    "manylinux2010_x86_64",
+    "manylinux1_x86_64",
+]
+# They exist as source alone and are built here, for whatever Python this is: pure Python, or able to do without.
+_SOURCE_ONLY = ("oss2", "crcmod")
 _EXTENSION_TAG = re.compile(r"\.cpython-(\d+)[^.]*\.so$")
 # These fall back to Python code of their own when their extension module is missing.
 _WORKS_WITHOUT_EXTENSION = ("crcmod",)
@@ -62,21 +68,39 @@ def build(function_dir: Path, shared_dir: Path, destination: Path) -> Package:
     requirements = destination / "requirements.txt"
     if requirements.is_file():
         _install(requirements, destination)
-    compiled = sys.version_info[:2] == _PYTHON
-    if compiled:
-        # /code is read-only and its times are not ours: bytecode must be valid without a look at the source.
-        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-        compileall.compile_dir(destination, quiet=1, invalidation_mode=mode, stripdir=destination, prependdir="/code")
+    compiled = _compile(destination)
     size_bytes = sum(path.stat().st_size for path in destination.rglob("*") if path.is_file())
     return Package(destination, size_bytes, compiled)
 
 
+def _compile(folder: Path) -> bool:
+    """Compile to bytecode with the platform's Python, if there is one here."""
+    for python in (sys.executable, shutil.which("python3.12")):
+        if python is None or not _is_wanted(python):
+            continue
+        # /code is read-only and its times are not ours: bytecode must be valid without a look at the source.
+        mode = ("--invalidation-mode", "unchecked-hash")
+        finished = subprocess.run(
+            [python, "-W", "ignore", "-m", "compileall", "-q", *mode, "-s", str(folder), "-p", "/code", str(folder)],
+            check=False,
+        )
+        return finished.returncode == 0
+    return False
+
+
+def _is_wanted(python: str) -> bool:
+    tell = "import sys; print(*sys.version_info[:2])"
+    finished = subprocess.run([python, "-c", tell], capture_output=True, text=True, check=False)
+    return finished.stdout.split() == [str(part) for part in _PYTHON]
+
+
 def _install(requirements: Path, destination: Path) -> None:
-    # The list is complete, so nothing has to be resolved; --no-deps is also what lets pip build, for another
-    # platform, the few libraries that exist as source alone. Those are pure Python or can do without their extension.
+    # The list is complete, so nothing has to be resolved; --no-deps is also what lets pip build for another platform.
+    # Everything else must come as a wheel: a source build of it could leave out a library without a word.
     command = [
         *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
         *("--no-deps", "--no-compile", "--target", str(destination), "--requirement", str(requirements)),
+        *("--only-binary", ":all:", "--no-binary", ",".join(_SOURCE_ONLY)),
         *("--implementation", "cp", "--python-version", ".".join(map(str, _PYTHON))),
         *(argument for platform in _PLATFORMS for argument in ("--platform", platform)),
     ]

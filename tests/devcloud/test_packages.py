@@ -1,0 +1,48 @@
+"""What is deployed: a package holds all that a function imports, for the platform's Python and no other."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from devcloud.packages import PackageError, build
+
+ROOT = Path(__file__).resolve().parents[2]
+FC_LIMIT_BYTES = 500 * 1024 * 1024
+EXTENSION = re.compile(r"\.cpython-(\d+)")
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    return build(ROOT / "functions/index_outputs", ROOT / "shared", tmp_path_factory.mktemp("dist") / "index-outputs")
+
+
+@pytest.mark.timeout(300)
+def test_package_holds_the_handler_and_every_library(package):
+    for name in ("index.py", "shared/bootstrap.py", "oss2", "pydantic", "peewee.py", "pymysql", "httpx", "crcmod"):
+        assert (package.folder / name).exists(), name
+
+
+def test_package_holds_the_libraries_that_come_inside_wheels(package):
+    assert list(package.folder.glob("pymediainfo/libmediainfo.so*"))
+    assert list(package.folder.glob("pydantic_core/*.so"))
+    assert list(package.folder.glob("fastcrc/*.so"))
+
+
+def test_package_holds_extensions_of_python_3_12_alone(package):
+    tags = {match[1] for path in package.folder.rglob("*.so") if (match := EXTENSION.search(path.name))}
+    assert tags == {"312"}
+
+
+def test_package_holds_nothing_of_the_local_cloud_and_fits_the_limit(package):
+    assert not any((package.folder / name).exists() for name in ("devcloud", "starlette", "PIL", "sqlalchemy"))
+    assert 0 < package.size_bytes < FC_LIMIT_BYTES
+
+
+def test_a_library_that_cannot_be_had_is_named(tmp_path):
+    function = tmp_path / "function"
+    function.mkdir()
+    (function / "index.py").touch()
+    (function / "requirements.txt").write_text("oss2==0.0.0.1\n")
+    with pytest.raises(PackageError, match=r"oss2==0\.0\.0\.1"):
+        build(function, tmp_path / "shared", tmp_path / "dist")
