@@ -8,7 +8,7 @@ import httpx
 from shared.domain.errors import ProviderUnavailableError, SubmissionUnknownError
 from shared.settings import ProviderSettings
 
-_MAX_ANSWER_BYTES = 128 * 1024 * 1024  # four 4K images in base64 fit
+_MAX_ANSWER_BYTES = 64 * 1024 * 1024  # four large images in base64 fit, and so does this in 512 MB of memory
 
 
 class ProviderHttp:

@@ -6,8 +6,10 @@ the key; what is true is asked of the bucket, and repeating it all changes nothi
 
 import logging
 from io import BytesIO
+from urllib.parse import unquote
 
 from shared.domain.errors import ValidationError, WrongMediaError
+from shared.domain.jobs import JobStatus
 from shared.domain.keys import ObjectKey
 from shared.domain.media import SNIFF_BYTES, MediaFacts, sniff_format
 from shared.ports import Clock, JobStore, MediaProbe, ObjectStore, OutputStore, StoredObject
@@ -22,9 +24,18 @@ def index_object(
 ) -> None:
     """Make the row of one object as it must be: there if the object is there, gone if it is gone.
 
-    The row of an object whose job is still at work is its job's business: it writes the row itself.
+    A job that is known writes its rows itself, and one that failed has none; only what was put or replaced after a
+    job's success, or belongs to no known job, is added here. Whether OSS percent-encodes keys in events is stated
+    nowhere, so both readings of ``key`` are looked after; asking for an object that is not there does no harm.
     Raises StorageUnavailableError and DatabaseUnavailableError, after which the event is delivered again.
     """
+    for reading in dict.fromkeys((key, unquote(key))):
+        _index(reading, store=store, outputs=outputs, jobs=jobs, probe=probe, clock=clock)
+
+
+def _index(
+    key: str, *, store: ObjectStore, outputs: OutputStore, jobs: JobStore, probe: MediaProbe, clock: Clock
+) -> None:
     try:
         parsed = ObjectKey.parse(key)
     except ValidationError:
@@ -38,7 +49,7 @@ def index_object(
     if row is not None and row.size == stored.size and row.meta.get("crc64") == str(stored.crc64):
         return
     job = jobs.get(parsed.job_id)
-    if job is not None and not job.status.final:
+    if job is not None and job.status is not JobStatus.SUCCEEDED:
         return
     facts = _read_facts(key, stored, store=store, probe=probe)
     if facts is not None:
