@@ -1,0 +1,173 @@
+"""Beginning, reading, ending and reviving jobs."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.errors import DispatchError, NotFoundError, ValidationError
+from shared.domain.jobs import DISPATCH_GRACE_S, LEASE_S, Job, JobError, JobStatus
+from shared.services.jobs import (
+    complete,
+    fail,
+    first_attempt_due,
+    get_job,
+    revive_waiting_jobs,
+    start_job,
+    wait_for_end,
+)
+from tests.fakes import NOW, USER, RecordingDispatcher, World, make_job
+
+ERROR = JobError("provider_failed", "it failed", retryable=False)
+
+
+def start(world: World, job: Job) -> Job:
+    return start_job(job, jobs=world.jobs, dispatcher=world.dispatcher)
+
+
+def revive(world: World, limit: int = 200) -> dict[str, int]:
+    return revive_waiting_jobs(jobs=world.jobs, dispatcher=world.dispatcher, clock=world.clock, limit=limit)
+
+
+def new_job(job_id: str = "abc123", **changes: object) -> Job:
+    return first_attempt_due(make_job(id=job_id, **changes))
+
+
+def test_a_job_is_written_down_and_dispatched(world: World) -> None:
+    job = start(world, new_job())
+    assert world.job() == job
+    assert world.dispatcher.task_ids == ["job_abc123_0"]
+
+
+def test_the_same_key_and_request_give_the_same_job(world: World) -> None:
+    first = start(world, new_job("first", idempotency_key="k", request_hash="h"))
+    again = start(world, new_job("second", idempotency_key="k", request_hash="h"))
+    assert again == first
+    assert world.jobs.get("second") is None
+    assert world.dispatcher.task_ids == ["job_first_0"]
+
+
+def test_the_same_key_with_another_request_is_refused(world: World) -> None:
+    start(world, new_job("first", idempotency_key="k", request_hash="h"))
+    with pytest.raises(ValidationError) as caught:
+        start(world, new_job("second", idempotency_key="k", request_hash="other"))
+    assert (caught.value.code, caught.value.status) == ("idempotency_key_reused", 422)
+
+
+def test_keys_are_each_users_own(world: World) -> None:
+    start(world, new_job("first", idempotency_key="k", request_hash="h"))
+    other = start(world, new_job("second", user_id="other", idempotency_key="k", request_hash="x"))
+    assert other.id == "second"
+
+
+def test_jobs_without_a_key_are_all_different(world: World) -> None:
+    assert {start(world, new_job(job_id)).id for job_id in ("a", "b")} == {"a", "b"}
+
+
+def test_a_dispatch_that_fails_is_made_up_for(world: World) -> None:
+    world.dispatcher = RecordingDispatcher(DispatchError("away"))
+    job = start(world, new_job())
+    assert job.status is JobStatus.QUEUED
+    assert revive(world) == {"dispatched": 0, "failed": 0}
+    world.clock.advance(DISPATCH_GRACE_S)
+    assert revive(world) == {"dispatched": 1, "failed": 0}
+    assert world.dispatcher.task_ids == ["job_abc123_1"]
+
+
+def test_a_job_is_its_users_own(world: World) -> None:
+    job = start(world, new_job())
+    assert get_job(job.id, USER, jobs=world.jobs) == job
+    for job_id, user in ((job.id, "other"), (job.id, USER.upper()), ("nothing", USER)):
+        with pytest.raises(NotFoundError, match="no such job"):
+            get_job(job_id, user, jobs=world.jobs)
+
+
+def test_waiting_ends_with_the_job(world: World) -> None:
+    job = start(world, new_job())
+    sleep = world.clock.sleep
+
+    def sleep_and_finish(seconds: float) -> None:
+        sleep(seconds)
+        if world.clock.now() >= NOW + timedelta(seconds=3):
+            world.jobs.save(job.succeeded(world.clock.now()))
+
+    world.clock.sleep = sleep_and_finish
+    assert wait_for_end(job, 30, jobs=world.jobs, clock=world.clock).status is JobStatus.SUCCEEDED
+    assert world.clock.now() == NOW + timedelta(seconds=3)
+
+
+def test_waiting_ends_in_time(world: World) -> None:
+    job = start(world, new_job())
+    assert wait_for_end(job, 1.1, jobs=world.jobs, clock=world.clock) == job
+    assert sum(world.clock.slept) == pytest.approx(1.1)
+    assert wait_for_end(job, 0, jobs=world.jobs, clock=world.clock) == job
+    assert len(world.clock.slept) == 5
+
+
+@pytest.mark.parametrize("ending", ["complete", "fail"])
+def test_the_temp_files_go_as_soon_as_the_job_ends(world: World, ending: str) -> None:
+    job = start(world, new_job())
+    world.temp.write("abc123.png", [b"x"])
+    if ending == "complete":
+        done = complete(job, ("w",), jobs=world.jobs, temp=world.temp, clock=world.clock)
+        assert (done.status, done.warnings) == (JobStatus.SUCCEEDED, ("w",))
+    else:
+        done = fail(job, ERROR, jobs=world.jobs, temp=world.temp, clock=world.clock)
+        assert (done.status, done.error) == (JobStatus.FAILED, ERROR)
+    assert world.job() == done
+    assert world.temp_files() == []
+
+
+def test_a_job_whose_attempt_died_is_dispatched_again(world: World) -> None:
+    world.jobs.add(new_job().claimed(NOW))
+    world.clock.advance(LEASE_S - 1)
+    assert revive(world)["dispatched"] == 0
+    world.clock.advance(1)
+    assert revive(world)["dispatched"] == 1
+    assert world.dispatcher.task_ids == ["job_abc123_2"]
+    assert revive(world)["dispatched"] == 0
+    assert (world.job().attempt, world.job().free(world.clock.now())) == (2, True)
+
+
+def test_a_parked_job_is_dispatched_when_it_is_due(world: World) -> None:
+    world.jobs.add(new_job().claimed(NOW).parked(NOW + timedelta(seconds=30)))
+    assert revive(world)["dispatched"] == 0
+    world.clock.advance(30)
+    assert revive(world)["dispatched"] == 1
+
+
+def test_a_job_past_its_deadline_fails(world: World) -> None:
+    world.jobs.add(new_job().claimed(NOW))
+    world.clock.advance(3600)
+    assert revive(world) == {"dispatched": 0, "failed": 1}
+    job = world.job()
+    assert (job.status, job.error and job.error.code) == (JobStatus.FAILED, "deadline_exceeded")
+    assert revive(world) == {"dispatched": 0, "failed": 0}
+
+
+def test_a_job_taken_up_meanwhile_is_let_go(world: World) -> None:
+    stale = new_job()
+    world.jobs.add(stale.claimed(NOW))
+    world.jobs.waiting = lambda now, *, limit: [stale]
+    assert revive(world) == {"dispatched": 0, "failed": 0}
+    assert world.job().attempt == 1
+    assert world.dispatcher.task_ids == []
+
+
+def test_a_dispatch_that_fails_does_not_keep_the_others(world: World) -> None:
+    world.dispatcher = RecordingDispatcher(DispatchError("away"))
+    for number, job_id in enumerate("ab"):
+        world.jobs.add(replace(new_job(job_id), created_at=NOW + timedelta(seconds=number)))
+    world.clock.advance(DISPATCH_GRACE_S)
+    assert revive(world) == {"dispatched": 1, "failed": 0}
+    world.clock.advance(DISPATCH_GRACE_S)
+    assert revive(world) == {"dispatched": 2, "failed": 0}
+    assert world.dispatcher.task_ids == ["job_b_1", "job_a_2", "job_b_2"]
+
+
+def test_the_longest_waiting_come_first_and_only_so_many(world: World) -> None:
+    for age, job_id in ((1, "young"), (3, "old"), (2, "middle")):
+        world.jobs.add(replace(new_job(job_id), created_at=NOW - timedelta(seconds=age)))
+    world.clock.advance(DISPATCH_GRACE_S)
+    assert revive(world, limit=2)["dispatched"] == 2
+    assert world.dispatcher.task_ids == ["job_old_1", "job_middle_1"]

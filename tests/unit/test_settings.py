@@ -1,0 +1,225 @@
+"""Configuration: what is missing or wrong is one line that names the variable, and secrets show nowhere."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from shared import settings
+from shared.domain.errors import ConfigurationError
+from shared.domain.keys import MediaType
+
+SECRET = "a-secret-that-must-never-be-shown"
+JWKS = json.dumps({"keys": [{"kty": "RSA"}]})
+GOOD = {
+    "OSS_BUCKET": "media",
+    "OSS_REGION": "oss-cn-hangzhou",
+    "OSS_ACCESS_KEY": "LTAI",
+    "OSS_SECRET": SECRET,
+    "DATABASE_URL": f"mysql+pymysql://user:{SECRET}@db:3306/media",
+    "DASHSCOPE_API_KEY": SECRET,
+    "OPENAI_API_KEY": SECRET,
+    "AUTH_HS256_SECRET": SECRET,
+    "DISPATCH_ENDPOINT": "https://fc.example.com",
+}
+READERS: dict[str, Callable[[], object]] = {
+    "oss": settings.OssSettings.read,
+    "credentials": settings.oss_credentials,
+    "role": settings.role_credentials,
+    "database": settings.DatabaseSettings.read,
+    "dashscope": settings.ProviderSettings.read_dashscope,
+    "openai": settings.ProviderSettings.read_openai,
+    "downloads": settings.DownloadSettings.read,
+    "auth": settings.AuthSettings.read,
+    "dispatch": settings.DispatchSettings.read,
+    "runtime": settings.RuntimeSettings.read,
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(clean_environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name, value in GOOD.items():
+        clean_environment.setenv(name, value)
+    return clean_environment
+
+
+@pytest.mark.parametrize(
+    ("reader", "name"),
+    [
+        ("oss", "OSS_BUCKET"),
+        ("oss", "OSS_REGION"),
+        ("credentials", "OSS_ACCESS_KEY"),
+        ("credentials", "OSS_SECRET"),
+        ("role", "ALIBABA_CLOUD_ACCESS_KEY_ID"),
+        ("database", "DATABASE_URL"),
+        ("dashscope", "DASHSCOPE_API_KEY"),
+        ("openai", "OPENAI_API_KEY"),
+        ("auth", "AUTH_HS256_SECRET"),
+        ("dispatch", "DISPATCH_ENDPOINT"),
+    ],
+)
+@pytest.mark.parametrize("how", ["missing", "empty", "blank"])
+def test_what_is_missing_is_named(environment: pytest.MonkeyPatch, reader: str, name: str, how: str) -> None:
+    if how == "missing":
+        environment.delenv(name, raising=False)
+    else:
+        environment.setenv(name, {"empty": "", "blank": " \t"}[how])
+    with pytest.raises(ConfigurationError) as caught:
+        READERS[reader]()
+    message = str(caught.value)
+    assert name.replace("ALIBABA_CLOUD_ACCESS_KEY_ID", "OSS_ACCESS_KEY") in message
+    assert "\n" not in message
+    assert SECRET not in message
+
+
+@pytest.mark.parametrize(
+    ("reader", "name", "value"),
+    [
+        ("oss", "OSS_ENDPOINT", "oss-cn-hangzhou.aliyuncs.com"),
+        ("oss", "OSS_ENDPOINT", "http://[::1"),
+        ("oss", "OSS_ENDPOINT", "http://host:port"),
+        ("oss", "OSS_BASE_URL", "ftp://cdn.example.com"),
+        ("oss", "OSS_URL_TTL_S", "0"),
+        ("oss", "OSS_URL_TTL_S", "604801"),
+        ("oss", "OSS_URL_TTL_S", "an hour"),
+        ("database", "DATABASE_URL", "postgresql://user@db/media"),
+        ("database", "DATABASE_URL", "sqlite:///"),
+        ("database", "DATABASE_URL", "mysql+pymysql://user@db:3306"),
+        ("database", "DATABASE_URL", "mysql+pymysql://user@/media"),
+        ("database", "DATABASE_URL", f"mysql+pymysql://user:{SECRET}/x@db/media"),
+        ("dashscope", "DASHSCOPE_BASE_URL", "dashscope"),
+        ("dashscope", "POLL_INTERVAL_S", "0"),
+        ("dashscope", "POLL_INTERVAL_S", "nan"),
+        ("dashscope", "POLL_INTERVAL_S", "inf"),
+        ("openai", "OPENAI_BASE_URL", "//api"),
+        ("downloads", "DOWNLOAD_ALLOW_HTTP", "maybe"),
+        ("downloads", "DOWNLOAD_ALLOW_NETWORKS", "10.0.0.0/33"),
+        ("downloads", "DOWNLOAD_ALLOW_NETWORKS", "localhost"),
+        ("downloads", "DOWNLOAD_TIMEOUT_S", "-1"),
+        ("downloads", "MAX_IMAGE_BYTES", "64M"),
+        ("downloads", "MAX_VIDEO_BYTES", "0"),
+        ("downloads", "MAX_PIXELS", "many"),
+        ("auth", "AUTH_HS256_SECRET", "short"),
+        ("auth", "AUTH_JWKS", "{}"),
+        ("dispatch", "DISPATCH_ENDPOINT", "fc.example.com"),
+        ("runtime", "LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_what_is_wrong_is_named(environment: pytest.MonkeyPatch, reader: str, name: str, value: str) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=name) as caught:
+        READERS[reader]()
+    assert "\n" not in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["", "null", "[]", '{"keys": []}', '{"keys": {}}', "no json"])
+def test_a_key_set_must_be_one(environment: pytest.MonkeyPatch, value: str) -> None:
+    environment.delenv("AUTH_HS256_SECRET")
+    environment.setenv("AUTH_JWKS", value)
+    with pytest.raises(ConfigurationError, match="AUTH_JWKS"):
+        settings.AuthSettings.read()
+
+
+def test_two_kinds_of_keys_are_one_too_many(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("AUTH_JWKS", JWKS)
+    with pytest.raises(ConfigurationError, match="AUTH_JWKS and AUTH_HS256_SECRET are set"):
+        settings.AuthSettings.read()
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_no_repr_shows_a_secret(environment: pytest.MonkeyPatch, reader: str) -> None:
+    environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "STS.id")
+    environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET)
+    environment.setenv("ALIBABA_CLOUD_SECURITY_TOKEN", SECRET)
+    value = READERS[reader]()
+    assert SECRET not in repr(value)
+    assert SECRET not in str(value)
+
+
+def test_the_bucket(environment: pytest.MonkeyPatch) -> None:
+    read = settings.OssSettings.read()
+    assert read == settings.OssSettings(
+        bucket="media",
+        region="cn-hangzhou",
+        endpoint="https://oss-cn-hangzhou.aliyuncs.com",
+        base_url="https://media.oss-cn-hangzhou.aliyuncs.com",
+        url_ttl_s=None,
+    )
+    environment.setenv("OSS_REGION", "cn-hangzhou")
+    assert settings.OssSettings.read() == read
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "base", "expected"),
+    [
+        ("http://127.0.0.1:9001", None, "http://127.0.0.1:9001/media"),
+        ("http://127.0.0.1:9001/", None, "http://127.0.0.1:9001/media"),
+        ("http://[::1]:9001", None, "http://[::1]:9001/media"),
+        ("https://oss.example.com", None, "https://media.oss.example.com"),
+        ("http://127.0.0.1:9001", "https://cdn.example.com/", "https://cdn.example.com"),
+    ],
+)
+def test_the_base_url(environment: pytest.MonkeyPatch, endpoint: str, base: str | None, expected: str) -> None:
+    environment.setenv("OSS_ENDPOINT", endpoint)
+    if base:
+        environment.setenv("OSS_BASE_URL", base)
+    assert settings.OssSettings.read().base_url == expected
+
+
+def test_both_spellings_of_the_keys(environment: pytest.MonkeyPatch) -> None:
+    for id_name, secret_name in (("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET"), ("OSS_ACCESS_KEY", "OSS_SECRET")):
+        for name in ("OSS_ACCESS_KEY", "OSS_SECRET", "OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET"):
+            environment.delenv(name, raising=False)
+        environment.setenv(id_name, "id")
+        environment.setenv(secret_name, "secret")
+        credentials = settings.oss_credentials()
+        assert (credentials.access_key_id, credentials.access_key_secret.get_secret_value()) == ("id", "secret")
+        assert credentials.security_token is None
+
+
+def test_without_keys_the_role_signs_as_it_is_now(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("OSS_ACCESS_KEY")
+    environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "STS.first")
+    environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s")
+    environment.setenv("ALIBABA_CLOUD_SECURITY_TOKEN", "token")
+    first = settings.oss_credentials()
+    assert first.security_token is not None
+    assert (first.access_key_id, first.security_token.get_secret_value()) == ("STS.first", "token")
+    environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "STS.second")
+    assert settings.oss_credentials().access_key_id == "STS.second"
+
+
+def test_the_defaults_of_downloads_are_the_careful_ones() -> None:
+    read = settings.DownloadSettings.read()
+    assert (read.allow_http, read.allow_networks) == (False, ())
+    assert read.max_bytes == {MediaType.IMAGE: 64 * settings.MIB, MediaType.VIDEO: 2048 * settings.MIB}
+
+
+def test_downloads_can_be_opened(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DOWNLOAD_ALLOW_HTTP", "True")
+    environment.setenv("DOWNLOAD_ALLOW_NETWORKS", "127.0.0.0/8, fd00::/8")
+    read = settings.DownloadSettings.read()
+    assert read.allow_http
+    assert [str(network) for network in read.allow_networks] == ["127.0.0.0/8", "fd00::/8"]
+
+
+def test_the_endpoint_of_the_platform(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("DISPATCH_ENDPOINT")
+    environment.setenv("FC_ACCOUNT_ID", "123")
+    environment.setenv("FC_REGION", "cn-hangzhou")
+    assert settings.DispatchSettings.read().endpoint == "https://123.cn-hangzhou-internal.fc.aliyuncs.com"
+
+
+def test_the_instance(environment: pytest.MonkeyPatch) -> None:
+    assert settings.RuntimeSettings.read() == settings.RuntimeSettings(
+        temp_dir="/tmp/dream-factory",  # noqa: S108 - the folder of the requirement
+        log_level="INFO",
+        cors_origins=(),
+        function_name="",
+        version="LATEST",
+    )
+    environment.setenv("CORS_ORIGINS", "https://a.example.com, https://b.example.com,")
+    environment.setenv("LOG_LEVEL", "debug")
+    read = settings.RuntimeSettings.read()
+    assert (read.log_level, read.cors_origins) == ("DEBUG", ("https://a.example.com", "https://b.example.com"))
