@@ -59,8 +59,12 @@ def _seconds(text: str) -> float:
 
 
 def _url(name: str, value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
         raise ConfigurationError(f"{name} must be a URL like https://host, got {value!r}")
     return value.rstrip("/")
 
@@ -155,7 +159,21 @@ class DatabaseSettings:
         if not url.startswith(("mysql+pymysql://", "sqlite:///")):
             scheme = url.split(":", 1)[0]
             raise ConfigurationError(f"DATABASE_URL must begin with mysql+pymysql:// or sqlite:///, got {scheme}:…")
+        if not _names_a_database(url):
+            # The URL is not shown: there is a password in it.
+            raise ConfigurationError(
+                "DATABASE_URL must name a host and a database, or a file; "
+                "special characters of the password are percent-encoded"
+            )
         return cls(SecretStr(url))
+
+
+def _names_a_database(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return len(parts.path) > 1 and (parts.scheme == "sqlite" or (bool(parts.hostname) and parts.port != 0))
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)

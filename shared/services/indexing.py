@@ -54,6 +54,8 @@ def _index(
     facts = _read_facts(key, stored, store=store, probe=probe)
     if facts is not None:
         outputs.put(make_output(parsed, stored.size, facts, store=store, now=clock.now()))
+    elif row is not None and row.size != stored.size:
+        outputs.remove(parsed.output_id)  # the media that it spoke of has been replaced by something else
 
 
 def _read_facts(key: str, stored: StoredObject, *, store: ObjectStore, probe: MediaProbe) -> MediaFacts | None:
