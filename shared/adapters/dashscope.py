@@ -112,7 +112,11 @@ def _results(output: dict[str, Any]) -> tuple[Result, ...]:
     found.extend(MediaUrl(item["url"]) if item.get("url") else RefusedResult(_reason(item)) for item in items)
     for choice in output.get("choices") or ():
         content = (choice.get("message") or {}).get("content") or ()
-        found.extend(MediaUrl(part["image"]) for part in content if part.get("image"))
+        found.extend(
+            MediaUrl(part["image"]) if part.get("image") else RefusedResult(_reason(part))
+            for part in content
+            if part.get("image") or part.get("code")
+        )
     if not any(isinstance(result, MediaUrl) for result in found):
         raise ProviderFailedError("DashScope reports success and delivers nothing")
     return tuple(found)

@@ -12,6 +12,7 @@ from shared.domain.errors import (
     DeadlineExceededError,
     DreamFactoryError,
     LeaseLostError,
+    ProviderFailedError,
     ProviderUnavailableError,
     SubmissionUnknownError,
 )
@@ -160,7 +161,9 @@ class _Attempt:
 
     def _set_back_or_fail(self, error: DreamFactoryError) -> None:
         answered_inline = self.job.status is JobStatus.STORING and self.job.provider_task_id is None
-        if error.retryable and self.job.failures + 1 < MAX_FAILURES and not answered_inline:
+        # A failed task stays failed, however often it is looked at: only a new job may succeed.
+        over = answered_inline or isinstance(error, ProviderFailedError)
+        if error.retryable and self.job.failures + 1 < MAX_FAILURES and not over:
             retry_at = self.clock.now() + timedelta(seconds=_RETRY_AFTER_S)
             self._save(self.job.set_back(retry_at))
             raise error
