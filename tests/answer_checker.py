@@ -21,7 +21,7 @@ _WORDS = (
     'File "',
     "site-packages",
 )
-_PLACES = ("/tmp/", "/root/", "/home/", "/code/", "/var/", "/usr/", "/dev/", "\\tmp\\")
+_PLACES = ("/tmp/", "/root/", "/home/", "/code/", "/var/", "/usr/", "/dev/", "\\tmp\\")  # noqa: S108 - looked for, not used
 
 
 class AnswerChecker:

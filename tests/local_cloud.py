@@ -1,4 +1,4 @@
-"""The local cloud as its users run it: a process of its own, spoken to over HTTP, and its state looked at from outside."""
+"""The local cloud as its users run it: a process, spoken to over HTTP, and its state looked at from outside."""
 
 import json
 import os

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.job_support import Case, check_job_shape, check_problem, check_succeeded, generate, run
+from tests.e2e.job_support import Case, check_job_shape, check_problem, check_succeeded, run
 from tests.local_cloud import LocalCloud, eventually
 
 CLOUD_ENV = {"CORS_ORIGINS": "https://studio.example.com,https://other.example.com"}
