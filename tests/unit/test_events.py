@@ -1,0 +1,103 @@
+"""Function Compute's events, as its documentation shows them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+
+from shared.fc.events import CleanUpTask, HttpEvent, JobEvent, OssEvent, TimerEvent, parse_event
+
+EVENTS = Path(__file__).resolve().parents[1] / "events"
+
+
+def captured(name: str) -> bytes:
+    return (EVENTS / f"{name}.json").read_bytes()
+
+
+def http(**fields: Any) -> HttpEvent:
+    return parse_event(HttpEvent, json.dumps({**json.loads(captured("http_post")), **fields}).encode())
+
+
+def test_an_http_request() -> None:
+    event = parse_event(HttpEvent, captured("http_post"))
+    assert (event.method, event.path) == ("POST", "/ai/generate-image")
+    assert json.loads(event.body_bytes) == {"prompt": "a lake at dawn"}
+    assert event.query_parameters == {"limit": "5", "type": "image,video"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("authorization", "Bearer abc.def.ghi"), ("idempotency-key", "k-1"), ("x-my-header", "one,two")],
+)
+def test_headers_are_found_whatever_their_case(name: str, value: str) -> None:
+    assert parse_event(HttpEvent, captured("http_post")).headers[name] == value
+
+
+def test_a_base64_body_is_decoded() -> None:
+    event = parse_event(HttpEvent, captured("http_base64"))
+    assert json.loads(event.body_bytes) == {"prompt": "湖"}
+    assert (event.method, event.path) == ("PUT", "/jobs/a b/c")
+
+
+@pytest.mark.parametrize("body", ["no base64!", "eyJ", "湖"])
+def test_a_body_that_is_no_base64_is_said_to_be_none(body: str) -> None:
+    with pytest.raises(ValueError, match="base64"):
+        _ = http(body=body, isBase64Encoded=True).body_bytes
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        ("/healthz", "/healthz"),
+        ("/api/healthz", "/healthz"),
+        ("/api", "/"),
+        ("/api/", "/"),
+        ("", "/"),
+        ("/apiary", "/apiary"),
+        ("/api/api/x", "/api/x"),
+        ("/jobs/%E6%B9%96", "/jobs/湖"),
+    ],
+)
+def test_every_route_is_served_under_api_too(raw: str, path: str) -> None:
+    assert http(rawPath=raw).path == path
+
+
+def test_what_the_platform_may_leave_out() -> None:
+    event = parse_event(HttpEvent, b'{"headers": null}')
+    assert (event.method, event.path, event.body_bytes, dict(event.headers)) == ("GET", "/", b"", {})
+
+
+def test_a_timer() -> None:
+    event = parse_event(TimerEvent, captured("timer"))
+    assert event.trigger_name == "every-minute"
+    assert CleanUpTask.model_validate_json(event.payload).task == "jobs"
+
+
+@pytest.mark.parametrize("payload", ["", "jobs", '{"task": "everything"}', "{}"])
+def test_a_payload_that_is_not_ours_is_an_error(payload: str) -> None:
+    with pytest.raises(pydantic.ValidationError):
+        CleanUpTask.model_validate_json(payload)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "what"),
+    [
+        ("oss_put", "users/test@factory-buy.com/jobs/abc123/image-1703123456789.png", "ObjectCreated:PutObject"),
+        ("oss_removed", "users/用户/jobs/abc123/video-1703123456789.mp4", "ObjectRemoved:DeleteObject"),
+    ],
+)
+def test_a_change_in_the_bucket(name: str, key: str, what: str) -> None:
+    (record,) = parse_event(OssEvent, captured(name)).events
+    assert (record.key, record.event_name) == (key, what)
+
+
+def test_our_own_invocation() -> None:
+    assert parse_event(JobEvent, b'{"jobId": "abc123"}').job_id == "abc123"
+
+
+@pytest.mark.parametrize("event", [b"", b"{}", b"[]", b"null", b'{"events": [{}]}'])
+def test_an_event_that_is_none_is_an_error(event: bytes) -> None:
+    with pytest.raises(ValueError):
+        parse_event(OssEvent, event)

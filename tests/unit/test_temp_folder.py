@@ -1,0 +1,114 @@
+"""The temp folder, on a real disk, a full one included."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from fastcrc import crc64
+
+from shared.adapters.temp_folder import TempFolder
+from shared.domain.errors import TempDiskFullError, ValidationError
+from tests.fakes import NOW
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "dream-factory"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("mounting a disk of 64 KiB needs Linux and root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    result = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"this machine lets nobody mount: {result.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_writing_makes_the_folder_for_its_owner_alone(folder: Path) -> None:
+    file = TempFolder(str(folder)).write("a.png", [b"one", b"", b"two"])
+    assert file.path.read_bytes() == b"onetwo"
+    assert (file.size, file.crc64) == (6, crc64.xz(b"onetwo"))
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_writing_again_replaces(folder: Path) -> None:
+    temp = TempFolder(str(folder))
+    temp.write("a.png", [b"longer"])
+    assert temp.write("a.png", [b"x"]).path.read_bytes() == b"x"
+
+
+def test_a_failure_of_the_source_leaves_no_file(folder: Path) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"x" * 100_000
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        TempFolder(str(folder)).write("a.png", chunks())
+    assert list(folder.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_file(small_disk: Path) -> None:
+    temp = TempFolder(str(small_disk))
+    temp.write("small.png", [b"x" * 4096])
+    with pytest.raises(TempDiskFullError, match="the temp disk is full after") as caught:
+        temp.write("large.png", (b"x" * 16_384 for _ in range(64)))
+    assert str(small_disk) not in str(caught.value)
+    assert [path.name for path in small_disk.iterdir()] == ["small.png"]
+    assert temp.write("again.png", [b"x" * 16_384]).size == 16_384
+
+
+def test_another_error_of_the_disk_is_let_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match=r"Not a directory|File exists"):
+        TempFolder(str(tmp_path / "file")).write("a.png", [b"x"])
+
+
+def test_removing_takes_one_jobs_files(folder: Path) -> None:
+    temp = TempFolder(str(folder))
+    for name in ("j.png", "j-2.png", "j-10.mp4", "j2.png", "j-x.png", "j-.png", "jj.png", "k.png"):
+        temp.write(name, [b"x"])
+    (folder / "j.dir").mkdir()
+    assert temp.remove_of_job("j") == 3
+    assert sorted(path.name for path in folder.iterdir()) == ["j-.png", "j-x.png", "j.dir", "j2.png", "jj.png", "k.png"]
+
+
+def test_removing_a_job_that_could_leave_the_folder_is_refused(folder: Path) -> None:
+    with pytest.raises(ValidationError):
+        TempFolder(str(folder)).remove_of_job("../j")
+
+
+def test_a_link_is_removed_and_what_it_points_to_stays(folder: Path, tmp_path: Path) -> None:
+    temp = TempFolder(str(folder))
+    temp.write("k.png", [b"x"])
+    target = tmp_path / "precious"
+    target.write_bytes(b"x")
+    (folder / "j.png").symlink_to(target)
+    (folder / "j-2.png").symlink_to(tmp_path / "dangling")
+    assert temp.remove_of_job("j") == 2
+    assert target.exists()
+
+
+def test_age_is_counted_from_the_last_write(folder: Path) -> None:
+    temp = TempFolder(str(folder))
+    for age_s in (86_399, 86_400, 86_401, 10**6):
+        at = NOW.timestamp() - age_s
+        os.utime(temp.write(f"{age_s}.png", [b"x"]).path, (NOW.timestamp(), at))
+    assert temp.remove_older(timedelta(hours=24), NOW) == 2
+    assert sorted(path.name for path in folder.iterdir()) == ["86399.png", "86400.png"]
+
+
+def test_a_folder_that_is_not_there_holds_nothing(folder: Path) -> None:
+    temp = TempFolder(str(folder))
+    assert (temp.remove_of_job("j"), temp.remove_older(timedelta(0), NOW)) == (0, 0)
+    assert not folder.exists()
