@@ -5,7 +5,6 @@ triggers. Fields that nothing reads are left out; unknown ones are ignored.
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeVar
@@ -102,7 +101,7 @@ class HttpEvent(Event):
             return self.body.encode("utf-8", "surrogatepass")
         try:
             return base64.b64decode(self.body, validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise ValueError("the body is not base64") from error
 
 
