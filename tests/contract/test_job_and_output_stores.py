@@ -1,0 +1,441 @@
+"""The tables jobs and job_outputs: the same contract in memory, on SQLite and on MariaDB."""
+
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from pydantic import SecretStr
+
+from shared.adapters.database import Database, SqlJobStore, SqlOutputStore
+from shared.domain.errors import DatabaseUnavailableError, LeaseLostError
+from shared.domain.jobs import Job, JobError, JobOutput, JobStatus
+from shared.domain.keys import MediaType, ObjectKey
+from shared.ports import JobStore, OutputStore
+from shared.settings import DatabaseSettings
+from tests.fakes import NOW, USER, InMemoryJobStore, InMemoryOutputStore, make_job, make_video_job
+from tests.mariadb import ROOT, MariaDb, migrate
+
+RACERS = 8
+_KINDS = ["memory", "sqlite", "mariadb"]
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    file = tmp_path_factory.mktemp("sqlite") / "template.db"
+    migrate(f"sqlite:///{file}")
+    return file.read_bytes()
+
+
+def database_url(kind: str, request: pytest.FixtureRequest) -> str:
+    if kind == "sqlite":
+        file: Path = request.getfixturevalue("tmp_path") / "jobs.db"
+        file.write_bytes(request.getfixturevalue("sqlite_template"))
+        return f"sqlite:///{file}"
+    server: MariaDb = request.getfixturevalue("mariadb")
+    return server.create_database()
+
+
+def open_database(url: str) -> Database:
+    return Database(DatabaseSettings(SecretStr(url)))
+
+
+@pytest.fixture(params=_KINDS)
+def stores(request: pytest.FixtureRequest) -> Iterator[tuple[JobStore, OutputStore]]:
+    if request.param == "memory":
+        yield InMemoryJobStore(), InMemoryOutputStore()
+        return
+    database = open_database(database_url(request.param, request))
+    yield SqlJobStore(database), SqlOutputStore(database)
+    database.peewee.close()
+
+
+@pytest.fixture
+def jobs(stores: tuple[JobStore, OutputStore]) -> JobStore:
+    return stores[0]
+
+
+@pytest.fixture
+def outputs(stores: tuple[JobStore, OutputStore]) -> OutputStore:
+    return stores[1]
+
+
+FULL = make_video_job(
+    prompt="一只猫 🐈‍⬛ \U0001f468‍\U0001f469‍\U0001f467 ' \" \\ % \n end",
+    negative_prompt="不要狗 🐕",
+    seed=2_147_483_647,
+    count=1,
+    image_url="https://example.com/" + "a" * 2000,
+    webhook_url="https://example.com/hook?a=1&b=2",
+    idempotency_key="~" * 255,
+    request_hash="f" * 64,
+    status=JobStatus.STORING,
+    started_at=NOW + timedelta(milliseconds=1),
+    finished_at=NOW + timedelta(milliseconds=2),
+    error=JobError("provider_failed", "它坏了 💥", retryable=True),
+    warnings=("第一 ⚠️", "second"),
+    submitted_at=NOW + timedelta(milliseconds=3),
+    provider_task_id="t" * 128,
+    attempt=3,
+    failures=2,
+    lease_expires_at=NOW + timedelta(milliseconds=4),
+    next_attempt_at=NOW + timedelta(milliseconds=5),
+)
+
+
+def make_output(position: int = 0, **changes: object) -> JobOutput:
+    key = ObjectKey.for_output(
+        user_id=USER, job_id="abc123", type=MediaType.IMAGE, created_at=NOW, position=position, ext="png"
+    )
+    output = JobOutput(
+        id=key.output_id,
+        job_id="abc123",
+        user_id=USER,
+        type=MediaType.IMAGE,
+        oss_url=f"https://media.example.com/{key}",
+        oss_path=str(key),
+        size=12345,
+        meta={"width": 4, "height": 3, "format": "png", "crc64": str(2**64 - 1)},
+        created_at=NOW,
+    )
+    return replace(output, **changes)  # type: ignore[arg-type]
+
+
+def test_a_job_comes_back_as_it_went_in(jobs: JobStore) -> None:
+    for job in (make_job(id="bare"), replace(FULL, id="full")):
+        assert jobs.add(job) == job
+        assert jobs.get(job.id) == job
+
+
+def test_there_is_no_job_of_another_id(jobs: JobStore) -> None:
+    jobs.add(make_job(id="abc"))
+    assert [jobs.get(job_id) for job_id in ("ABC", "ab", "")] == [None] * 3
+
+
+@pytest.mark.parametrize("length", [1, 4000])
+def test_long_prompts_of_emoji(jobs: JobStore, length: int) -> None:
+    job = make_job(prompt="😀" * length, negative_prompt="湖" * length)
+    jobs.add(job)
+    assert jobs.get(job.id) == job
+
+
+@pytest.mark.parametrize("user", ["u" * 255, "用" * 255, "😀" * 225, "a b+c@例え.jp", "' OR 1=1 --", "%", " a"])
+def test_user_ids_of_every_kind(jobs: JobStore, outputs: OutputStore, user: str) -> None:
+    jobs.add(make_job(user_id=user, idempotency_key="k"))
+    assert jobs.add(make_job(id="other", user_id=user, idempotency_key="k")).id == "abc123"
+    key = ObjectKey(user, "abc123", MediaType.IMAGE, 1703123456789, "png")
+    output = make_output(id=key.output_id, user_id=user, oss_path=str(key))
+    outputs.put(output)
+    assert outputs.get(output.id) == output
+
+
+@pytest.mark.parametrize(("first", "second"), [("A@example.com", "a@example.com"), ("é", "e"), ("ß", "ss")])
+def test_user_ids_compare_character_by_character(jobs: JobStore, first: str, second: str) -> None:
+    jobs.add(make_job(id="1", user_id=first, idempotency_key="k"))
+    assert jobs.add(make_job(id="2", user_id=second, idempotency_key="k")).id == "2"
+    stored = jobs.get("1"), jobs.get("2")
+    assert [job and job.user_id for job in stored] == [first, second]
+
+
+def test_times_are_kept_to_the_millisecond_and_in_utc(jobs: JobStore, outputs: OutputStore) -> None:
+    at = datetime(2024, 2, 29, 23, 59, 59, 999000, tzinfo=timezone(timedelta(hours=8)))
+    jobs.add(make_job(created_at=at))
+    outputs.put(make_output(created_at=at))
+    job, output = jobs.get("abc123"), outputs.get(make_output().id)
+    for stored in (job and job.created_at, output and output.created_at):
+        assert stored == at
+    for millisecond in (0, 1, 499, 500, 999):
+        exact = datetime(2038, 1, 19, 3, 14, 8, millisecond * 1000, tzinfo=UTC)
+        jobs.save(make_job(lease_expires_at=exact))
+        job = jobs.get("abc123")
+        assert job is not None
+        assert job.lease_expires_at == exact
+        assert job.lease_expires_at.tzinfo is not None
+
+
+def test_adding_the_same_job_again_gives_it_back(jobs: JobStore) -> None:
+    jobs.add(make_job(id="earlier"))
+    job = make_job(id="mine")
+    assert jobs.add(job) == job
+    # A driver that reconnects may send an INSERT twice.
+    assert jobs.add(job) == job
+
+
+def test_an_idempotency_key_gives_the_earlier_job(jobs: JobStore) -> None:
+    first = jobs.add(make_job(id="1", idempotency_key="k"))
+    assert jobs.add(make_job(id="2", idempotency_key="k", prompt="other")) == first
+    assert jobs.get("2") is None
+    assert jobs.add(make_job(id="3", idempotency_key="K")).id == "3"
+    assert jobs.add(make_job(id="4", user_id="other", idempotency_key="k")).id == "4"
+    assert [jobs.add(make_job(id=job_id)).id for job_id in ("5", "6")] == ["5", "6"]
+
+
+def test_a_save_of_the_holder_is_written(jobs: JobStore) -> None:
+    job = jobs.add(make_job())
+    claimed = job.claimed(NOW)
+    jobs.save(claimed, over_attempt=0)
+    stored = claimed.submitting(NOW).submitted("task-1", NOW)
+    jobs.save(stored)
+    assert jobs.get(job.id) == stored
+    jobs.save(stored)  # a save that changes nothing has found its row all the same
+    done = stored.succeeded(NOW, ("w",))
+    jobs.save(done)
+    assert jobs.get(job.id) == done
+
+
+@pytest.mark.parametrize("attempt", [0, 1, 3])
+def test_a_save_of_another_attempt_is_fenced(jobs: JobStore, attempt: int) -> None:
+    held = jobs.add(make_job(attempt=2))
+    with pytest.raises(LeaseLostError):
+        jobs.save(replace(held, attempt=attempt, prompt="stale"))
+    with pytest.raises(LeaseLostError):
+        jobs.save(replace(held, attempt=9, prompt="stale"), over_attempt=attempt)
+    assert jobs.get(held.id) == held
+
+
+@pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED])
+def test_a_final_state_is_never_overwritten(jobs: JobStore, status: JobStatus) -> None:
+    ended = jobs.add(make_job(status=status))
+    with pytest.raises(LeaseLostError):
+        jobs.save(make_job(status=JobStatus.RUNNING))
+    assert jobs.get(ended.id) == ended
+
+
+def test_a_job_that_is_gone_cannot_be_saved(jobs: JobStore) -> None:
+    with pytest.raises(LeaseLostError):
+        jobs.save(make_job())
+
+
+def test_waiting_are_those_that_are_due_and_free(jobs: JobStore) -> None:
+    second = timedelta(seconds=1)
+    claimed = make_job().claimed(NOW - timedelta(hours=1))
+    rows = {
+        "due": make_job(next_attempt_at=NOW),
+        "not-yet": make_job(next_attempt_at=NOW + second / 1000),
+        "dead-lease": replace(claimed, lease_expires_at=NOW - second),
+        "lease-ends-now": replace(claimed, lease_expires_at=NOW),
+        "living-lease": replace(claimed, lease_expires_at=NOW + second / 1000),
+        "storing": replace(claimed, status=JobStatus.STORING, lease_expires_at=NOW - second),
+        "succeeded": make_job(status=JobStatus.SUCCEEDED, next_attempt_at=NOW - second),
+        "failed": make_job(status=JobStatus.FAILED, lease_expires_at=NOW - second),
+        "cancelled": make_job(status=JobStatus.CANCELLED, next_attempt_at=NOW - second),
+        "neither": make_job(),
+    }
+    for number, (job_id, job) in enumerate(rows.items()):
+        jobs.add(replace(job, id=job_id, created_at=NOW - number * second))
+    found = [job.id for job in jobs.waiting(NOW, limit=100)]
+    assert found == ["storing", "lease-ends-now", "dead-lease", "due"]
+    assert [job.id for job in jobs.waiting(NOW, limit=2)] == ["storing", "lease-ends-now"]
+    assert jobs.waiting(NOW, limit=100)[0] == jobs.get("storing")
+
+
+def race(work: Callable[[int], object]) -> list[object]:
+    """Have ``RACERS`` threads do the same at the same time; return what they return or raise."""
+    barrier = Barrier(RACERS)
+
+    def run(number: int) -> object:
+        barrier.wait()
+        try:
+            return work(number)
+        except LeaseLostError as error:
+            return error
+
+    with ThreadPoolExecutor(RACERS) as pool:
+        return list(pool.map(run, range(RACERS)))
+
+
+def test_a_claim_has_one_winner(jobs: JobStore) -> None:
+    for round_ in range(5):
+        job = jobs.add(make_job(id=f"job-{round_}"))
+
+        def claim(number: int, job: Job = job) -> int:
+            jobs.save(replace(job.claimed(NOW), provider_task_id=str(number)), over_attempt=job.attempt)
+            return number
+
+        won = [result for result in race(claim) if isinstance(result, int)]
+        stored = jobs.get(job.id)
+        assert stored is not None
+        assert (len(won), stored.attempt, stored.provider_task_id) == (1, 1, str(won[0]))
+
+
+def test_a_key_used_by_many_at_once_gives_one_job(jobs: JobStore) -> None:
+    for round_ in range(5):
+        found = race(lambda number, r=round_: jobs.add(make_job(id=f"{r}-{number}", idempotency_key=f"k{r}")).id)
+        assert len(set(found)) == 1
+        stored = [jobs.get(f"{round_}-{number}") for number in range(RACERS)]
+        assert [job.id for job in stored if job] == [found[0]]
+
+
+_CLAIM = """
+import json, sys
+from pydantic import SecretStr
+from shared.adapters.database import Database, SqlJobStore
+from shared.domain.errors import LeaseLostError
+from shared.settings import DatabaseSettings
+jobs = SqlJobStore(Database(DatabaseSettings(SecretStr(sys.argv[1]))))
+seen = [jobs.get(f"job-{n}") for n in range(20)]
+print("ready", flush=True)
+sys.stdin.readline()
+won = []
+for job in seen:
+    try:
+        jobs.save(job.claimed(job.created_at), over_attempt=job.attempt)
+        won.append(job.id)
+    except LeaseLostError:
+        pass
+print(json.dumps(won))
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "mariadb"])
+def test_a_claim_has_one_winner_among_processes(kind: str, request: pytest.FixtureRequest) -> None:
+    url = database_url(kind, request)
+    database = open_database(url)
+    jobs = SqlJobStore(database)
+    for number in range(20):
+        jobs.add(make_job(id=f"job-{number}"))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": ROOT, "text": True}
+    racers = [subprocess.Popen([sys.executable, "-c", _CLAIM, url], **pipes) for _ in range(3)]  # type: ignore[call-overload]
+    for racer in racers:
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    won = [json.loads(racer.communicate(timeout=30)[0]) for racer in racers]
+    assert sorted(itertools.chain(*won)) == sorted(f"job-{number}" for number in range(20))
+    database.peewee.close()
+
+
+def test_an_output_comes_back_as_it_went_in(outputs: OutputStore) -> None:
+    meta = {
+        "width": 4,
+        "duration": 5.042,
+        "format": "mp4",
+        "note": "夜 🌃 \" ' \\ \n",
+        "none": None,
+        "deep": [{"a": []}],
+    }
+    output = make_output(meta=meta, size=5 * 1024**3, type=MediaType.VIDEO)
+    outputs.put(output)
+    assert outputs.get(output.id) == output
+    assert list(outputs.of_job("abc123")) == [output]
+
+
+def test_putting_again_changes_nothing(outputs: OutputStore) -> None:
+    output = make_output()
+    outputs.put(output)
+    outputs.put(output)
+    assert list(outputs.of_job("abc123")) == [output]
+
+
+def test_putting_again_brings_up_to_date_and_keeps_the_time(outputs: OutputStore) -> None:
+    output = make_output()
+    outputs.put(output)
+    newer = replace(output, size=1, meta={"a": 1}, oss_url="https://cdn.example.com/x", created_at=NOW + timedelta(1))
+    outputs.put(newer)
+    assert outputs.get(output.id) == replace(newer, created_at=output.created_at)
+
+
+def test_outputs_come_by_position(outputs: OutputStore) -> None:
+    rows = [make_output(position) for position in range(4)]
+    for row in (rows[2], rows[0], rows[3], rows[1]):
+        outputs.put(row)
+    outputs.put(replace(make_output(), id="other", job_id="ABC123", oss_path="other"))
+    assert list(outputs.of_job("abc123")) == rows
+
+
+def test_removing_is_repeatable(outputs: OutputStore) -> None:
+    outputs.put(make_output())
+    outputs.put(make_output(1))
+    for _ in range(2):
+        outputs.remove(make_output().id)
+        assert outputs.get(make_output().id) is None
+    assert len(outputs.of_job("abc123")) == 1
+    assert list(outputs.of_job("nothing")) == []
+
+
+def test_the_same_output_put_by_many_at_once_is_one_row(outputs: OutputStore) -> None:
+    race(lambda number: outputs.put(make_output(meta={"by": number})))
+    assert len(outputs.of_job("abc123")) == 1
+
+
+@pytest.fixture
+def own_mariadb() -> Iterator[MariaDb]:
+    """A server of the test's own, to be stopped and killed."""
+    server = MariaDb()
+    server.start()
+    yield server
+    server.close()
+
+
+def test_outages(own_mariadb: MariaDb) -> None:
+    database = open_database(own_mariadb.create_database())
+    jobs, outputs = SqlJobStore(database), SqlOutputStore(database)
+    job = jobs.add(make_job())
+    # A connection went stale while the instance was frozen: the next call works, or says so and the one after works.
+    own_mariadb.restart()
+    assert _works_at_the_second_try(lambda: jobs.get(job.id)) == job
+    own_mariadb.kill()
+    own_mariadb.start()
+    assert _works_at_the_second_try(lambda: jobs.save(job.claimed(NOW), over_attempt=0)) is None
+    own_mariadb.stop()
+    calls: list[Callable[[], object]] = [
+        lambda: jobs.add(make_job(id="new")),
+        lambda: jobs.get(job.id),
+        lambda: jobs.save(job),
+        lambda: jobs.waiting(NOW, limit=1),
+        lambda: outputs.put(make_output()),
+        lambda: outputs.get("x"),
+        lambda: outputs.of_job("x"),
+        lambda: outputs.remove("x"),
+    ]
+    for call in calls:
+        with pytest.raises(DatabaseUnavailableError) as caught:
+            call()
+        assert own_mariadb.password not in repr(caught.value)
+    own_mariadb.start()
+    stored = jobs.get(job.id)
+    assert stored is not None
+    assert stored.attempt == 1
+
+
+def _works_at_the_second_try(call: Callable[[], object]) -> object:
+    try:
+        return call()
+    except DatabaseUnavailableError:
+        return call()
+
+
+def test_a_wrong_password_is_an_outage_without_the_password(mariadb: MariaDb) -> None:
+    url = mariadb.create_database().replace(mariadb.password, "another")
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        SqlJobStore(open_database(url)).get("x")
+    assert "another" not in str(caught.value)
+
+
+def test_a_user_and_a_password_with_special_characters(mariadb: MariaDb) -> None:
+    path = mariadb.create_database().rpartition("/")[2]
+    mariadb.execute(
+        "CREATE USER IF NOT EXISTS 'o@dd:user'@'127.0.0.1' IDENTIFIED BY 'p@ss/w:rd%?#'",
+        "GRANT ALL ON *.* TO 'o@dd:user'@'127.0.0.1'",
+    )
+    url = f"mysql+pymysql://o%40dd%3Auser:p%40ss%2Fw%3Ard%25%3F%23@127.0.0.1:{mariadb.port}/{path}"
+    assert SqlJobStore(open_database(url)).get("x") is None
+
+
+def test_sqlite_without_its_tables_is_an_outage(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailableError):
+        SqlJobStore(open_database(f"sqlite:///{tmp_path / 'empty.db'}")).get("x")
+
+
+def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'x.db'}"
+    migrate(url)
+    migrate(url)
