@@ -163,9 +163,12 @@ class SqlJobStore:
             try:
                 _JobRow.insert(**_to_row(job)).execute()
             except peewee.IntegrityError:
-                row = _JobRow.get_or_none(
-                    (_JobRow.user_id == job.user_id) & (_JobRow.idempotency_key == job.idempotency_key)
-                )
+                # The job itself is there already when the connection broke after an INSERT, which was then repeated.
+                row = _JobRow.get_or_none(_JobRow.id == job.id)
+                if row is None and job.idempotency_key is not None:
+                    row = _JobRow.get_or_none(
+                        (_JobRow.user_id == job.user_id) & (_JobRow.idempotency_key == job.idempotency_key)
+                    )
                 if row is None:
                     raise
                 return _to_job(row)

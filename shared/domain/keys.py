@@ -31,13 +31,16 @@ class MediaType(StrEnum):
 def check_segment(name: str, value: str, max_characters: int) -> str:
     """Return ``value`` if it is safe as one folder name of an object key.
 
-    Raises ValidationError: it is empty, over-long, ``.`` or ``..``, or holds a slash, a backslash, a control
-    character or half of a surrogate pair. An e-mail address is a good user id.
+    Raises ValidationError: it is empty, over-long, ``.`` or ``..``, ends in a space, or holds a slash, a backslash, a
+    control character or half of a surrogate pair. An e-mail address is a good user id.
     """
     if not value:
         raise _refusal(name, "must not be empty")
     if len(value) > max_characters:
         raise _refusal(name, f"must have at most {max_characters} characters, this one has {len(value)}")
+    if value.endswith(" "):
+        # MySQL's utf8mb4_bin takes "a" and "a " for the same.
+        raise _refusal(name, "must not end in a space")
     if value in {".", ".."}:
         raise _refusal(name, f"must not be {value!r}")
     for character in value:
