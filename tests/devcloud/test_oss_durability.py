@@ -1,6 +1,7 @@
 """What was acknowledged survives ``kill -9``; what was not leaves nothing behind."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 import oss2
 import pytest
 from fastcrc import crc64
-from oss2.exceptions import NoSuchKey, RequestError
+from oss2.exceptions import NoSuchKey, OssError, RequestError
 from oss2.models import PartInfo
 from oss_support import BUCKET, KEY, REGION, running_oss
 
@@ -112,3 +113,25 @@ def test_a_blob_that_is_read_goes_with_its_last_reader(tmp_path: Path) -> None:
         assert len(reader.read()) == 8 * 1024 * 1024 - 1
         bucket.list_objects()  # on the same connection, so after the reply was done
         assert blobs(tmp_path) == []
+
+
+def test_refused_and_broken_uploads_leave_no_blobs(tmp_path: Path) -> None:
+    with running_oss(tmp_path) as oss:
+        bucket = oss.bucket()
+        bucket.put_object("a", b"1")
+        upload_id = bucket.init_multipart_upload("m").upload_id
+        wrong, forbid = {"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, {"x-oss-forbid-overwrite": "true"}
+        for write in (
+            lambda: bucket.put_object("b", b"2", headers=wrong),
+            lambda: bucket.put_object("a", b"2", headers=forbid),
+            lambda: bucket.append_object("a", 0, b"2"),
+            lambda: bucket.upload_part("m", upload_id, 1, b"2", headers=wrong),
+        ):
+            with pytest.raises(OssError):
+                write()
+        url = bucket.sign_url("PUT", "c", 60).removeprefix(oss.endpoint)
+        with socket.create_connection(("127.0.0.1", oss.port)) as client:
+            client.sendall(f"PUT {url} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf".encode())
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
+        assert len(blobs(tmp_path)) == 1
