@@ -1,0 +1,249 @@
+"""The bucket: the same contract in memory and on OSS through the official SDK."""
+
+import secrets
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import httpx
+import oss2
+import pytest
+from fastcrc import crc64
+from oss_support import BUCKET, KEY, REGION, RunningOss
+
+from devcloud.faults import Fault
+from shared.adapters.oss import OssObjectStore
+from shared.domain.errors import StorageError, StorageRefusedError, StorageUnavailableError
+from shared.ports import ObjectStore, StoredObject
+from shared.settings import OssSettings
+from tests.fakes import USER, InMemoryObjectStore, make_png
+
+KEYS = [
+    f"users/{USER}/jobs/abc123/image-1703123456789.png",
+    "users/a b+c%2F~/jobs/j/image-1703123456789.png",
+    "users/用户 😀/jobs/j/video-1703123456789.mp4",
+    "users/..a?x=1&y#z/jobs/j/image-1703123456789.png",
+]
+
+
+@pytest.fixture(autouse=True)
+def environment(clean_environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    clean_environment.setenv("OSS_ACCESS_KEY", KEY.access_key_id)
+    clean_environment.setenv("OSS_SECRET", KEY.access_key_secret)
+    return clean_environment
+
+
+@pytest.fixture
+def no_faults(oss: RunningOss) -> Iterator[None]:
+    yield
+    oss.faults.clear()
+
+
+def config(endpoint: str, bucket: str) -> OssSettings:
+    return OssSettings(bucket, REGION, endpoint, f"{endpoint}/{bucket}", None)
+
+
+@pytest.fixture
+def bucket(oss: RunningOss) -> str:
+    name = f"public-{secrets.token_hex(6)}"
+    oss.emulator.create_bucket(name, "public-read")
+    return name
+
+
+@pytest.fixture
+def real(oss: RunningOss, bucket: str) -> OssObjectStore:
+    return OssObjectStore(config(oss.endpoint, bucket))
+
+
+@pytest.fixture(params=["memory", "oss"])
+def store(request: pytest.FixtureRequest) -> ObjectStore:
+    if request.param == "memory":
+        return InMemoryObjectStore()
+    made: ObjectStore = request.getfixturevalue("real")
+    return made
+
+
+@pytest.fixture
+def png(tmp_path: Path) -> Path:
+    path = tmp_path / "abc123.png"
+    path.write_bytes(make_png())
+    return path
+
+
+def put(store: ObjectStore, path: Path, key: str = KEYS[0], **meta: str) -> StoredObject:
+    return store.put(key, path, content_type="image/png", meta=meta)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_what_is_put_is_there(store: ObjectStore, png: Path, key: str) -> None:
+    data = png.read_bytes()
+    expected = StoredObject(len(data), crc64.xz(data))
+    assert put(store, png, key) == expected
+    assert store.head(key) == expected
+    assert store.read_start(key, 10_000) == data
+    assert store.read_start(key, 8) == data[:8]
+    assert store.read_start(key, len(data)) == data
+
+
+def test_what_is_not_there_is_none(store: ObjectStore) -> None:
+    assert store.head("users/u/jobs/j/image-1703123456789.png") is None
+
+
+def test_an_object_of_that_key_is_replaced(store: ObjectStore, png: Path) -> None:
+    put(store, png)
+    png.write_bytes(make_png(noise=range(50)))
+    again = put(store, png)
+    assert store.head(KEYS[0]) == again
+    assert again.size == png.stat().st_size
+
+
+def test_an_empty_object_is_one(store: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    assert put(store, tmp_path / "empty") == StoredObject(0, 0)
+    assert store.head(KEYS[0]) == StoredObject(0, 0)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_urls_are_encoded_the_same_way(key: str, bucket: str, real: OssObjectStore, oss: RunningOss) -> None:
+    base = f"{oss.endpoint}/{bucket}"
+    assert real.url(key) == InMemoryObjectStore(base).url(key)
+    assert unquote(real.url(key)) == f"{base}/{key}"
+    assert real.url(key).isascii()
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_public_object_is_fetched_at_its_url(real: OssObjectStore, png: Path, key: str) -> None:
+    put(real, png, key, user="用户", job="abc123")
+    answer = httpx.get(real.url(key), trust_env=False)
+    assert (answer.status_code, answer.content) == (200, png.read_bytes())
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["content-disposition"] == "inline"
+    assert answer.headers["x-oss-hash-crc64ecma"] == str(crc64.xz(png.read_bytes()))
+
+
+def test_the_metadata_says_whose_it_is(real: OssObjectStore, png: Path, oss: RunningOss, bucket: str) -> None:
+    put(real, png, user="用户 a+b@例え.jp\r\n", job="abc123", position="0")
+    headers = oss.bucket(bucket).head_object(KEYS[0]).headers
+    assert unquote(headers["x-oss-meta-user"]) == "用户 a+b@例え.jp\r\n"
+    assert (headers["x-oss-meta-job"], headers["x-oss-meta-position"]) == ("abc123", "0")
+
+
+def test_a_role_signs_with_its_token(
+    environment: pytest.MonkeyPatch, oss: RunningOss, real: OssObjectStore, png: Path
+) -> None:
+    environment.delenv("OSS_ACCESS_KEY")
+    for _ in range(2):  # the platform renews the credentials while the instance lives
+        role = oss.credentials.assume_role()
+        environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", role.access_key_id)
+        environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", role.access_key_secret)
+        environment.setenv("ALIBABA_CLOUD_SECURITY_TOKEN", role.security_token or "")
+        assert put(real, png).size == png.stat().st_size
+
+
+@pytest.mark.parametrize("what", ["put", "head", "read_start"])
+@pytest.mark.parametrize("how", ["secret", "bucket"])
+def test_a_refusal_is_told_from_what_is_not_there(
+    environment: pytest.MonkeyPatch, oss: RunningOss, png: Path, what: str, how: str
+) -> None:
+    if how == "secret":
+        environment.setenv("OSS_SECRET", "wrong")
+    refusing = OssObjectStore(config(oss.endpoint, BUCKET if how == "secret" else "no-such-bucket"))
+    calls = {
+        "put": lambda: put(refusing, png),
+        "head": lambda: refusing.head(KEYS[0]),
+        "read_start": lambda: refusing.read_start(KEYS[0], 10),
+    }
+    with pytest.raises(StorageRefusedError, match="OSS refused: 40") as caught:
+        calls[what]()
+    for secret in (KEY.access_key_secret, KEYS[0], str(png), "Signature="):
+        assert secret not in str(caught.value)
+
+
+def test_an_object_that_is_not_there_cannot_be_read(real: OssObjectStore) -> None:
+    with pytest.raises(StorageError, match="NoSuchKey"):
+        real.read_start("users/u/jobs/j/image-1703123456789.png", 10)
+
+
+@pytest.mark.parametrize("what", ["put", "head", "read_start"])
+def test_oss_away(png: Path, what: str) -> None:
+    away = OssObjectStore(config("http://127.0.0.1:1", BUCKET))
+    calls = {
+        "put": lambda: put(away, png),
+        "head": lambda: away.head(KEYS[0]),
+        "read_start": lambda: away.read_start(KEYS[0], 10),
+    }
+    with pytest.raises(StorageUnavailableError, match="OSS did not answer"):
+        calls[what]()
+
+
+@pytest.mark.parametrize(
+    ("operation", "effect", "error"),
+    [
+        ("PutObject", {"status": 503, "code": "ServiceUnavailable"}, StorageUnavailableError),
+        ("PutObject", {"status": 500, "code": "InternalError"}, StorageUnavailableError),
+        ("PutObject", {"status": 429, "code": "TooManyRequests"}, StorageUnavailableError),
+        ("PutObject", {"status": 403, "code": "AccessDenied"}, StorageRefusedError),
+        ("PutObject", {"status": 403, "code": "UserDisable"}, StorageRefusedError),
+        ("PutObject", {"drop": True}, StorageUnavailableError),
+        ("HeadObject", {"status": 503, "code": "ServiceUnavailable"}, StorageUnavailableError),
+        ("HeadObject", {"status": 403, "code": "AccessDenied"}, StorageRefusedError),
+        ("HeadObject", {"drop": True}, StorageUnavailableError),
+        ("GetObject", {"drop": True}, StorageUnavailableError),
+        ("GetObject", {"truncateBytes": 5}, StorageUnavailableError),
+    ],
+)
+@pytest.mark.usefixtures("no_faults")
+def test_each_failure_is_translated(
+    oss: RunningOss,
+    bucket: str,
+    real: OssObjectStore,
+    png: Path,
+    operation: str,
+    effect: dict[str, object],
+    error: type,
+) -> None:
+    put(real, png)
+    oss.faults.arm(Fault("oss", {"operation": operation, "bucket": bucket}, effect, 10))
+    with pytest.raises(error):
+        {"P": lambda: put(real, png), "H": lambda: real.head(KEYS[0]), "G": lambda: real.read_start(KEYS[0], 100)}[
+            operation[0]
+        ]()
+
+
+@pytest.mark.usefixtures("no_faults")
+def test_a_wrong_checksum_is_handed_on(oss: RunningOss, bucket: str, real: OssObjectStore, png: Path) -> None:
+    oss.faults.arm(Fault("oss", {"operation": "PutObject", "bucket": bucket}, {"crc": "wrong"}, 1))
+    assert put(real, png).crc64 not in {None, crc64.xz(png.read_bytes())}
+
+
+def test_an_upload_of_64_mib_takes_little_memory(real: OssObjectStore, tmp_path: Path) -> None:
+    path = tmp_path / "large.mp4"
+    block = secrets.token_bytes(1024 * 1024)
+    checksum = 0
+    with path.open("wb") as file:
+        for _ in range(64):
+            file.write(block)
+            checksum = crc64.xz(block, checksum)
+    put(real, path)  # what is built once is not counted
+    tracemalloc.start()
+    try:
+        stored = put(real, path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert stored == StoredObject(64 * 1024 * 1024, checksum)
+    # The emulator runs in this process too, and its buffers are counted with ours.
+    assert peak < 16 * 1024 * 1024
+
+
+def test_the_sdk_computes_no_checksum_of_its_own(
+    real: OssObjectStore, monkeypatch: pytest.MonkeyPatch, png: Path
+) -> None:
+    def forbidden(*args: object, **kwargs: object) -> None:
+        raise AssertionError("crcmod is slow")
+
+    monkeypatch.setattr(oss2.utils, "Crc64", forbidden)
+    monkeypatch.setattr(oss2.utils, "make_crc_adapter", forbidden)
+    put(real, png)
