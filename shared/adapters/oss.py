@@ -69,7 +69,9 @@ class OssObjectStore:
             with _translated():
                 result = self._bucket.head_object(key)
         except StorageRefusedError as error:
-            if isinstance(error.__cause__, oss2.exceptions.NotFound):
+            # A bucket that is not there says nothing of its objects.
+            missing = error.__cause__
+            if isinstance(missing, oss2.exceptions.NotFound) and not isinstance(missing, oss2.exceptions.NoSuchBucket):
                 return None
             raise
         return StoredObject(int(result.content_length), result.server_crc)
