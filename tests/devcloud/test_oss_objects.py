@@ -193,9 +193,9 @@ def test_acl_and_tags(bucket: oss2.Bucket) -> None:
     bucket.put_object_acl("tagged", "public-read")
     assert bucket.get_object_acl("tagged").acl == "public-read"
     rule = oss2.models.TaggingRule()
-    rule.add("job", "image/1 +a=b")
+    rule.add("job", "图/1 +a=b")
     bucket.put_object_tagging("tagged", oss2.models.Tagging(rule))
-    assert bucket.get_object_tagging("tagged").tag_set.tagging_rule == {"job": "image/1 +a=b"}
+    assert bucket.get_object_tagging("tagged").tag_set.tagging_rule == {"job": "图/1 +a=b"}
     assert bucket.head_object("tagged").headers["x-oss-tagging-count"] == "1"
     bucket.delete_object_tagging("tagged")
     assert bucket.get_object_tagging("tagged").tag_set.tagging_rule == {}

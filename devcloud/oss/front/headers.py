@@ -20,9 +20,9 @@ _OVERRIDES = ("content-type", *_STORED_HEADERS)
 _METADATA = "x-oss-meta-"
 MAX_METADATA_BYTES = 8 * 1024
 MAX_TAGS = 10
-# https://www.alibabacloud.com/help/en/oss/user-guide/object-tagging-8
-_TAG_KEY = re.compile(r"[A-Za-z0-9 +\-=._:/]{1,128}")
-_TAG_VALUE = re.compile(r"[A-Za-z0-9 +\-=._:/]{0,256}")
+# Letters are those of any script: https://www.alibabacloud.com/help/en/oss/user-guide/object-tagging-8
+_TAG_KEY = re.compile(r"[\w +\-=.:/]{1,128}")
+_TAG_VALUE = re.compile(r"[\w +\-=.:/]{0,256}")
 
 # The interpreter's own table, not the machine's, and the media types that it lacks.
 _CONTENT_TYPES = mimetypes.MimeTypes(filenames=()).types_map[True] | {
