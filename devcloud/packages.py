@@ -4,10 +4,12 @@ A code folder is a function's own files with ``shared/`` beside them. The local 
 virtual environment; a package brings them along, for the platform's ``python3.12`` on Debian 11 (x86-64, glibc 2.31).
 """
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,14 +52,19 @@ def assemble(function_dir: Path, shared_dir: Path, destination: Path) -> None:
 
 def fingerprint(*folders: Path) -> int:
     """Return a number that changes when a file in ``folders`` is written, added or removed."""
-    return hash(
-        tuple(
-            (str(path), stat.st_mtime_ns, stat.st_size)
-            for folder in folders
-            for path in sorted(folder.rglob("*"))
-            if "__pycache__" not in path.parts and (stat := path.stat()) and path.is_file()
-        )
-    )
+    return hash(tuple(state for folder in folders if folder.is_dir() for state in _states(folder)))
+
+
+def _states(folder: Path) -> Iterator[tuple[str, int, int]]:
+    # Asked at every request, so by os.scandir, which is several times as fast as pathlib.
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                if entry.name != "__pycache__":
+                    yield from _states(Path(entry.path))
+            else:
+                stat = entry.stat()
+                yield entry.path, stat.st_mtime_ns, stat.st_size
 
 
 def build(function_dir: Path, shared_dir: Path, destination: Path) -> Package:
