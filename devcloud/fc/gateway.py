@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import logging
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,9 @@ _HEADER_LIMIT_BYTES = 8 << 10
 _URL_LIMIT_BYTES = 4 << 10
 _NOT_PASSED_ON = ("connection", "keep-alive")
 _NOT_ALLOWED_BACK = ("connection", "content-length", "date", "keep-alive", "server", "upgrade")
+_WITHOUT_BODY = (204, 304)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _TEXT_TYPES = ("application/json", "application/xml", "application/javascript", "application/x-www-form-urlencoded")
 
 
@@ -119,6 +123,8 @@ def canonical_name(name: str) -> str:
 
 def response_of(result: bytes) -> Response:
     """Turn what a function returned into an answer. Raises ``BadResponseError``."""
+    if len(result) > SYNC_LIMIT_BYTES:
+        raise BadResponseError(f"the result exceeds {SYNC_LIMIT_BYTES} bytes")
     try:
         returned = json.loads(result)
     except ValueError:
@@ -126,7 +132,7 @@ def response_of(result: bytes) -> Response:
     if not isinstance(returned, dict) or "statusCode" not in returned:
         return Response(result, media_type="application/json")
     status, headers, body = returned["statusCode"], returned.get("headers") or {}, returned.get("body", "")
-    if not isinstance(status, int) or not 100 <= status <= 599:
+    if not isinstance(status, int) or not 200 <= status <= 599:
         raise BadResponseError(f"statusCode {status!r} is no HTTP status")
     if not isinstance(body, str):
         raise BadResponseError(f"body is of type {type(body).__name__}, not a string")
@@ -135,7 +141,7 @@ def response_of(result: bytes) -> Response:
         content = base64.b64decode(body, validate=True) if returned.get("isBase64Encoded") else body.encode()
     except ValueError as error:
         raise BadResponseError(f"body is not base64: {error}") from error
-    response = Response(content, status)
+    response = Response(b"" if status in _WITHOUT_BODY else content, status)
     response.headers.update(headers)
     return response
 
@@ -144,6 +150,8 @@ def _check_headers(headers: Mapping[str, object]) -> None:
     for name, value in headers.items():
         if not isinstance(value, str):
             raise BadResponseError(f"header {name} is of type {type(value).__name__}, not a string")
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise BadResponseError(f"header {name!r} cannot be sent in HTTP")
         if name.lower() in _NOT_ALLOWED_BACK or name.lower().startswith("x-fc-"):
             raise BadResponseError(f"header {name} is not allowed in an answer")
     if sum(len(name) + len(str(value)) for name, value in headers.items()) > _HEADER_LIMIT_BYTES:

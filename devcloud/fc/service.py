@@ -186,6 +186,10 @@ class FunctionService:
             self._store.change(task, status="Retrying", due=due, error=outcome.error_message)
 
     def _put_off(self, task: Task, reason: str) -> None:
+        if task.request_id in self._stopping:
+            self._stopping.discard(task.request_id)
+            self._finish(task, "Stopped")
+            return
         wait_s = min(_PUT_OFF_S * 2**task.put_off, _PUT_OFF_LIMIT_S)
         self._store.change(
             task,

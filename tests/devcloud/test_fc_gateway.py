@@ -168,6 +168,10 @@ def test_an_edited_function_is_served_at_once(cloud: LocalCloud) -> None:
     source.write_text(source.read_text().replace("203", "201"))
 
 
+def test_an_answer_without_content_has_no_body() -> None:
+    assert response_of(json.dumps({"statusCode": 204, "body": "lost"}).encode()).body == b""
+
+
 def test_header_names_are_written_as_go_does() -> None:
     assert canonical_name("x-MY-header") == "X-My-Header"
 
@@ -176,7 +180,10 @@ def test_header_names_are_written_as_go_does() -> None:
     "returned",
     [
         {"statusCode": "200"},
-        {"statusCode": 99},
+        {"statusCode": 101},
+        {"statusCode": 200, "headers": {"X-A": "1\r\nSet-Cookie: a=b"}},
+        {"statusCode": 200, "headers": {"X-A": "会"}},
+        {"statusCode": 200, "headers": {"X A": "1"}},
         {"statusCode": 200, "body": {"a": 1}},
         {"statusCode": 200, "body": "%", "isBase64Encoded": True},
         {"statusCode": 200, "headers": {"X-A": 1}},
