@@ -16,8 +16,6 @@ _WORDS = (
     "oss_path",
     "Traceback",
     "stackTrace",
-    "security-token",
-    "security_token",
     'File "',
     "site-packages",
 )
@@ -27,9 +25,11 @@ _PLACES = ("/tmp/", "/root/", "/home/", "/code/", "/var/", "/usr/", "/dev/", "\\
 class AnswerChecker:
     """Fails on an answer that tells what must stay inside: local paths, object keys as such, keys, stack traces."""
 
-    def __init__(self, folders: list[Path], secrets: Mapping[str, str]) -> None:
+    def __init__(self, folders: list[Path], secrets: Mapping[str, str], *, signed_urls: bool = False) -> None:
         named = {str(folder.resolve()) for folder in [*folders, ROOT, Path(tempfile.gettempdir()), Path.home()]}
         self._words = {word: word for word in [*_WORDS, *_PLACES, *(name for name in named if len(name) > 1)]}
+        if not signed_urls:  # the token of a temporary key is part of what it signs
+            self._words["security-token"] = "a security token"
         self._words |= {value: name for name, value in secrets.items()}
 
     def check(self, response: httpx.Response) -> None:

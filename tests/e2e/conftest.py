@@ -1,4 +1,4 @@
-"""A local cloud per test module, and what tests of it have in common."""
+"""A local cloud per test process, and what tests of it have in common."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -9,23 +9,23 @@ import pytest
 
 from tests.local_cloud import LocalCloud
 
+CORS_ORIGINS = "https://studio.example.com,https://other.example.com"
 _NUMBERS = itertools.count(1)
 
 
-@pytest.fixture(scope="module")
-def module_cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    """A local cloud for the tests of a module; its ``CLOUD_ENV`` is exported before."""
-    env = getattr(request.module, "CLOUD_ENV", None)
-    running = LocalCloud(tmp_path_factory.mktemp("cloud") / "data", env=env).start()
+@pytest.fixture(scope="session")
+def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    """The local cloud of this test process. Tests keep apart by their prompts, jobs and keys."""
+    running = LocalCloud(tmp_path_factory.mktemp("cloud") / "data", env={"CORS_ORIGINS": CORS_ORIGINS}).start()
     yield running
     running.stop()
 
 
 @pytest.fixture
-def cloud(module_cloud: LocalCloud) -> LocalCloud:
-    """The module's local cloud without faults."""
-    module_cloud.disarm()
-    return module_cloud
+def cloud(running_cloud: LocalCloud) -> LocalCloud:
+    """A local cloud without faults."""
+    running_cloud.disarm()
+    return running_cloud
 
 
 @pytest.fixture

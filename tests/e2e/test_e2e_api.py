@@ -11,7 +11,6 @@ import pytest
 from tests.e2e.job_support import Case, check_job_shape, check_problem, check_succeeded, run
 from tests.local_cloud import LocalCloud, eventually
 
-CLOUD_ENV = {"CORS_ORIGINS": "https://studio.example.com,https://other.example.com"}
 ORIGIN = "https://studio.example.com"
 IMAGE, VIDEO = "/ai/generate-image", "/ai/generate-video"
 USER, OTHER = "test@factory-buy.com", "somebody.else@factory-buy.com"

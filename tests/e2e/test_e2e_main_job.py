@@ -1,9 +1,11 @@
 """A job from the request to the bytes in OSS, for every family of models and kind of user."""
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.e2e.job_support import Case, check_main_job, check_problem
-from tests.local_cloud import LocalCloud
+from tests.e2e.job_support import Case, check_main_job, check_problem, run
+from tests.local_cloud import LocalCloud, download
 
 IMAGE, VIDEO = "/ai/generate-image", "/ai/generate-video"
 CASES = (
@@ -55,3 +57,17 @@ def test_user_ids_that_could_leave_their_folder_are_refused(cloud: LocalCloud, p
 def test_sizes_come_out_as_they_were_asked_for(cloud: LocalCloud, prompt: str) -> None:
     case = Case("tall", IMAGE, {"size": "512x1440", "seed": 7}, (512, 1440), "wan2.2-t2i-flash")
     check_main_job(cloud, "test@factory-buy.com", prompt, case)
+
+
+def test_signed_addresses_open_an_object_for_a_while(start_cloud: Callable[..., LocalCloud], prompt: str) -> None:
+    cloud = start_cloud(env={"OSS_URL_TTL_S": "600"})
+    job = run(cloud, "test@factory-buy.com", prompt, **SMALL.body)
+    (output,), (row,) = job["outputs"], cloud.output_rows(job["id"])
+    url = output["ossUrl"]
+    assert url.startswith(row["oss_url"] + "?") and "x-oss-signature=" in url
+    assert len(download(url).content) == output["size"]
+    assert download(url[:-2] + ("00" if url[-2:] != "00" else "11")).status_code == 403
+    cloud.advance(601)
+    assert download(url).status_code == 403
+    (renewed,) = cloud.api("test@factory-buy.com").get(f"/jobs/{job['id']}").json()["outputs"]
+    assert renewed["ossUrl"] != url and "x-oss-signature=" in renewed["ossUrl"]

@@ -1,0 +1,103 @@
+"""The same on MariaDB, and what happens while the database is away."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.job_support import Case, check_main_job, check_problem, check_succeeded, generate, run
+from tests.local_cloud import LocalCloud, eventually
+from tests.mariadb import MariaDb
+
+USER = "test@factory-buy.com"
+IMAGE, VIDEO = "/ai/generate-image", "/ai/generate-video"
+SMALL = Case("small", IMAGE, {"size": "512x512"}, (512, 512), "wan2.2-t2i-flash")
+CASES = (
+    Case("four images", IMAGE, {"count": 4, "size": "512x768"}, (512, 768), "wan2.2-t2i-flash", count=4),
+    Case("base64", IMAGE, {"model": "gpt-image-1"}, (1024, 1024), "gpt-image-1"),
+    Case("video", VIDEO, {"duration": 2, "size": "832x480"}, (832, 480), "wan2.6-t2v", 1, 2, "mp4"),
+)
+
+
+@pytest.fixture(scope="module")
+def running_cloud(mariadb: MariaDb, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    folder = tmp_path_factory.mktemp("cloud")
+    running = LocalCloud(folder / "data", database_url=mariadb.create_database()).start()
+    yield running
+    running.stop()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_main_job_on_mariadb(cloud: LocalCloud, prompt: str, case: Case) -> None:
+    check_main_job(cloud, "用户 test@factory-buy.com", f"{prompt} 灯塔 🌅", case)
+
+
+def test_users_differ_by_case_and_accents(cloud: LocalCloud, prompt: str) -> None:
+    job = run(cloud, "a@example.com", prompt, **SMALL.body)
+    for other in ("A@example.com", "á@example.com"):
+        check_problem(cloud.api(other).get(f"/jobs/{job['id']}"), 404)
+
+
+def test_eight_at_once_with_one_key_are_one_job(cloud: LocalCloud, prompt: str) -> None:
+    api, headers = cloud.api(USER), {"Idempotency-Key": prompt, "Prefer": "respond-async"}
+    body = {"prompt": prompt, **SMALL.body}
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: api.post(IMAGE, json=body, headers=headers), range(8)))
+    (job_id,) = {answer.json()["id"] for answer in answers}
+    check_succeeded(cloud, USER, cloud.finish(api, job_id), SMALL)
+    assert len(cloud.charges(prompt)) == 1
+
+
+def test_while_the_database_is_away_nothing_is_begun(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
+    api, body = cloud.api(USER), {"prompt": prompt, **SMALL.body}
+    known = run(cloud, USER, f"{prompt} before", **SMALL.body)
+    mariadb.stop()
+    try:
+        refused = api.post(IMAGE, json=body, headers={"Idempotency-Key": prompt})
+        problem = check_problem(refused, 503)
+        assert problem["code"] == "database_unavailable" and int(refused.headers["retry-after"]) > 0
+        check_problem(api.get(f"/jobs/{known['id']}"), 503)
+        assert api.get("/healthz").status_code == 200
+    finally:
+        mariadb.start()
+    assert cloud.charges(prompt) == [] and cloud.rows("SELECT id FROM jobs WHERE prompt = ?", prompt) == []
+    assert api.get(f"/jobs/{known['id']}").json() == known
+    done = api.post(IMAGE, json=body, headers={"Idempotency-Key": prompt})
+    check_succeeded(cloud, USER, done.json(), SMALL)
+    assert len(cloud.charges(prompt)) == 1
+
+
+def test_a_job_goes_on_when_the_database_is_back(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
+    api, slow = cloud.api(USER), f"[slow] {prompt}"
+    job = generate(api, slow, **SMALL.body)
+    eventually(lambda: cloud.rows("SELECT provider_task_id FROM jobs WHERE id = ?", job["id"])[0]["provider_task_id"])
+    mariadb.stop()
+    try:
+        cloud.advance(61)
+        # The provider is done, and nobody can write it down.
+        eventually(lambda: not any(each["busy"] for each in cloud.instances("generate-image")))
+    finally:
+        mariadb.start()
+    cloud.age(job["id"])
+    check_succeeded(cloud, USER, cloud.finish(api, job["id"]), SMALL)
+    assert len(cloud.charges(slow)) == 1
+
+
+def test_a_restart_of_the_database_breaks_nothing(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
+    mariadb.restart()
+    check_main_job(cloud, USER, prompt, SMALL)
+
+
+def test_a_killed_local_cloud_finds_everything_in_mariadb_again(
+    start_cloud: Callable[..., LocalCloud], mariadb: MariaDb, tmp_path: Path, prompt: str
+) -> None:
+    url = mariadb.create_database()
+    first = start_cloud(tmp_path / "data", database_url=url)
+    job = run(first, USER, prompt, **SMALL.body)
+    first.kill()
+    second = start_cloud(tmp_path / "data", database_url=url)
+    assert second.api(USER).get(f"/jobs/{job['id']}").json() == job
+    assert [found.key for found in second.objects(USER, job["id"])] == [
+        row["oss_path"] for row in second.output_rows(job["id"])
+    ]
