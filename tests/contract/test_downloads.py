@@ -1,0 +1,431 @@
+"""Downloads: what is fetched, how it ends, and the hosts that are never contacted."""
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+from ai_support import ServedEmulator
+
+from shared.adapters.downloads import GuardedDownloads, resolve
+from shared.domain.errors import (
+    DownloadInterruptedError,
+    DownloadRefusedError,
+    MediaTooLargeError,
+    ResultLostError,
+)
+from shared.domain.keys import MediaType
+from shared.domain.media import PNG, sniff_format
+from shared.settings import DownloadSettings
+
+LIMIT = 1_000_000
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
+CAREFUL = DownloadSettings(
+    allow_http=False,
+    allow_networks=(),
+    timeout_s=30,
+    max_bytes={MediaType.IMAGE: LIMIT, MediaType.VIDEO: LIMIT},
+    max_pixels=LIMIT,
+)
+OPEN = replace(CAREFUL, allow_http=True, allow_networks=LOOPBACK)
+
+Behaviour = Callable[["_Handler"], None]
+
+
+class _Server(ThreadingHTTPServer):
+    """A host on loopback that keeps every request and behaves as its path says."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        self.behaviours: dict[str, Behaviour] = {}
+        self.stopping = threading.Event()
+
+    def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.server_port}{path}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.requests.append((self.path, headers))
+        self.server.behaviours[self.path.partition("?")[0]](self)
+
+    def answer(self, status: int = 200, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if "Content_Length" not in headers:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def host() -> Iterator[_Server]:
+    server = _Server()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.stopping.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class Recorder:
+    """A resolver that keeps what it was asked and answers from a table, else as the system does."""
+
+    def __init__(self, table: dict[str, list[str]] | None = None) -> None:
+        self.table = table or {}
+        self.asked: list[str] = []
+
+    def __call__(self, name: str, port: int) -> list[str]:
+        self.asked.append(name)
+        return self.table.get(name) or resolve(name, port)
+
+
+@pytest.fixture
+def no_connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Let no socket of this process connect, and keep where one wanted to."""
+    wanted: list[Any] = []
+
+    def connect(self: socket.socket, address: Any) -> None:
+        wanted.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    return wanted
+
+
+def fetch(url: str, config: DownloadSettings = OPEN, resolver: Any = resolve, limit: int = LIMIT) -> bytes:
+    return b"".join(GuardedDownloads(config, resolver=resolver).stream(url, max_bytes=limit))
+
+
+HOSTILE = [
+    "https://127.0.0.1/x",
+    "https://127.1/x",
+    "https://127.0.1/x",
+    "https://2130706433/x",
+    "https://0x7f000001/x",
+    "https://0x7f.0.0.1/x",
+    "https://0177.0.0.1/x",
+    "https://017700000001/x",
+    "https://127.0.0.1.:443/x",
+    "https://127.255.255.254/x",
+    "https://１２７.０.０.１/x",
+    "https://127。0。0。1/x",
+    "https://localhost/x",
+    "https://LOCALHOST/x",
+    "https://0/x",
+    "https://0.0.0.0/x",
+    "https://[::1]/x",
+    "https://[::]/x",
+    "https://[0:0:0:0:0:0:0:1]/x",
+    "https://[::ffff:127.0.0.1]/x",
+    "https://[::ffff:7f00:1]/x",
+    "https://[::ffff:169.254.169.254]/x",
+    "https://[::127.0.0.1]/x",
+    "https://[64:ff9b::7f00:1]/x",
+    "https://[64:ff9b::169.254.169.254]/x",
+    "https://[2002:7f00:1::]/x",
+    "https://[2001:0:7f00:1::]/x",
+    "https://[fe80::1]/x",
+    "https://[fe80::1%25eth0]/x",
+    "https://[fc00::1]/x",
+    "https://[fd00:ec2::254]/x",
+    "https://[fec0::1]/x",
+    "https://[ff02::1]/x",
+    "https://10.0.0.1/x",
+    "https://172.16.0.1/x",
+    "https://172.31.255.255/x",
+    "https://192.168.0.1/x",
+    "https://192.0.0.192/x",
+    "https://169.254.169.254/latest/meta-data/",
+    "https://100.100.100.200/latest/meta-data/",
+    "https://100.64.0.1/x",
+    "https://100.127.255.255/x",
+    "https://198.18.0.1/x",
+    "https://192.0.2.1/x",
+    "https://203.0.113.1/x",
+    "https://224.0.0.1/x",
+    "https://240.0.0.1/x",
+    "https://255.255.255.255/x",
+]
+
+
+# Not every system reads these as addresses; where they are none, they are names that do not exist.
+NAMES_FOR_SOME = {"https://[fe80::1%25eth0]/x", "https://127.0.0.1.:443/x", "https://0/x"}
+
+
+@pytest.fixture(scope="module")
+def careful() -> GuardedDownloads:
+    """The guard with its strict settings; building one costs a TLS context."""
+    return GuardedDownloads(CAREFUL)
+
+
+@pytest.mark.parametrize("url", HOSTILE)
+def test_no_host_of_our_own_network_is_contacted(
+    url: str, careful: GuardedDownloads, no_connections: list[Any]
+) -> None:
+    refusals = (DownloadRefusedError, DownloadInterruptedError) if url in NAMES_FOR_SOME else DownloadRefusedError
+    with pytest.raises(refusals, match=r"not on the public internet|cannot be resolved"):
+        list(careful.stream(url, max_bytes=LIMIT))
+    assert no_connections == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/x",
+        "file:///etc/passwd",
+        "FILE:///etc/passwd",
+        "ftp://example.com/x",
+        "gopher://127.0.0.1:6379/_x",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "//example.com/x",
+        "example.com/x",
+        "",
+        "https://",
+        "https:///x",
+        "https://user:password@example.com/x",
+        "https://user@example.com/x",
+        "https://@example.com/x",
+        "https://example.com\\@127.0.0.1/x",
+        "https://example.com:99999/x",
+        "https://example.com:port/x",
+        "https://[::1/x",
+        "https://example.com/\x00x",
+        "https://example.com/\x1fx",
+        "https://" + "a" * 64 + ".example.com/x",
+        "https://example.com/" + "a" * 70_000,
+    ],
+)
+def test_what_is_no_good_url_contacts_nobody(url: str, no_connections: list[Any]) -> None:
+    resolver = Recorder({"example.com": ["93.184.216.34"]})
+    with pytest.raises(DownloadRefusedError):
+        fetch(url, CAREFUL, resolver)
+    assert no_connections == []
+
+
+@pytest.mark.parametrize(
+    "addresses", [["93.184.216.34", "127.0.0.1"], ["127.0.0.1", "93.184.216.34"], ["fe80::1%eth0"]]
+)
+def test_one_bad_address_of_a_name_is_enough(addresses: list[str], no_connections: list[Any]) -> None:
+    with pytest.raises(DownloadRefusedError):
+        fetch("https://results.example.com/x", CAREFUL, Recorder({"results.example.com": addresses}))
+    assert no_connections == []
+
+
+def test_a_name_is_resolved_once_and_contacted_where_it_was_checked(no_connections: list[Any]) -> None:
+    answers = iter([["93.184.216.34"], ["127.0.0.1"]])
+    asked: list[str] = []
+
+    def rebinding(name: str, port: int) -> list[str]:
+        asked.append(name)
+        return next(answers)
+
+    with pytest.raises(DownloadInterruptedError, match="did not answer"):
+        fetch("https://rebinding.example.com/x", CAREFUL, rebinding)
+    assert asked == ["rebinding.example.com"]
+    assert no_connections == [("93.184.216.34", 443)]
+
+
+@pytest.mark.parametrize("name", ["bücher.example", "例え.jp", "xn--r8jz45g.jp"])
+def test_a_name_in_another_script_is_one_too(name: str, no_connections: list[Any]) -> None:
+    resolver = Recorder({name.encode("idna").decode(): ["93.184.216.34"]})
+    with pytest.raises(DownloadInterruptedError, match="did not answer"):
+        fetch(f"https://{name}/x", CAREFUL, resolver)
+    assert no_connections == [("93.184.216.34", 443)]
+
+
+def test_a_name_that_does_not_exist_can_be_tried_again() -> None:
+    def nowhere(name: str, port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with pytest.raises(DownloadInterruptedError, match="cannot be resolved"):
+        fetch("https://nowhere.example.com/x", CAREFUL, nowhere)
+
+
+def test_a_result_is_fetched_whole(ai: ServedEmulator) -> None:
+    url = ai.finished_image_url()
+    assert sniff_format(fetch(url)) is PNG
+
+
+def test_http_and_loopback_only_by_setting(ai: ServedEmulator) -> None:
+    url = ai.finished_image_url()
+    with pytest.raises(DownloadRefusedError, match="https"):
+        fetch(url, CAREFUL)
+    with pytest.raises(DownloadRefusedError, match="public"):
+        fetch(url, replace(CAREFUL, allow_http=True))
+    with pytest.raises(DownloadRefusedError, match="https"):
+        fetch(url, replace(CAREFUL, allow_networks=LOOPBACK))
+
+
+def test_the_host_is_asked_by_its_name(host: _Server) -> None:
+    host.behaviours["/x"] = lambda request: request.answer(body=b"hello")
+    url = host.url("/x?a=1&b=%2F", "results.example.com")
+    assert fetch(url, OPEN, Recorder({"results.example.com": ["127.0.0.1"]})) == b"hello"
+    ((path, headers),) = host.requests
+    assert path == "/x?a=1&b=%2F"
+    assert headers["host"] == f"results.example.com:{host.server_port}"
+    assert headers["accept-encoding"] == "identity"
+    assert "authorization" not in headers
+    assert "cookie" not in headers
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_followed(host: _Server, status: int) -> None:
+    host.behaviours["/x"] = lambda request: request.answer(status, Location="y?z=1")
+    host.behaviours["/y"] = lambda request: request.answer(body=b"hello")
+    assert fetch(host.url("/x")) == b"hello"
+    assert [path for path, _ in host.requests] == ["/x", "/y?z=1"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://100.100.100.200/latest/meta-data/",
+        "http://169.254.169.254/",
+        "http://[::1]/x",
+        "http://10.0.0.1/x",
+        "//192.168.0.1/x",
+        "file:///etc/passwd",
+        "http://user@127.0.0.1/x",
+        "ftp://127.0.0.1/x",
+        "http://127.0.0.1:99999/",
+    ],
+)
+def test_a_redirect_is_vetted_like_the_first_address(host: _Server, target: str) -> None:
+    host.behaviours["/x"] = lambda request: request.answer(302, Location=target)
+    with pytest.raises(DownloadRefusedError):
+        fetch(host.url("/x"))
+    assert len(host.requests) == 1
+
+
+def test_redirects_end(host: _Server) -> None:
+    host.behaviours["/x"] = lambda request: request.answer(302, Location="/x")
+    with pytest.raises(DownloadRefusedError, match="more than 5 times"):
+        fetch(host.url("/x"))
+    assert len(host.requests) == 6
+
+
+def test_a_redirect_to_nowhere_ends_too(host: _Server) -> None:
+    host.behaviours["/x"] = lambda request: request.answer(302)
+    with pytest.raises(DownloadRefusedError):
+        fetch(host.url("/x"))
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_an_expired_result_is_lost(host: _Server, status: int) -> None:
+    host.behaviours["/x"] = lambda request: request.answer(status, b"<Error>")
+    with pytest.raises(ResultLostError, match=f"HTTP {status}"):
+        fetch(host.url("/x"))
+
+
+@pytest.mark.parametrize("status", [204, 206, 400, 401, 416, 429, 500, 503])
+def test_any_other_answer_can_be_tried_again(host: _Server, status: int) -> None:
+    host.behaviours["/x"] = lambda request: request.answer(status)
+    with pytest.raises(DownloadInterruptedError, match=f"HTTP {status}"):
+        fetch(host.url("/x"))
+
+
+def test_an_expired_link_of_the_provider_is_lost(ai: ServedEmulator) -> None:
+    url = ai.finished_image_url()
+    ai.advance(25 * 3600)
+    with pytest.raises(ResultLostError):
+        fetch(url)
+
+
+def test_a_body_that_breaks_off_is_no_result(ai: ServedEmulator) -> None:
+    url = ai.finished_image_url()
+    ai.arm({"truncateBytes": 100}, operation="result")
+    with pytest.raises(DownloadInterruptedError, match="100 of"):
+        fetch(url)
+    assert sniff_format(fetch(url)) is PNG
+
+
+def test_an_announced_size_over_the_limit_is_not_read(host: _Server) -> None:
+    host.behaviours["/x"] = lambda request: request.answer(Content_Length=str(LIMIT + 1))
+    with pytest.raises(MediaTooLargeError, match=str(LIMIT)):
+        fetch(host.url("/x"))
+
+
+def test_chunks_are_small(host: _Server) -> None:
+    host.behaviours["/x"] = lambda request: request.answer(body=b"x" * 500_000)
+    chunks = list(GuardedDownloads(OPEN).stream(host.url("/x"), max_bytes=LIMIT))
+    assert sum(map(len, chunks)) == 500_000
+    assert max(map(len, chunks)) <= 64 * 1024
+
+
+def _drip(request: _Handler) -> None:
+    """Send a byte every hundredth of a second, for ever."""
+    request.send_response(200)
+    request.send_header("Content-Length", "1000000")
+    request.end_headers()
+    while not request.server.stopping.wait(0.01):
+        try:
+            request.wfile.write(b"x")
+        except OSError:
+            return
+
+
+def test_a_body_that_drips_ends_in_time(host: _Server) -> None:
+    host.behaviours["/x"] = _drip
+    began = time.monotonic()
+    with pytest.raises(DownloadInterruptedError, match=r"longer than 0\.3 s"):
+        fetch(host.url("/x"), replace(OPEN, timeout_s=0.3))
+    assert time.monotonic() - began < 5
+
+
+def test_a_body_without_length_is_taken(host: _Server) -> None:
+    def unannounced(request: _Handler) -> None:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
+        request.close_connection = True
+
+    host.behaviours["/x"] = unannounced
+    assert fetch(host.url("/x")) == b"hello"
+
+
+def test_chunked_bodies_are_whole_or_an_error(host: _Server) -> None:
+    def chunked(end: bytes) -> Behaviour:
+        def behave(request: _Handler) -> None:
+            request.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" + end)
+            request.close_connection = True
+
+        return behave
+
+    host.behaviours["/x"] = chunked(b"0\r\n\r\n")
+    assert fetch(host.url("/x")) == b"hello"
+    host.behaviours["/x"] = chunked(b"")
+    with pytest.raises(DownloadInterruptedError, match="broke off"):
+        fetch(host.url("/x"))
+
+
+def test_a_proxy_of_the_environment_is_not_used(host: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    host.behaviours["/x"] = lambda request: request.answer(body=b"hello")
+    assert fetch(host.url("/x")) == b"hello"
+
+
+def test_no_message_holds_the_address(host: _Server) -> None:
+    host.behaviours["/x"] = lambda request: request.answer(403)
+    with pytest.raises(ResultLostError) as caught:
+        fetch(host.url("/x?Signature=secret"))
+    assert "Signature" not in str(caught.value)
+    assert "127.0.0.1" not in str(caught.value)
+    assert not isinstance(caught.value.__cause__, httpx.HTTPError)
