@@ -17,11 +17,14 @@ from shared.domain.errors import (
 )
 from shared.settings import DownloadSettings
 
-_CHUNK_BYTES = 64 * 1024
 _MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-_SHARED_ADDRESSES = ipaddress.ip_network("100.64.0.0/10")  # RFC 6598; Alibaba Cloud's metadata service is in it
+# Beside what Python calls not global: RFC 6598 (Alibaba Cloud's metadata service is in it), RFC 6890, RFC 7526.
+_NOT_PUBLIC_V4 = [ipaddress.IPv4Network(text) for text in ("100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24")]
+# The rest of IPv6 is local, or holds an IPv4 address that a translator would contact, as 6to4's part of this does.
+_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
+_6TO4 = ipaddress.IPv6Network("2002::/16")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], list[str]]
@@ -60,12 +63,15 @@ class GuardedDownloads:
     @contextmanager
     def _open(self, url: str) -> Iterator[httpx.Response]:
         target, host = self._vet(url)
-        request = self._client.build_request(
-            "GET",
-            target,
-            headers={"Host": host, "Accept-Encoding": "identity"},
-            extensions={"sni_hostname": host.rsplit(":", 1)[0] if host.count(":") == 1 else host},
-        )
+        try:
+            request = self._client.build_request(
+                "GET",
+                target,
+                headers={"Host": host, "Accept-Encoding": "identity"},
+                extensions={"sni_hostname": host.rsplit(":", 1)[0] if host.count(":") == 1 else host},
+            )
+        except httpx.InvalidURL as error:
+            raise DownloadRefusedError("the result's address is no URL") from error
         try:
             response = self._client.send(request, stream=True)
         except httpx.HTTPError as error:
@@ -79,13 +85,16 @@ class GuardedDownloads:
         """Return the URL with an address in place of the name, and the Host header; refuse what is not public."""
         try:
             parts = urlsplit(url)
-            host, port = parts.hostname or "", parts.port
+            # A name is resolved, and stands in the Host header, as ASCII.
+            host, port = (parts.hostname or "").encode("idna").decode(), parts.port
         except ValueError:
             raise DownloadRefusedError("the result's address is no URL") from None
         if parts.scheme != "https" and not (parts.scheme == "http" and self._config.allow_http):
             raise DownloadRefusedError(f"the result's address must begin with https, not {parts.scheme or 'nothing'}")
         if parts.username is not None or parts.password is not None:
             raise DownloadRefusedError("the result's address must not hold a user name")
+        if not host:
+            raise DownloadRefusedError("the result's address names no host")
         try:
             addresses = self._resolver(host, port or (443 if parts.scheme == "https" else 80))
         except (OSError, UnicodeError) as error:
@@ -103,8 +112,11 @@ class GuardedDownloads:
             address = address.ipv4_mapped
         if any(address.version == network.version and address in network for network in self._config.allow_networks):
             return
-        shared_address = address.version == 4 and address in _SHARED_ADDRESSES
-        if not address.is_global or address.is_multicast or shared_address:
+        if isinstance(address, ipaddress.IPv4Address):
+            public = not any(address in network for network in _NOT_PUBLIC_V4)
+        else:
+            public = address in _PUBLIC_V6 and address not in _6TO4
+        if not public or not address.is_global or address.is_multicast:
             raise DownloadRefusedError("the result's host is not on the public internet")
 
     def _read(self, response: httpx.Response, max_bytes: int, ends_at: float) -> Iterator[bytes]:
@@ -113,7 +125,8 @@ class GuardedDownloads:
             raise MediaTooLargeError(f"the result has {announced} bytes, more than {max_bytes}")
         received = 0
         try:
-            for chunk in response.iter_raw(_CHUNK_BYTES):
+            # Chunks as they come, at most 64 KiB each: gathering them would keep the time limit waiting for a full one.
+            for chunk in response.iter_raw():
                 received += len(chunk)
                 yield chunk
                 if time.monotonic() > ends_at:
