@@ -22,13 +22,13 @@ def sign_request(
     access_key_id: str,
     access_key_secret: str,
 ) -> dict[str, str]:
-    """Return ``headers``, in lower case, with ``x-acs-content-sha256`` and ``authorization`` added.
+    """Return ``headers``, in lower case, with ``x-acs-content-sha256`` and ``authorization`` added; all are signed.
 
     ``path`` is percent-encoded already; ``headers`` must hold ``host``, ``x-acs-date`` and ``x-acs-signature-nonce``.
     """
     body_hash = hashlib.sha256(body).hexdigest()
     signed = {name.lower(): value.strip() for name, value in headers.items()} | {"x-acs-content-sha256": body_hash}
-    names = sorted(name for name in signed if name.startswith("x-acs-") or name in {"host", "content-type"})
+    names = sorted(signed)
     canonical = "\n".join(
         [
             method,

@@ -1,0 +1,181 @@
+"""Calls of Function Compute's API: our signer against the official SDK's, and what each answer means."""
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+from alibabacloud_fc20230330 import models
+from alibabacloud_fc20230330.client import Client
+from alibabacloud_tea_openapi.models import Config
+from darabonba.runtime import RuntimeOptions
+
+from shared.adapters.acs3 import sign_request
+from shared.adapters.invoker import FunctionInvoker
+from shared.domain.errors import DispatchError
+from shared.settings import DispatchSettings
+from tests.fakes import make_job, make_video_job
+
+ID, SECRET, TOKEN = "LTAItest", "secret-of-the-test", "CAIS+token/with=odd&characters"
+
+
+class _Platform(ThreadingHTTPServer):
+    """Keeps each request and answers with one status."""
+
+    daemon_threads = True
+    status = 202
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Platform
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.requests.append((self.command, self.path, headers, body))
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_PUT(self) -> None:
+        self.do_POST()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def platform() -> Iterator[_Platform]:
+    server = _Platform()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def invoker(platform: _Platform, clean_environment: pytest.MonkeyPatch) -> Iterator[FunctionInvoker]:
+    clean_environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", ID)
+    clean_environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET)
+    clean_environment.setenv("ALIBABA_CLOUD_SECURITY_TOKEN", TOKEN)
+    with httpx.Client(trust_env=False, timeout=10) as client:
+        yield FunctionInvoker(DispatchSettings(f"http://{platform.address}"), client)
+
+
+def sdk(platform: _Platform, token: str | None) -> Client:
+    config = Config(
+        access_key_id=ID,
+        access_key_secret=SECRET,
+        security_token=token,
+        endpoint=platform.address,
+        protocol="http",
+        region_id="cn-hangzhou",
+    )
+    return Client(config)
+
+
+def signed_again(method: str, path: str, headers: dict[str, str], body: bytes) -> str:
+    """Sign what the SDK sent, as we would, and return the Authorization header."""
+    parts = urlsplit(path)
+    names = headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    sent = {name: headers[name] for name in names if name != "x-acs-content-sha256"}
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    made = sign_request(method, parts.path, query, sent, body, access_key_id=ID, access_key_secret=SECRET)
+    return made["authorization"]
+
+
+@pytest.mark.parametrize("token", [None, TOKEN], ids=["keys", "sts"])
+@pytest.mark.parametrize("body", [b"", b'{"jobId": "abc123"}', "湖 😀".encode()], ids=["empty", "json", "unicode"])
+@pytest.mark.parametrize("qualifier", ["LATEST", "a b+c/d~e*f"])
+def test_an_invocation_is_signed_as_the_sdk_does(
+    platform: _Platform, token: str | None, body: bytes, qualifier: str
+) -> None:
+    sdk(platform, token).invoke_function_with_options(
+        "generate-image",
+        models.InvokeFunctionRequest(body=io.BytesIO(body), qualifier=qualifier),
+        models.InvokeFunctionHeaders(x_fc_invocation_type="Async", x_fc_async_task_id="job_abc123_0"),
+        RuntimeOptions(),
+    )
+    ((method, path, headers, sent),) = platform.requests
+    assert sent == body
+    assert signed_again(method, path, headers, sent) == headers["authorization"]
+
+
+def test_another_call_is_signed_as_the_sdk_does(platform: _Platform) -> None:
+    platform.status = 200
+    sdk(platform, TOKEN).stop_async_task_with_options(
+        "generate-image", "job_abc123_0", models.StopAsyncTaskRequest(qualifier="LATEST"), {}, RuntimeOptions()
+    )
+    ((method, path, headers, body),) = platform.requests
+    assert method == "PUT"
+    assert signed_again(method, path, headers, body) == headers["authorization"]
+
+
+@pytest.mark.parametrize(
+    ("job", "function"), [(make_job(attempt=2), "generate-image"), (make_video_job(), "generate-video")]
+)
+def test_a_job_is_handed_over(platform: _Platform, invoker: FunctionInvoker, job: object, function: str) -> None:
+    invoker.dispatch(job)  # type: ignore[arg-type]
+    ((method, path, headers, body),) = platform.requests
+    assert (method, path) == ("POST", f"/2023-03-30/functions/{function}/invocations?qualifier=LATEST")
+    assert json.loads(body) == {"jobId": "abc123"}
+    assert headers["x-fc-invocation-type"] == "Async"
+    assert headers["x-fc-async-task-id"] == ("job_abc123_2" if function == "generate-image" else "job_abc123_0")
+    assert headers["x-acs-security-token"] == TOKEN
+    assert headers["host"] == platform.address
+    assert signed_again(method, path, headers, body) == headers["authorization"]
+
+
+def test_what_we_send_is_what_the_sdk_sends(platform: _Platform, invoker: FunctionInvoker) -> None:
+    invoker.dispatch(make_job())
+    sdk(platform, TOKEN).invoke_function_with_options(
+        "generate-image",
+        models.InvokeFunctionRequest(body=io.BytesIO(b'{"jobId": "abc123"}'), qualifier="LATEST"),
+        models.InvokeFunctionHeaders(x_fc_invocation_type="Async", x_fc_async_task_id="job_abc123_0"),
+        RuntimeOptions(),
+    )
+    ours, theirs = platform.requests
+    assert (ours[0], ours[1], ours[3]) == (theirs[0], theirs[1], theirs[3])
+    about_the_sdk = {"x-acs-accesskey-id", "x-acs-credentials-provider"}
+    for name in ("x-acs-action", "x-acs-version", "x-acs-content-sha256", "content-type", "x-fc-async-task-id"):
+        assert ours[2][name] == theirs[2][name]
+    assert {name for name in theirs[2] if name.startswith(("x-acs-", "x-fc-"))} - set(ours[2]) == about_the_sdk
+
+
+@pytest.mark.parametrize("status", [202, 409])
+def test_an_attempt_that_was_handed_over_before_is_fine(
+    platform: _Platform, invoker: FunctionInvoker, status: int
+) -> None:
+    platform.status = status
+    invoker.dispatch(make_job())
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 429, 500, 503])
+def test_what_is_not_accepted_is_an_error(platform: _Platform, invoker: FunctionInvoker, status: int) -> None:
+    platform.status = status
+    with pytest.raises(DispatchError, match=f"HTTP {status}") as caught:
+        invoker.dispatch(make_job())
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.usefixtures("invoker")
+def test_nothing_listens() -> None:
+    with (
+        httpx.Client(trust_env=False) as client,
+        pytest.raises(DispatchError, match="did not answer"),
+    ):
+        FunctionInvoker(DispatchSettings("http://127.0.0.1:1"), client).dispatch(make_job())

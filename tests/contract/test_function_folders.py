@@ -1,0 +1,75 @@
+"""What each function's folder is: a short handler, and no more imports than its work needs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HANDLERS = sorted((ROOT / "functions").glob("*/index.py"))
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "OSS_BUCKET": "media",
+    "OSS_REGION": "oss-cn-hangzhou",
+    "OSS_ACCESS_KEY": "LTAItest",
+    "OSS_SECRET": "secret",
+    "DATABASE_URL": "mysql+pymysql://user:password@127.0.0.1:1/media",
+    "DASHSCOPE_API_KEY": "sk-test",
+    "OPENAI_API_KEY": "sk-test",
+    "AUTH_HS256_SECRET": "a secret of at least thirty-two bytes",
+    "DISPATCH_ENDPOINT": "http://127.0.0.1:1",
+}
+_LOADED = "import json, sys; import index; print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})))"
+
+
+def run(folder: str, code: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    path = os.pathsep.join([str(ROOT / "functions" / folder), str(ROOT)])
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def loaded(folder: str) -> set[str]:
+    result = run(folder, _LOADED, ENVIRONMENT)
+    assert result.returncode == 0, result.stderr
+    return set(json.loads(result.stdout.splitlines()[-1]))
+
+
+def test_there_are_five_functions() -> None:
+    names = {path.parent.name for path in HANDLERS}
+    assert names >= {"api", "generate_image", "generate_video", "index_outputs", "clean_up"}
+
+
+@pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.parent.name)
+def test_a_handler_is_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 30
+
+
+@pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.parent.name)
+def test_a_handler_loads_what_its_environment_needs_and_nothing_of_the_local_cloud(path: Path) -> None:
+    modules = loaded(path.parent.name)
+    assert "shared" in modules
+    assert not modules & {"devcloud", "moto", "boto3", "alembic", "sqlalchemy", "starlette", "uvicorn", "tests"}
+
+
+def test_the_api_starts_light() -> None:
+    heavy = {"oss2", "requests", "pymediainfo", "sqlalchemy", "alembic", "crcmod", "aliyunsdkcore", "fastcrc"}
+    assert not loaded("api") & heavy
+
+
+def test_the_api_does_not_start_without_keys_for_tokens() -> None:
+    environment = {name: value for name, value in ENVIRONMENT.items() if name != "AUTH_HS256_SECRET"}
+    result = run("api", "import index", environment)
+    assert result.returncode == 1
+    last = result.stderr.strip().splitlines()[-1]
+    assert "AUTH_HS256_SECRET" in last
+    assert "ConfigurationError" in last
