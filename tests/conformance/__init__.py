@@ -1,0 +1,1 @@
+"""The official SDK's own tests, run against the OSS emulator."""
