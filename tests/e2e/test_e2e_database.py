@@ -10,6 +10,9 @@ from tests.e2e.job_support import Case, check_main_job, check_problem, check_suc
 from tests.local_cloud import LocalCloud, eventually
 from tests.mariadb import MariaDb
 
+# One server and one local cloud are enough: their tests stay in one process.
+pytestmark = pytest.mark.xdist_group("e2e-database")
+
 USER = "test@factory-buy.com"
 IMAGE, VIDEO = "/ai/generate-image", "/ai/generate-video"
 SMALL = Case("small", IMAGE, {"size": "512x512"}, (512, 512), "wan2.2-t2i-flash")
