@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from fastcrc import crc64
@@ -81,6 +82,26 @@ def test_while_its_job_is_at_work_the_row_is_the_jobs(world: World) -> None:
     world.jobs.save(make_job(status=JobStatus.SUCCEEDED))
     index(world)
     assert world.outputs.get(OUTPUT) is not None
+
+
+@pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED, JobStatus.CANCELLED])
+def test_a_job_that_did_not_succeed_gets_no_row(world: World, status: JobStatus) -> None:
+    world.jobs.add(make_job(status=status))
+    hold(world, make_png())
+    index(world)
+    assert world.outputs.get(OUTPUT) is None
+
+
+@pytest.mark.parametrize("user", ["test@factory-buy.com", "用户 1", "a+b"])
+def test_a_key_may_come_percent_encoded(world: World, user: str) -> None:
+    key = f"users/{user}/jobs/abc123/image-1703123456789.png"
+    hold(world, make_png(), key)
+    index(world, quote(key))
+    (row,) = world.outputs.of_job("abc123")
+    assert (row.user_id, row.oss_path) == (user, key)
+    del world.store.objects[key]
+    index(world, quote(key))
+    assert list(world.outputs.of_job("abc123")) == []
 
 
 @pytest.mark.parametrize(

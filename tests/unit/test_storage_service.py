@@ -3,6 +3,7 @@
 import base64
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from shared.domain.errors import (
 )
 from shared.domain.keys import MediaType
 from shared.domain.media import MP4, PNG, MediaFacts
-from shared.ports import MediaBase64, MediaUrl, RefusedResult
+from shared.ports import MediaBase64, MediaUrl, RefusedResult, StoredObject
 from shared.services.storage import (
     cleanup_job_temp_files,
     cleanup_old_temp_files,
@@ -187,6 +188,16 @@ def test_other_bytes_in_oss_are_no_success(world: World) -> None:
         with pytest.raises(ChecksumMismatchError):
             upload_job_output_from_source(make_job(), 0, MediaUrl(URL), storage=world.storage)
     assert world.outputs.of_job("abc123") == []
+
+
+def test_the_size_is_compared_where_oss_keeps_no_checksum(world: World) -> None:
+    world.downloads.bodies[URL] = png = make_png()
+    put = world.store.put
+    for size, error in ((len(png) - 1, ChecksumMismatchError), (len(png), None)):
+        world.store.put = lambda *args, size=size, **kwargs: (put(*args, **kwargs), StoredObject(size, None))[1]
+        with pytest.raises(error) if error else nullcontext():
+            upload_job_output_from_source(make_job(), 0, MediaUrl(URL), storage=world.storage)
+    assert len(world.outputs.of_job("abc123")) == 1
 
 
 @pytest.mark.parametrize("error", [StorageUnavailableError("away"), DatabaseUnavailableError("away")])

@@ -22,7 +22,7 @@ from shared.domain.errors import ConfigurationError, DreamFactoryError, Unauthen
 from shared.settings import AuthSettings
 from tests.fakes import USER
 
-SECRET = "a secret of at least thirty-two bytes"
+SECRET = "a secret of at least sixty-four bytes, which is what HS512 wants too"
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC = ec.generate_private_key(ec.SECP256R1())
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
