@@ -38,7 +38,7 @@ FROM_IMAGE = make_video_job(model="wan2.6-i2v", duration=2, image_url="https://e
 OPENAI = make_job(model="gpt-image-1")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
     with httpx.Client(timeout=20, trust_env=False) as made:
         yield made
