@@ -45,7 +45,9 @@ class GuardedDownloads:
     def __init__(self, config: DownloadSettings, *, resolver: Resolver = resolve) -> None:
         self._config = config
         self._resolver = resolver
-        self._client = httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=False)
+        # Connections are pooled by address: one whose certificate was checked for one name must not serve another.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.Client(timeout=_TIMEOUT, limits=limits, follow_redirects=False, trust_env=False)
 
     def stream(self, url: str, *, max_bytes: int) -> Iterator[bytes]:
         """Yield the body in chunks of at most 64 KiB, whole or not at all."""
