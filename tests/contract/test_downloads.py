@@ -48,6 +48,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.behaviours: dict[str, Behaviour] = {}
+        self.connections: set[Any] = set()
         self.stopping = threading.Event()
 
     def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
@@ -56,8 +57,10 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
+    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        self.server.connections.add(self.client_address)
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.requests.append((self.path, headers))
         self.server.behaviours[self.path.partition("?")[0]](self)
@@ -293,6 +296,15 @@ def test_the_host_is_asked_by_its_name(host: _Server) -> None:
     assert headers["accept-encoding"] == "identity"
     assert "authorization" not in headers
     assert "cookie" not in headers
+
+
+def test_a_connection_that_was_checked_for_one_name_serves_no_other(host: _Server) -> None:
+    host.behaviours["/x"] = lambda request: request.answer(body=b"hello")
+    table = {"one.example.com": ["127.0.0.1"], "two.example.com": ["127.0.0.1"]}
+    guard = GuardedDownloads(OPEN, resolver=Recorder(table))
+    for name in table:
+        assert b"".join(guard.stream(host.url("/x", name), max_bytes=LIMIT)) == b"hello"
+    assert len(host.connections) == 2
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
