@@ -327,7 +327,10 @@ class LocalCloud:
         return eventually(ended, timeout_s=timeout_s, interval_s=0.1)
 
     def age(self, job_id: str) -> None:
-        """Let a minute pass for one job: its lease dies and its next attempt is due. Then fire the minute timer."""
+        """Let a minute pass for one job: its lease dies and its next attempt is due. Then fire the minute timer.
+
+        Only for a job that nobody works on: a living attempt would lose its lease.
+        """
         past = "2020-01-01 00:00:00"
         self.execute(
             "UPDATE jobs SET lease_expires_at = CASE WHEN lease_expires_at IS NULL THEN NULL ELSE ? END,"

@@ -79,7 +79,9 @@ def test_a_dispatch_whose_answer_was_lost_starts_nothing_twice(cloud: LocalCloud
     cloud.arm("fc", {"function": "generate-image", "kind": "async"}, {"drop": True})
     api = cloud.api(USER)
     job = generate(api, prompt, size="512x512")
-    cloud.age(job["id"])
+    due = "UPDATE jobs SET next_attempt_at = '2020-01-01 00:00:00' WHERE id = ? AND lease_expires_at IS NULL"
+    cloud.execute(due + " AND status = 'queued'", job["id"])
+    cloud.advance(60)
     check_succeeded(cloud, USER, cloud.finish(api, job["id"]), SMALL)
     cloud.advance(60)
     assert len(cloud.charges(prompt)) == 1
