@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 
 class Clock:
@@ -36,9 +37,7 @@ class Clock:
         try:
             while (rest := deadline - self.now()) > 0:
                 turned.clear()
-                try:
+                with suppress(TimeoutError):
                     await asyncio.wait_for(turned.wait(), rest)
-                except TimeoutError:
-                    pass
         finally:
             self._listeners.remove(turned.set)

@@ -141,7 +141,7 @@ def _read_body(event: HttpEvent, model: type[B]) -> B:
 def _new_job(
     event: HttpEvent,
     user_id: str,
-    request: schemas.ImageRequest | schemas.VideoRequest,
+    request: schemas.GenerateRequest,
     model: Model,
     *,
     count: int = 1,

@@ -31,32 +31,29 @@ class _Json(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", from_attributes=True)
 
 
-class _Request(BaseModel):
+class GenerateRequest(BaseModel):
+    """What both kinds of job take. Unknown fields are an error, so that a typo is not lost."""
+
     # Under its camelCase name alone: another spelling is an unknown field.
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
 
-
-class ImageRequest(_Request):
-    """The body of ``POST /ai/generate-image``. Unknown fields are an error, so that a typo is not lost."""
-
     prompt: Prompt
     negative_prompt: Prompt | None = None
     model: str | None = None
     seed: Annotated[int, Field(ge=0, le=_MAX_SEED, strict=True)] | None = None
     size: str | None = None
     webhook_url: HttpUrl | None = None
+
+
+class ImageRequest(GenerateRequest):
+    """The body of ``POST /ai/generate-image``."""
+
     count: Annotated[int, Field(ge=1, le=4, strict=True)] = 1
 
 
-class VideoRequest(_Request):
+class VideoRequest(GenerateRequest):
     """The body of ``POST /ai/generate-video``. ``duration`` is in seconds."""
 
-    prompt: Prompt
-    negative_prompt: Prompt | None = None
-    model: str | None = None
-    seed: Annotated[int, Field(ge=0, le=_MAX_SEED, strict=True)] | None = None
-    size: str | None = None
-    webhook_url: HttpUrl | None = None
     duration: Annotated[int, Field(ge=1, le=60, strict=True)] | None = None
     image_url: HttpUrl | None = None
 

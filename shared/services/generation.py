@@ -14,10 +14,11 @@ from shared.domain.errors import (
     LeaseLostError,
     ProviderFailedError,
     ProviderUnavailableError,
+    StorageError,
     SubmissionUnknownError,
 )
 from shared.domain.jobs import LEASE_S, MAX_FAILURES, Job, JobError, JobStatus
-from shared.ports import Finished, JobStore, Pending, Provider, ProviderOf, Result
+from shared.ports import Finished, JobStore, MediaBase64, Pending, Provider, ProviderOf, Result
 from shared.services.jobs import complete, fail
 from shared.services.storage import (
     StorageService,
@@ -27,6 +28,7 @@ from shared.services.storage import (
 
 log = logging.getLogger(__name__)
 _RETRY_AFTER_S = 60
+_INLINE_RETRIES_S = (1, 4, 10)
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,9 @@ class _Attempt:
             raise
         except DreamFactoryError as error:
             self._set_back_or_fail(error)
+        except Exception as error:
+            # A bug must not hold the job: it is given back, and after some attempts its user hears of it.
+            self._set_back_or_fail(DreamFactoryError("something unexpected went wrong", retryable=True), error)
         finally:
             cleanup_job_temp_files(self.job.id, temp=self.storage.temp)
         return self.job
@@ -140,9 +145,7 @@ class _Attempt:
         failures: list[tuple[int, DreamFactoryError]] = []
         for position, result in enumerate(results):
             try:
-                upload_job_output_from_source(
-                    self.job, position, result, storage=self.storage, on_chunk=self._keep_lease
-                )
+                self._store_one(position, result)
                 stored += 1
             except LeaseLostError:
                 raise
@@ -154,20 +157,38 @@ class _Attempt:
             raise passing[0]
         if failures and not stored:
             raise failures[0][1]
-        return tuple(f"output {position + 1} of {len(results)}: {failure}" for position, failure in failures)
+        missing = self.job.count - len(results)
+        short = (f"the provider delivered {len(results)} of {self.job.count} outputs",) if missing > 0 else ()
+        return short + tuple(f"output {position + 1} of {len(results)}: {failure}" for position, failure in failures)
+
+    def _store_one(self, position: int, result: Result) -> None:
+        """Store one result; one that came inside the answer is tried several times here, for nobody can repeat it."""
+        for again_in_s in _INLINE_RETRIES_S if isinstance(result, MediaBase64) else ():
+            try:
+                self._upload(position, result)
+            except StorageError as error:
+                log.warning("upload failed; repeated", extra={"job_id": self.job.id}, exc_info=error)
+                self.clock.sleep(again_in_s)
+                self._keep_lease()
+            else:
+                return
+        self._upload(position, result)
+
+    def _upload(self, position: int, result: Result) -> None:
+        upload_job_output_from_source(self.job, position, result, storage=self.storage, on_chunk=self._keep_lease)
 
     def _may_repeat(self) -> bool:
         return self.job.provider_task_id is not None and self.job.failures + 1 < MAX_FAILURES
 
-    def _set_back_or_fail(self, error: DreamFactoryError) -> None:
+    def _set_back_or_fail(self, error: DreamFactoryError, cause: BaseException | None = None) -> None:
         answered_inline = self.job.status is JobStatus.STORING and self.job.provider_task_id is None
         # A failed task stays failed, however often it is looked at: only a new job may succeed.
         over = answered_inline or isinstance(error, ProviderFailedError)
         if error.retryable and self.job.failures + 1 < MAX_FAILURES and not over:
             retry_at = self.clock.now() + timedelta(seconds=_RETRY_AFTER_S)
             self._save(self.job.set_back(retry_at))
-            raise error
-        log.warning("job failed", extra={"job_id": self.job.id, "code": error.code}, exc_info=error)
+            raise cause or error
+        log.warning("job failed", extra={"job_id": self.job.id, "code": error.code}, exc_info=cause or error)
         self.job = fail(self.job, JobError.of(error), jobs=self.service.jobs, temp=self.storage.temp, clock=self.clock)
 
     def _keep_lease(self) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from shared.domain.errors import (
+    ChecksumMismatchError,
     DatabaseUnavailableError,
     DownloadInterruptedError,
     DreamFactoryError,
@@ -354,6 +355,34 @@ def test_what_came_in_the_answer_cannot_be_repeated(world: World) -> None:
     provider = FakeProvider(Finished((MediaBase64(base64.b64encode(make_png()).decode()),)))
     done = advance(world, provider)
     assert (done.status, done.error.code, len(provider.submitted)) == (JobStatus.FAILED, "storage_unavailable", 1)
+
+
+def test_what_came_in_the_answer_is_uploaded_again_at_once(world: World) -> None:
+    add(world)
+    world.store.failures = [StorageUnavailableError("no"), ChecksumMismatchError("no"), StorageRefusedError("no")]
+    provider = FakeProvider(Finished((MediaBase64(base64.b64encode(make_png()).decode()),)))
+    done = advance(world, provider)
+    assert (done.status, done.failures, len(provider.submitted)) == (JobStatus.SUCCEEDED, 0, 1)
+    assert world.temp_files() == []
+
+
+def test_a_bug_gives_the_job_back_and_ends_it_at_last(world: World) -> None:
+    add(world)
+    world.probe.error = ZeroDivisionError("a bug")
+    provider = FakeProvider(Pending("task-1"), ONE)
+    for _ in range(MAX_FAILURES - 1):
+        with pytest.raises(ZeroDivisionError):
+            advance(world, provider)
+        assert world.job().lease_expires_at is None
+    done = advance(world, provider)
+    assert (done.status, done.error.code, done.error.retryable) == (JobStatus.FAILED, "internal_error", True)
+    assert "bug" not in done.error.message and world.temp_files() == []
+
+
+def test_a_short_delivery_is_told(world: World) -> None:
+    add(world, make_job(count=3))
+    done = advance(world, FakeProvider(Pending("task-1"), ONE))
+    assert (done.status, done.warnings) == (JobStatus.SUCCEEDED, ("the provider delivered 1 of 3 outputs",))
 
 
 def test_a_download_that_breaks_off_is_repeated(world: World) -> None:
