@@ -47,7 +47,7 @@ class _Json(peewee.TextField):
 
 
 class _JobRow(peewee.Model):
-    id = peewee.CharField(primary_key=True)
+    id: Any = peewee.CharField(primary_key=True)  # the stubs lose its type in expressions on the class
     user_id = peewee.CharField()
     type = peewee.CharField()
     status = peewee.CharField()
@@ -79,7 +79,7 @@ class _JobRow(peewee.Model):
 
 
 class _OutputRow(peewee.Model):
-    id = peewee.CharField(primary_key=True)
+    id: Any = peewee.CharField(primary_key=True)  # the stubs lose its type in expressions on the class
     job_id = peewee.CharField()
     user_id = peewee.CharField()
     type = peewee.CharField()
@@ -177,7 +177,7 @@ class SqlJobStore:
     def get(self, job_id: str) -> Job | None:
         """Return the job, or None."""
         with self._database.session():
-            row = _JobRow.get_or_none(_JobRow.id == job_id)
+            row = _JobRow.get_or_none(id=job_id)
         return None if row is None else _to_job(row)
 
     def save(self, job: Job, *, over_attempt: int | None = None) -> None:
@@ -232,7 +232,7 @@ class SqlOutputStore:
     def get(self, output_id: str) -> JobOutput | None:
         """Return the row, or None."""
         with self._database.session():
-            row = _OutputRow.get_or_none(_OutputRow.id == output_id)
+            row = _OutputRow.get_or_none(id=output_id)
         return None if row is None else _to_output(row)
 
     def remove(self, output_id: str) -> None:
