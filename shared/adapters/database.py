@@ -47,7 +47,7 @@ class _Json(peewee.TextField):
 
 
 class _JobRow(peewee.Model):
-    id: Any = peewee.CharField(primary_key=True)  # the stubs lose its type in expressions on the class
+    id = peewee.CharField(primary_key=True)
     user_id = peewee.CharField()
     type = peewee.CharField()
     status = peewee.CharField()
@@ -79,7 +79,7 @@ class _JobRow(peewee.Model):
 
 
 class _OutputRow(peewee.Model):
-    id: Any = peewee.CharField(primary_key=True)  # the stubs lose its type in expressions on the class
+    id = peewee.CharField(primary_key=True)
     job_id = peewee.CharField()
     user_id = peewee.CharField()
     type = peewee.CharField()
@@ -93,7 +93,7 @@ class _OutputRow(peewee.Model):
         table_name = "job_outputs"
 
 
-class _ReconnectingMySql(ReconnectMixin, peewee.MySQLDatabase):
+class _ReconnectingMySql(ReconnectMixin, peewee.MySQLDatabase):  # type: ignore[misc]  # playhouse carries no types
     """A connection that may have gone stale while the instance was frozen."""
 
 
@@ -129,7 +129,7 @@ def _connect(url: str) -> peewee.Database:
     if not parts.hostname or not name:
         raise ConfigurationError("DATABASE_URL must name a host and a database")
     options = dict(parse_qsl(parts.query))
-    return _ReconnectingMySql(  # type: ignore[no-untyped-call]  # peewee's mixin has no types
+    return _ReconnectingMySql(
         unquote(name),
         host=parts.hostname,
         port=parts.port or 3306,
