@@ -155,7 +155,6 @@ def test_a_restart_keeps_tasks_charges_and_links(tmp_path: Path) -> None:
     with served(tmp_path) as before:
         task_id, canceled = before.submit_image(), before.submit_image()
         assert before.http.post(f"/api/v1/tasks/{canceled}/cancel").status_code == 200
-        assert before.poll(task_id)["output"]["task_status"] == "PENDING"
     with served(tmp_path) as after:
         after.advance(1)
         url = after.poll(task_id)["output"]["results"][0]["url"]
