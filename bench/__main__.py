@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import uvicorn
@@ -56,7 +58,7 @@ def bench_imports() -> None:
     times: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(ROUNDS):
         for name, code in commands.items():
-            times[name].append(measure(lambda code=code: run([sys.executable, "-c", code], environment)))  # type: ignore[misc]
+            times[name].append(measure(partial(run, [sys.executable, "-c", code], environment)))
     bare = statistics.median(times["bare"])
     for name, taken in times.items():
         median = statistics.median(taken)
@@ -142,16 +144,13 @@ def provider(folder: Path) -> Iterator[str]:
     class Handler(SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def __init__(self, *args: object) -> None:
-            super().__init__(*args, directory=str(files))  # type: ignore[arg-type]
-
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-        def copyfile(self, source: object, outputfile: object) -> None:
-            shutil.copyfileobj(source, outputfile, 256 * 1024)  # type: ignore[misc]
+        def copyfile(self, source: Any, outputfile: Any) -> None:
+            shutil.copyfileobj(source, outputfile, 256 * 1024)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(files)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -78,7 +78,7 @@ class TruncatedResponse(Response):
 async def _hang_up(receive: Receive) -> None:
     # ASGI knows no way to close a connection without an answer. Uvicorn's receive is a method of the object that
     # holds the connection; closing it there is what a crashed server looks like from outside.
-    connection: asyncio.Transport = receive.__self__.transport  # type: ignore[attr-defined]
+    connection: asyncio.Transport = receive.__self__.transport  # type: ignore[attr-defined]  # uvicorn's own
     connection.close()
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -163,8 +163,7 @@ class DiskStorage:
     def scan_objects(self, bucket: str, prefix: str, start: str) -> Iterator[ObjectRecord]:
         """Yield objects with ``prefix`` by key from ``start`` on."""
         where, values = _range(bucket, prefix, start)
-        # where is made of constants.
-        query = f"SELECT * FROM objects WHERE {where} ORDER BY key"  # noqa: S608
+        query = f"SELECT * FROM objects WHERE {where} ORDER BY key"  # noqa: S608 - where is made of constants
         return map(_object, self._db.execute(query, values))
 
     # Uploads

@@ -30,7 +30,10 @@ E = TypeVar("E", bound=Event)
 
 
 def event_entrypoint(handler: Callable[[E, Context], Any]) -> Callable[[bytes, Context], None]:
-    """Make a handler of ``handler(event: SomeEvent, context)``; the event's model is read from its annotation."""
+    """Make a handler of ``handler(event: SomeEvent, context)``; the event's model is read from its annotation.
+
+    What the handler returns, such as counts of what it did, goes into the summary line.
+    """
     model: type[E] = get_type_hints(handler)["event"]
     configure_logging(RuntimeSettings.read().log_level)
 
@@ -39,8 +42,8 @@ def event_entrypoint(handler: Callable[[E, Context], Any]) -> Callable[[bytes, C
         started = _begin(context)
         outcome: dict[str, Any] = {"outcome": "error"}
         try:
-            handler(parse_event(model, event), context)
-            outcome = {"outcome": "ok"}
+            result = handler(parse_event(model, event), context)
+            outcome = {"outcome": "ok"} if result is None else {"outcome": "ok", "result": result}
         except Exception as error:
             outcome["error"] = describe(error)
             raise

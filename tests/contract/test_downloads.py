@@ -24,6 +24,7 @@ from shared.domain.errors import (
 from shared.domain.keys import MediaType
 from shared.domain.media import PNG, sniff_format
 from shared.settings import DownloadSettings
+from tests.serving import serving
 
 LIMIT = 1_000_000
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -80,14 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def host() -> Iterator[_Server]:
-    server = _Server()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.stopping.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(_Server()) as server:
+        yield server
+        server.stopping.set()
 
 
 class Recorder:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
@@ -17,8 +16,10 @@ from darabonba.runtime import RuntimeOptions
 from shared.adapters.acs3 import sign_request
 from shared.adapters.invoker import FunctionInvoker
 from shared.domain.errors import DispatchError
+from shared.domain.jobs import Job
 from shared.settings import DispatchSettings
 from tests.fakes import make_job, make_video_job
+from tests.serving import serving
 
 ID, SECRET, TOKEN = "LTAItest", "secret-of-the-test", "CAIS+token/with=odd&characters"
 
@@ -58,13 +59,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def platform() -> Iterator[_Platform]:
-    server = _Platform()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(_Platform()) as server:
+        yield server
 
 
 @pytest.fixture
@@ -128,8 +124,8 @@ def test_another_call_is_signed_as_the_sdk_does(platform: _Platform) -> None:
 @pytest.mark.parametrize(
     ("job", "function"), [(make_job(attempt=2), "generate-image"), (make_video_job(), "generate-video")]
 )
-def test_a_job_is_handed_over(platform: _Platform, invoker: FunctionInvoker, job: object, function: str) -> None:
-    invoker.dispatch(job)  # type: ignore[arg-type]
+def test_a_job_is_handed_over(platform: _Platform, invoker: FunctionInvoker, job: Job, function: str) -> None:
+    invoker.dispatch(job)
     ((method, path, headers, body),) = platform.requests
     assert (method, path) == ("POST", f"/2023-03-30/functions/{function}/invocations?qualifier=LATEST")
     assert json.loads(body) == {"jobId": "abc123"}

@@ -105,7 +105,7 @@ def make_output(position: int = 0, **changes: object) -> JobOutput:
         meta={"width": 4, "height": 3, "format": "png", "crc64": str(2**64 - 1)},
         created_at=NOW,
     )
-    return replace(output, **changes)  # type: ignore[arg-type]
+    return replace(output, **changes)  # type: ignore[arg-type]  # the names are the caller's
 
 
 def test_a_job_comes_back_as_it_went_in(jobs: JobStore) -> None:
@@ -302,7 +302,7 @@ def test_a_claim_has_one_winner_among_processes(kind: str, request: pytest.Fixtu
     for number in range(20):
         jobs.add(make_job(id=f"job-{number}"))
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": ROOT, "text": True}
-    racers = [subprocess.Popen([sys.executable, "-c", _CLAIM, url], **pipes) for _ in range(3)]  # type: ignore[call-overload]
+    racers = [subprocess.Popen([sys.executable, "-c", _CLAIM, url], **pipes) for _ in range(3)]  # type: ignore[call-overload]  # options by name
     for racer in racers:
         assert racer.stdout.readline() == "ready\n"
     for racer in racers:

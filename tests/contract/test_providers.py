@@ -28,6 +28,7 @@ from shared.domain.media import MP4, PNG, sniff_format
 from shared.ports import Finished, MediaBase64, MediaUrl, Pending, RefusedResult
 from shared.settings import ProviderSettings
 from tests.fakes import make_job, make_video_job
+from tests.serving import serving
 
 KEY = "sk-a-key-that-nobody-may-see"
 DAY_S = 24 * 3600
@@ -296,13 +297,8 @@ class _ScriptedHandler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def scripted() -> Iterator[_Scripted]:
-    server = _Scripted()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(_Scripted()) as server:
+        yield server
 
 
 def test_what_dashscope_is_asked(scripted: _Scripted, client: httpx.Client) -> None:

@@ -152,17 +152,19 @@ def test_dropped_result(ai: ServedEmulator) -> None:
 
 
 def test_a_restart_keeps_tasks_charges_and_links(tmp_path: Path) -> None:
-    with served(tmp_path) as before:
+    # A minute is longer than any machine takes from one line to the next, so the task is still pending.
+    with served(tmp_path, image_after_s=60) as before:
         task_id, canceled = before.submit_image(), before.submit_image()
         assert before.http.post(f"/api/v1/tasks/{canceled}/cancel").status_code == 200
+        assert before.poll(task_id)["output"]["task_status"] == "PENDING"
     with served(tmp_path) as after:
-        after.advance(1)
+        after.advance(60)
         url = after.poll(task_id)["output"]["results"][0]["url"]
         assert after.poll(canceled)["output"]["task_status"] == "CANCELED"
         first = after.web.get(url)
         assert [charge["taskId"] for charge in after.emulator.charges()] == [task_id]
     with served(tmp_path) as again:
-        again.advance(1)
+        again.advance(60)
         second = again.web.get(url)
         assert (second.content, second.headers["ETag"]) == (first.content, first.headers["ETag"])
 
