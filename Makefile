@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check fmt bench package migrate setup lock clean
+.PHONY: help demo up test check fmt bench conformance package migrate setup lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -36,6 +36,9 @@ fmt: setup ## format the code and sort its imports
 
 bench: setup ## what things cost, as ratios against a peer measured in the same run
 	$(BIN)/python -m bench $(ARGS)
+
+conformance: setup ## oss2's own tests against the OSS emulator, V1 and V4; OSS2_TESTS=path for a checkout's tests folder
+	$(BIN)/python -m tests.conformance $(ARGS)
 
 package: $(VENV)/.local ## build dist/: one folder per function, as it is deployed
 	$(BIN)/python -m devcloud package --into dist $(ARGS)
