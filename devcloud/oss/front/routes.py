@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from devcloud.oss.errors import OssError, access_denied, not_implemented
-from devcloud.oss.front import buckets, listing, multipart, objects
+from devcloud.oss.front import buckets, listing, live, multipart, objects
 from devcloud.oss.front.service import Service
 from devcloud.oss.request import OssRequest, Reply
 
@@ -153,6 +153,7 @@ OPERATIONS: tuple[Operation, ...] = (
             ("Delete", "DELETE", buckets.delete_bucket_document),
         )
     ),
+    Operation("ListLiveChannel", "GET", "bucket", live.list_live_channels, needs=("live",)),
     Operation("ListObjectsV2", "GET", "bucket", listing.list_objects_v2, "read", needs=("list-type",)),
     Operation("ListObjects", "GET", "bucket", listing.list_objects, "read"),
     Operation("PutBucketAcl", "PUT", "bucket", buckets.put_bucket_acl, needs=("acl",)),
@@ -163,7 +164,7 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 _NAMES = (
-    "accessPoint asyncFetch bucketArchiveDirectRead callback cname comp httpsConfig inventory live metaQuery"
+    "accessPoint asyncFetch bucketArchiveDirectRead callback cname comp httpsConfig inventory metaQuery"
     " publicAccessBlock qos qosInfo qosRequester redundancyTransition regionList regions requesterQosInfo"
     " resourceGroup restore style versionId versioning versions vod worm x-oss-async-process x-oss-callback"
     " x-oss-process"
