@@ -47,6 +47,18 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--fresh", action="store_true", help="empty the data folder first")
     up.set_defaults(command=_up)
 
+    oss = commands.add_parser("oss", help="run the OSS emulator alone until Ctrl-C")
+    oss.add_argument("--port", type=int, default=9001, help="0 takes a free one")
+    oss.add_argument("--data", type=Path, metavar="DIR", help="where the objects stay; default: a temporary folder")
+    oss.add_argument("--access-key", metavar="ID", help="default: one that is made for the data folder")
+    oss.add_argument("--secret", metavar="SECRET")
+    oss.add_argument("--region", default="cn-hangzhou")
+    oss.add_argument("--bucket", action="append", default=[], metavar="NAME", help="make sure that it exists")
+    oss.add_argument(
+        "--control", type=int, nargs="?", const=0, metavar="PORT", help="serve /faults and /clock too, on a port apart"
+    )
+    oss.set_defaults(command=_oss)
+
     invoke = commands.add_parser("invoke", parents=[common], help="run one function and print its result")
     invoke.add_argument("function", metavar="FUNCTION")
     event = invoke.add_mutually_exclusive_group()
@@ -81,6 +93,22 @@ def _up(options: argparse.Namespace) -> None:
         data_dir=options.data,
         database_url=options.database_url,
         fresh=options.fresh,
+    )
+
+
+def _oss(options: argparse.Namespace) -> None:
+    from devcloud.oss import standalone  # only here: the other commands need no server
+
+    standalone.run(
+        standalone.Options(
+            port=options.port,
+            data_dir=options.data,
+            access_key_id=options.access_key,
+            access_key_secret=options.secret,
+            region=options.region,
+            buckets=tuple(options.bucket),
+            control_port=options.control,
+        )
     )
 
 

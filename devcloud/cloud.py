@@ -9,10 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
-import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
@@ -25,10 +23,10 @@ from devcloud.fc.emulator import FunctionComputeEmulator
 from devcloud.fc.manifest import Manifest, load_manifest
 from devcloud.oss import OssEmulator
 from devcloud.running import CloudError, RunningCloud, announced, find_running, sweep_notes
+from devcloud.serving import LOOPBACK, listening, servers
 
 __all__ = ["CloudError", "RunningCloud", "find_running", "load_local_manifest", "run"]
 
-_LOOPBACK = "127.0.0.1"
 _BUCKET = "dream-factory-media"
 _OSS_REGION = "oss-cn-hangzhou"
 _ISSUER = "http://127.0.0.1/devcloud"
@@ -57,7 +55,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     keys = Secrets.kept_in(data_dir)
-    api_url, oss_url, services_url = (f"http://{_LOOPBACK}:{item.getsockname()[1]}" for item in sockets)
+    api_url, oss_url, services_url = (f"http://{LOOPBACK}:{item.getsockname()[1]}" for item in sockets)
     database_url = database_url or f"sqlite:///{data_dir / 'dream-factory.db'}"
     environment = _environment(os.environ, keys, database_url, oss_url, services_url)
     manifest = load_manifest(project_dir / "s.yaml", environment)
@@ -109,7 +107,7 @@ async def _serve(
         auth_audience=environment["AUTH_AUDIENCE"],
     )
     try:
-        async with _servers(apps, sockets, stop):
+        async with servers(apps, sockets, stop):
             functions.start()
             with announced(note, project_dir, data_dir):
                 print(f"OSS       {oss_url}/{_BUCKET}/")
@@ -172,59 +170,10 @@ def _migrate(project_dir: Path, database_url: str) -> None:
         raise CloudError(f"the database migrations failed:\n{finished.stderr.strip()}")
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # Three servers share one loop, and the loop's own handlers stop them all.
-        yield
-
-
-@contextlib.asynccontextmanager
-async def _servers(apps: Sequence[ASGIApp], sockets: Sequence[socket.socket], stop: asyncio.Event) -> Any:
-    servers = [
-        _Server(
-            uvicorn.Config(
-                app,
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=1,
-            )
-        )
-        for app in apps
-    ]
-    running = [asyncio.create_task(server.serve([item])) for server, item in zip(servers, sockets, strict=True)]
-    try:
-        while not all(server.started for server in servers) and not stop.is_set():
-            await asyncio.sleep(0.01)
-        yield
-    finally:
-        for server in servers:
-            server.should_exit = True
-        await asyncio.gather(*running)
-
-
 @contextlib.contextmanager
 def _sockets(port: int) -> Iterator[list[socket.socket]]:
     with contextlib.ExitStack() as stack:
-        sockets = []
-        for offset in range(3):
-            # With the protocol left at 0 asyncio does not set TCP_NODELAY, and small answers wait 40 ms.
-            listening = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP))
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            wanted = port + offset if port else 0
-            try:
-                listening.bind((_LOOPBACK, wanted))
-                listening.listen(1024)
-            except (OSError, OverflowError) as error:
-                raise CloudError(f"port {wanted} cannot be used: {error}; choose others with --port") from error
-            sockets.append(listening)
-        yield sockets
+        yield [stack.enter_context(listening(port + offset if port else 0)) for offset in range(3)]
 
 
 def load_local_manifest(project_dir: Path) -> Manifest:

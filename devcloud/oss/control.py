@@ -1,0 +1,106 @@
+"""The control requests of an OSS emulator that runs by itself: arming faults and turning the clock.
+
+They have a server of their own, apart from OSS's protocol, and none unless it is asked for.
+"""
+
+import json
+import math
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from devcloud.clock import Clock
+from devcloud.faults import Fault, Faults
+
+_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+_NUMBERS = ("status", "truncateBytes", "delayS")
+_EFFECTS = (*_NUMBERS, "code", "message", "drop", "crc")
+
+
+class _RefusedError(Exception):
+    """What the request asks for makes no sense."""
+
+
+def control_app(clock: Clock, faults: Faults) -> Starlette:
+    """Return the application with ``POST`` and ``DELETE /faults`` and ``POST /clock``."""
+
+    async def arm(request: Request) -> Response:
+        try:
+            faults.arm(_fault(await _json(request)))
+        except ValueError as error:
+            raise _RefusedError(str(error)) from error
+        return JSONResponse({"armed": len(faults.armed)})
+
+    async def disarm(_: Request) -> Response:
+        faults.clear()
+        return JSONResponse({"armed": 0})
+
+    async def turn(request: Request) -> Response:
+        seconds: Any = (await _json(request)).get("advanceSeconds")
+        if not _is_number(seconds):
+            raise _RefusedError("advanceSeconds must be a number that is not negative")
+        clock.advance(float(seconds))
+        now = datetime.fromtimestamp(clock.now(), UTC).isoformat().replace("+00:00", "Z")
+        return JSONResponse({"now": now})
+
+    routes = [_route("/faults", arm, "POST"), _route("/faults", disarm, "DELETE"), _route("/clock", turn, "POST")]
+    return Starlette(routes=routes)
+
+
+def _route(path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str) -> Route:
+    async def guarded(request: Request) -> Response:
+        # A page of another site may send a browser here under a name of its own, but not under ours.
+        if request.url.hostname not in _LOOPBACK_HOSTS or "origin" in request.headers:
+            message = "control requests are taken on loopback only, and not from web pages"
+            return JSONResponse({"code": "Forbidden", "message": message}, 403)
+        try:
+            return await endpoint(request)
+        except _RefusedError as error:
+            return JSONResponse({"code": "InvalidArgument", "message": str(error)}, 400)
+
+    return Route(path, guarded, methods=[method])
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.body())
+    except ValueError as error:
+        raise _RefusedError(f"the body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise _RefusedError("the body must be a JSON object")
+    return body
+
+
+def _fault(body: dict[str, Any]) -> Fault:
+    if unknown := body.keys() - {"target", "match", "effect", "times"}:
+        raise _RefusedError(f"unknown field: {', '.join(sorted(unknown))}")
+    match, effect, times = body.get("match", {}), body.get("effect"), body.get("times", 1)
+    if body.get("target", "oss") != "oss":
+        raise _RefusedError("target must be oss")
+    if not isinstance(match, dict):
+        raise _RefusedError("match must be an object of patterns by name")
+    if not isinstance(effect, dict) or not effect:
+        raise _RefusedError("effect must be an object that is not empty")
+    if isinstance(times, bool) or not isinstance(times, int):
+        raise _RefusedError("times must be a whole number")
+    _check_effect(effect)
+    return Fault("oss", {str(name): str(pattern) for name, pattern in match.items()}, effect, times)
+
+
+def _check_effect(effect: dict[str, Any]) -> None:
+    if unknown := effect.keys() - set(_EFFECTS):
+        raise _RefusedError(f"oss knows the effects {', '.join(_EFFECTS)}, not {', '.join(sorted(unknown))}")
+    for name in _NUMBERS:
+        if name in effect and not _is_number(effect[name]):
+            raise _RefusedError(f"{name} must be a number that is not negative")
+    if ("status" in effect) != ("code" in effect):
+        raise _RefusedError("status and code belong together")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0

@@ -1,0 +1,85 @@
+"""HTTP servers on loopback: several in one event loop, or one in a thread of its own."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from devcloud.running import CloudError
+
+LOOPBACK = "127.0.0.1"
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # Several servers share one loop, and the loop's own handlers stop them all.
+        yield
+
+
+@contextlib.contextmanager
+def listening(port: int) -> Iterator[socket.socket]:
+    """Listen on a port of loopback; 0 takes a free one. Raises ``CloudError``."""
+    # With the protocol left at 0 asyncio does not set TCP_NODELAY, and small answers wait 40 ms.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((LOOPBACK, port))
+            listener.listen(1024)
+        except (OSError, OverflowError) as error:
+            raise CloudError(f"port {port} cannot be used: {error}; choose others with --port") from error
+        yield listener
+
+
+@contextlib.asynccontextmanager
+async def servers(
+    apps: Sequence[ASGIApp], sockets: Sequence[socket.socket], stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Serve each application on its socket while the block runs; they are up when it begins, unless ``stop`` is set."""
+    made = [_server(app) for app in apps]
+    running = [asyncio.create_task(server.serve([item])) for server, item in zip(made, sockets, strict=True)]
+    try:
+        while not all(server.started for server in made) and not stop.is_set():
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        for server in made:
+            server.should_exit = True
+        await asyncio.gather(*running)
+
+
+@contextlib.contextmanager
+def served_in_thread(app: ASGIApp) -> Iterator[tuple[int, asyncio.AbstractEventLoop]]:
+    """Serve ``app`` on a free port in a thread while the block runs; yields the port and the thread's event loop."""
+    with listening(0) as listener:
+        loop, server = asyncio.new_event_loop(), _server(app)
+        thread = threading.Thread(target=loop.run_until_complete, args=(server.serve([listener]),))
+        thread.start()
+        # The listening socket queues what comes before the server accepts: no need to wait for it.
+        try:
+            yield listener.getsockname()[1], loop
+        finally:
+            server.should_exit = True
+            thread.join()
+            loop.close()
+
+
+def _server(app: ASGIApp) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=1,
+        )
+    )

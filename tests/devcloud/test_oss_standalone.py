@@ -1,0 +1,165 @@
+"""The emulator by itself: its command, its control API and its pytest fixture."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import oss2
+import pytest
+from oss2.exceptions import NoSuchKey, ServerError
+
+if TYPE_CHECKING:  # pytest imports the plugin
+    from devcloud.oss.pytest_plugin import EmulatedOss
+
+pytest_plugins = ["devcloud.oss.pytest_plugin"]
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "devcloud", "oss"]
+
+
+@contextmanager
+def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    with subprocess.Popen(
+        [*COMMAND, "--port", "0", *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        try:
+            assert process.stdout is not None
+            said = {}
+            for line in process.stdout:
+                name, _, value = line.strip().rpartition(" ")
+                said[name.strip()] = value
+                if name == "ready":
+                    break
+            yield process, said
+        finally:
+            process.kill()
+
+
+def bucket(said: dict[str, str]) -> oss2.Bucket:
+    auth = oss2.AuthV4(said["access key"], said["secret"])
+    return oss2.Bucket(auth, said["ready"], said["bucket"], region=said["region"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_and_ends_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    with command("--data", str(tmp_path / "data"), "--bucket", "photos") as (process, said):
+        bucket(said).put_object("a", b"1")
+        began = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(10) == 0
+        assert time.monotonic() - began < 1
+    with command("--data", str(tmp_path / "data"), "--bucket", "photos") as (_, again):
+        assert again["secret"] == said["secret"]
+        assert bucket(again).get_object("a").read() == b"1"
+        assert "control" not in again
+
+
+def test_keys_region_and_a_folder_that_goes() -> None:
+    own = ("--access-key", "me", "--secret", "mine", "--region", "cn-beijing", "--bucket", "photos")
+    with command(*own) as (process, said):
+        assert (said["access key"], said["secret"], said["region"]) == ("me", "mine", "cn-beijing")
+        bucket(said).put_object("a", b"1")
+        process.terminate()
+        process.wait(10)
+        assert not Path(said["data"]).exists()
+
+
+@pytest.mark.parametrize("what", ["port", "bucket", "data"])
+def test_what_cannot_be_used_is_one_clear_line(what: str, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        arguments = {
+            "port": ["--port", str(port)],
+            "bucket": ["--port", "0", "--bucket", "Not_A_Name"],
+            "data": ["--port", "0", "--data", str(tmp_path)],
+        }[what]
+        done = subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("devcloud: ")
+    assert done.stderr.count("\n") == 1
+
+
+def call(method: str, url: str, body: object = None, headers: dict[str, str] | None = None) -> dict[str, object]:
+    data = None if body is None else json.dumps(body).encode()
+    with urlopen(Request(url, data, headers or {}, method=method)) as answer:
+        found: dict[str, object] = json.loads(answer.read())
+        return found
+
+
+def test_the_control_api() -> None:
+    with command("--control", "--bucket", "photos") as (_, said):
+        control, photos = said["control"], bucket(said)
+        effect = {"status": 503, "code": "ServiceUnavailable"}
+        assert call("POST", f"{control}/faults", {"match": {"operation": "PutObject"}, "effect": effect}) == {
+            "armed": 1
+        }
+        with pytest.raises(ServerError) as caught:
+            photos.put_object("a", b"1")
+        assert caught.value.code == "ServiceUnavailable"
+        photos.put_object("a", b"1")
+        call("POST", f"{control}/faults", {"effect": effect, "times": 9})
+        assert call("DELETE", f"{control}/faults") == {"armed": 0}
+        url = photos.sign_url("GET", "a", 60)
+        assert urlopen(url).read() == b"1"
+        call("POST", f"{control}/clock", {"advanceSeconds": 61})
+        with pytest.raises(HTTPError, match="403"):
+            urlopen(url)
+        for path, refused in (
+            ("faults", {"effect": {}}),
+            ("faults", {"effect": effect, "times": 0}),
+            ("faults", {"effect": {"status": 503}}),
+            ("faults", {"effect": {"unknown": 1}}),
+            ("faults", {"effect": effect, "target": "fc"}),
+            ("clock", {"advanceSeconds": -1}),
+            ("clock", {"advanceSeconds": True}),
+            ("clock", []),
+        ):
+            with pytest.raises(HTTPError, match="400"):
+                call("POST", f"{control}/{path}", refused)
+        with pytest.raises(HTTPError, match="403"):
+            call("DELETE", f"{control}/faults", headers={"Origin": "http://example.com"})
+        with pytest.raises(HTTPError, match="403"):
+            call("DELETE", f"{control}/faults", headers={"Host": "example.com"})
+
+
+def test_the_fixture(oss_emulator: "EmulatedOss") -> None:
+    oss_emulator.bucket.put_object("a", b"1")
+    assert [event["eventName"] for event in oss_emulator.events] == ["ObjectCreated:PutObject"]
+    oss_emulator.fail({"status": 404, "code": "NoSuchKey"}, operation="GetObject")
+    with pytest.raises(NoSuchKey):
+        oss_emulator.bucket.get_object("a")
+    assert oss_emulator.bucket.get_object("a").read() == b"1"
+    oss_emulator.create_bucket("another-one")
+    names = {
+        found.name
+        for found in oss2.BucketIterator(
+            oss2.Service(oss_emulator.bucket.auth, oss_emulator.endpoint, region=oss_emulator.region)
+        )
+    }
+    assert names == {"another-one", oss_emulator.bucket_name}
+
+
+def test_the_fixture_is_fresh(oss_emulator: "EmulatedOss") -> None:
+    assert oss_emulator.bucket.list_objects().object_list == []
+
+
+def test_the_plugin_in_a_project_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["devcloud.oss.pytest_plugin"]\n')
+    (tmp_path / "test_it.py").write_text("def test_it(oss_emulator):\n    oss_emulator.bucket.put_object('a', b'1')\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
+    done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout
