@@ -7,15 +7,20 @@ Of a write the blob comes first and the row second; of a removal the row first a
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from heapq import merge
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from devcloud.oss.blobs import BlobFiles, FileBlobReader, FileBlobWriter
 from devcloud.oss.errors import no_such_bucket, no_such_upload
 from devcloud.oss.storage import (
+    DELETE_MARKER,
+    NULL_VERSION,
     Attributes,
     BucketRecord,
     Content,
@@ -28,9 +33,12 @@ from devcloud.oss.storage import (
 )
 
 # SQLite's integers are signed 64 bit, so checksums are text. BINARY collation of UTF-8 is the key order of OSS.
+# The table objects has what a list shows: the latest version of each key, unless it is a delete marker. All other
+# versions and the markers are in history, so that they cost a list nothing. rank orders a key's versions, latest first.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS buckets (
-    name TEXT PRIMARY KEY, created_at REAL NOT NULL, acl TEXT NOT NULL, storage_class TEXT NOT NULL
+    name TEXT PRIMARY KEY, created_at REAL NOT NULL, acl TEXT NOT NULL, storage_class TEXT NOT NULL,
+    versioning TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS documents (
     bucket TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (bucket, name)
@@ -38,7 +46,14 @@ CREATE TABLE IF NOT EXISTS documents (
 CREATE TABLE IF NOT EXISTS objects (
     bucket TEXT NOT NULL, key TEXT NOT NULL, size INTEGER NOT NULL, crc64 TEXT NOT NULL, segments TEXT NOT NULL,
     etag TEXT NOT NULL, type TEXT NOT NULL, modified_at REAL NOT NULL, attributes TEXT NOT NULL, symlink_target TEXT,
+    version_id TEXT NOT NULL DEFAULT 'null', rank INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (bucket, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS history (
+    bucket TEXT NOT NULL, key TEXT NOT NULL, size INTEGER NOT NULL, crc64 TEXT NOT NULL, segments TEXT NOT NULL,
+    etag TEXT NOT NULL, type TEXT NOT NULL, modified_at REAL NOT NULL, attributes TEXT NOT NULL, symlink_target TEXT,
+    version_id TEXT NOT NULL, rank INTEGER NOT NULL,
+    PRIMARY KEY (bucket, key, rank)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS uploads (
     bucket TEXT NOT NULL, key TEXT NOT NULL, upload_id TEXT NOT NULL UNIQUE, initiated_at REAL NOT NULL,
@@ -49,6 +64,12 @@ CREATE TABLE IF NOT EXISTS parts (
     segments TEXT NOT NULL, etag TEXT NOT NULL, modified_at REAL NOT NULL, PRIMARY KEY (upload_id, number)
 ) WITHOUT ROWID;
 """
+
+_LATER_COLUMNS = (
+    ("buckets", "versioning TEXT NOT NULL DEFAULT ''"),
+    ("objects", "version_id TEXT NOT NULL DEFAULT 'null'"),
+    ("objects", "rank INTEGER NOT NULL DEFAULT 0"),
+)
 
 
 class DiskStorage:
@@ -61,8 +82,12 @@ class DiskStorage:
         self._lock = threading.Lock()
         # A commit reaches the kernel, which is what outlives kill -9; only a power cut asks for more.
         self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _SCHEMA)
+        self._add_columns()
         self._blobs = BlobFiles(root / "blobs")
-        rows = self._db.execute("SELECT segments FROM objects UNION ALL SELECT segments FROM parts")
+        query = (
+            "SELECT segments FROM objects UNION ALL SELECT segments FROM history UNION ALL SELECT segments FROM parts"
+        )
+        rows = self._db.execute(query)
         self._blobs.sweep({segment.blob for (text,) in rows for segment in _segments(text)})
 
     def close(self) -> None:
@@ -73,9 +98,9 @@ class DiskStorage:
 
     def create_bucket(self, bucket: BucketRecord) -> None:
         """Store a bucket, or new properties of a bucket."""
-        values = (bucket.name, bucket.created_at, bucket.acl, bucket.storage_class)
+        values = (bucket.name, bucket.created_at, bucket.acl, bucket.storage_class, bucket.versioning)
         with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?)", values)
+            self._db.execute("INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?)", values)
 
     def bucket(self, name: str) -> BucketRecord:
         """Return the bucket or raise ``NoSuchBucket``."""
@@ -97,12 +122,16 @@ class DiskStorage:
     def usage(self, bucket: str) -> Usage:
         """Count what is in a bucket."""
         query = (
-            "SELECT json_extract(attributes, '$.storage_class'), COUNT(*), SUM(size)"
-            " FROM objects WHERE bucket = ? GROUP BY 1"
+            "SELECT json_extract(attributes, '$.storage_class'), COUNT(*), SUM(size) FROM ("
+            " SELECT attributes, size FROM objects WHERE bucket = ?"
+            " UNION ALL SELECT attributes, size FROM history WHERE bucket = ? AND type != 'DeleteMarker'"
+            ") GROUP BY 1"
         )
-        classes = {name: (count, size) for name, count, size in self._db.execute(query, (bucket,))}
+        classes = {name: (count, size) for name, count, size in self._db.execute(query, (bucket, bucket))}
         (uploads,) = self._db.execute("SELECT COUNT(*) FROM uploads WHERE bucket = ?", (bucket,)).fetchone()
-        return Usage(classes, uploads)
+        query = "SELECT COUNT(*) FROM history WHERE bucket = ? AND type = 'DeleteMarker'"
+        (markers,) = self._db.execute(query, (bucket,)).fetchone()
+        return Usage(classes, uploads, markers)
 
     def document(self, bucket: str, name: str) -> bytes | None:
         """Return the configuration document of that name."""
@@ -139,23 +168,46 @@ class DiskStorage:
     # Objects
 
     def object(self, bucket: str, key: str) -> ObjectRecord | None:
-        """Return the object or ``None``."""
+        """Return the latest version unless it is a delete marker."""
         row = self._db.execute("SELECT * FROM objects WHERE bucket = ? AND key = ?", (bucket, key)).fetchone()
         return None if row is None else _object(row)
 
-    def put_object(self, record: ObjectRecord) -> None:
-        """Store an object in place of the one with its key."""
-        with self._transaction() as stale:
-            self._replace_object(record, stale)
+    def version(self, bucket: str, key: str, version_id: str | None) -> ObjectRecord | None:
+        """Return a version, without an id the latest one."""
+        current = self.object(bucket, key)
+        if current is not None and version_id in (None, current.version_id):
+            return current
+        query, values = "SELECT * FROM history WHERE bucket = ? AND key = ?", [bucket, key]
+        if version_id is not None:
+            query, values = query + " AND version_id = ?", [*values, version_id]
+        row = self._db.execute(query + " ORDER BY rank LIMIT 1", values).fetchone()
+        if row is None:
+            return None
+        latest = current is None and row[-1] == self._least_rank(bucket, key)
+        return replace(_object(row), latest=latest)
 
-    def delete_objects(self, bucket: str, keys: Sequence[str]) -> list[ObjectRecord]:
-        """Delete objects and return those that there were."""
+    def put_object(self, record: ObjectRecord) -> None:
+        """Store a version as the latest one of its key."""
+        with self._transaction() as stale:
+            self._add_version(record, stale)
+
+    def update_object(self, record: ObjectRecord) -> None:
+        """Store new attributes of a version."""
+        where = "WHERE bucket = ? AND key = ? AND version_id = ?"
+        values = (_dump(record.attributes), record.bucket, record.key, record.version_id)
+        with self._transaction():
+            for table in ("objects", "history"):
+                # where is a constant.
+                self._db.execute(f"UPDATE {table} SET attributes = ? {where}", values)  # noqa: S608
+
+    def delete_versions(self, bucket: str, versions: Sequence[tuple[str, str]]) -> list[ObjectRecord]:
+        """Delete versions and return those that there were."""
         removed = []
         with self._transaction() as stale:
-            for key in keys:
-                record = self.object(bucket, key)
+            for key, version_id in versions:
+                record = self.version(bucket, key, version_id)
                 if record is not None:
-                    self._db.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (bucket, key))
+                    self._remove_version(record)
                     stale.update(record.content.segments)
                     removed.append(record)
         return removed
@@ -165,6 +217,30 @@ class DiskStorage:
         where, values = _range(bucket, prefix, start)
         query = f"SELECT * FROM objects WHERE {where} ORDER BY key"  # noqa: S608 - where is made of constants
         return map(_object, self._db.execute(query, values))
+
+    def scan_versions(self, bucket: str, prefix: str, start: str, after: str) -> Iterator[ObjectRecord]:
+        """Yield versions with ``prefix`` by key from ``start`` on, the latest of a key first."""
+        where, values = _range(bucket, prefix, start)
+        if after:
+            query = (
+                "SELECT rank FROM objects WHERE bucket = ? AND key = ? AND version_id = ? UNION ALL"
+                " SELECT rank FROM history WHERE bucket = ? AND key = ? AND version_id = ?"
+            )
+            row = self._db.execute(query, (bucket, start, after) * 2).fetchone()
+            if row is None or start < prefix:
+                after = ""
+            else:
+                where, values = where.replace("key >= ?", "(key, rank) > (?, ?)"), [bucket, start, row[0], *values[2:]]
+        # where is made of constants.
+        query = f"SELECT * FROM objects WHERE {where} ORDER BY key"  # noqa: S608
+        current = (_object(row) for row in self._db.execute(query, values))
+        query = f"SELECT * FROM history WHERE {where} ORDER BY key, rank"  # noqa: S608
+        older = (_object(row) for row in self._db.execute(query, values))
+        # Of a key, the row in objects is newer than those in history; merge takes equal keys from the first.
+        previous = start if after else None
+        for record in merge(current, older, key=attrgetter("key")):
+            yield replace(record, latest=record.key != previous)
+            previous = record.key
 
     # Uploads
 
@@ -215,7 +291,7 @@ class DiskStorage:
         """Store ``record``, whose content is made of parts, and end the upload."""
         with self._transaction() as stale:
             self._end_upload(upload_id, stale)
-            self._replace_object(record, stale)
+            self._add_version(record, stale)
 
     # Within a transaction
 
@@ -233,22 +309,70 @@ class DiskStorage:
             self._db.execute("COMMIT")
         self._blobs.delete(stale)
 
-    def _replace_object(self, record: ObjectRecord, stale: set[Segment]) -> None:
-        previous = self.object(record.bucket, record.key)
-        if previous is not None:
-            stale.update(previous.content.segments)
+    def _add_version(self, record: ObjectRecord, stale: set[Segment]) -> None:
+        """Store ``record`` as the latest version."""
+        bucket, key = record.bucket, record.key
+        current = self.object(bucket, key)
+        same: ObjectRecord | None = None
+        if current is not None and current.version_id == record.version_id:
+            same = current
+        elif record.version_id == NULL_VERSION:
+            same = self.version(bucket, key, NULL_VERSION)
+        if same is not None:
+            self._delete_row(same)
+            stale.update(same.content.segments)
+        if current is not None and current is not same:
+            self._db.execute("INSERT INTO history SELECT * FROM objects WHERE bucket = ? AND key = ?", (bucket, key))
+            self._db.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (bucket, key))
         stale.difference_update(record.content.segments)
+        # A clock that was turned back must not turn the row of versions around.
+        rank = min(-time.time_ns(), self._least_rank(bucket, key) - 1)
+        table = "history" if record.type == DELETE_MARKER else "objects"
         values = (
-            record.bucket,
-            record.key,
+            bucket,
+            key,
             *_columns(record.content),
             record.etag,
             record.type,
             record.modified_at,
             _dump(record.attributes),
             record.symlink_target,
+            record.version_id,
+            rank,
         )
-        self._db.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+        # table is one of two constants.
+        self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)  # noqa: S608
+
+    def _remove_version(self, record: ObjectRecord) -> None:
+        """Delete the row of ``record``; the version before the latest becomes the latest."""
+        self._delete_row(record)
+        if not record.latest:
+            return
+        where = "bucket = ? AND key = ? AND rank = ?"
+        values = (record.bucket, record.key, self._least_rank(record.bucket, record.key))
+        # where is a constant.
+        query = f"INSERT INTO objects SELECT * FROM history WHERE {where} AND type != 'DeleteMarker'"  # noqa: S608
+        if self._db.execute(query, values).rowcount:
+            self._db.execute(f"DELETE FROM history WHERE {where}", values)  # noqa: S608
+
+    def _delete_row(self, record: ObjectRecord) -> None:
+        for table in ("objects", "history"):
+            # table is one of two constants.
+            query = f"DELETE FROM {table} WHERE bucket = ? AND key = ? AND version_id = ?"  # noqa: S608
+            self._db.execute(query, (record.bucket, record.key, record.version_id))
+
+    def _least_rank(self, bucket: str, key: str) -> int:
+        (rank,) = self._db.execute(
+            "SELECT MIN(rank) FROM history WHERE bucket = ? AND key = ?", (bucket, key)
+        ).fetchone()
+        return rank or 0
+
+    def _add_columns(self) -> None:
+        """Give the tables of an older emulator the columns that they lack."""
+        for table, column in _LATER_COLUMNS:
+            names = {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
+            if column.split()[0] not in names:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
     def _end_upload(self, upload_id: str, stale: set[Segment]) -> None:
         for part in self.parts(upload_id):
@@ -279,9 +403,10 @@ def _dump(attributes: Attributes) -> str:
 
 
 def _object(row: tuple[Any, ...]) -> ObjectRecord:
-    bucket, key, size, checksum, segments, etag, kind, modified_at, attributes, target = row
+    bucket, key, size, checksum, segments, etag, kind, modified_at, attributes, target, version_id, _ = row
     content = Content(size, int(checksum), _segments(segments))
-    return ObjectRecord(bucket, key, content, etag, kind, modified_at, Attributes(**json.loads(attributes)), target)
+    facts = Attributes(**json.loads(attributes))
+    return ObjectRecord(bucket, key, content, etag, kind, modified_at, facts, target, version_id)
 
 
 def _upload(row: tuple[Any, ...]) -> UploadRecord:

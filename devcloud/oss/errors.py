@@ -50,6 +50,12 @@ def no_such_key(key: str) -> OssError:
     return OssError(404, "NoSuchKey", "The specified key does not exist.", ec="0026-00000001", details={"Key": key})
 
 
+def no_such_version(key: str, version_id: str) -> OssError:
+    """Make the 404 of one version of an object."""
+    details = {"Key": key, "VersionId": version_id}
+    return OssError(404, "NoSuchVersion", "The specified version does not exist.", ec="0026-00000019", details=details)
+
+
 def no_such_upload(upload_id: str) -> OssError:
     """Make the 404 of a multipart upload."""
     message = (

@@ -11,6 +11,9 @@ from typing import NamedTuple, Protocol
 
 from devcloud.oss import crc64
 
+NULL_VERSION = "null"
+DELETE_MARKER = "DeleteMarker"
+
 
 class Segment(NamedTuple):
     """A whole blob as a piece of an object."""
@@ -49,7 +52,12 @@ class Attributes:
 
 @dataclass(frozen=True)
 class ObjectRecord:
-    """One object. ``etag`` has no quotes; ``type`` is Normal, Multipart, Appendable or Symlink."""
+    """One version of an object. ``etag`` has no quotes; ``type`` is Normal, Multipart, Appendable, Symlink or one more.
+
+    A delete marker is a version of the type ``DELETE_MARKER`` without content. Where a bucket has no versions, all
+    objects are of the version ``NULL_VERSION``; a record that is yet to be stored has the version "". ``latest`` tells
+    whether there is no newer version.
+    """
 
     bucket: str
     key: str
@@ -59,24 +67,28 @@ class ObjectRecord:
     modified_at: float
     attributes: Attributes
     symlink_target: str | None = None
+    version_id: str = ""
+    latest: bool = True
 
 
 @dataclass(frozen=True)
 class BucketRecord:
-    """One bucket."""
+    """One bucket. ``versioning`` is "" (never asked for), "Enabled" or "Suspended"."""
 
     name: str
     created_at: float
     acl: str
     storage_class: str
+    versioning: str = ""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What ``?stat`` counts; ``classes`` has the number of objects and their bytes by storage class."""
+    """What ``?stat`` counts; ``classes`` has the number of versions and their bytes by storage class."""
 
     classes: dict[str, tuple[int, int]]
     uploads: int
+    delete_markers: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,16 +183,31 @@ class Storage(Protocol):
         """Delete the blobs of a content that was never stored."""
 
     def object(self, bucket: str, key: str) -> ObjectRecord | None:
-        """Return the object or ``None``."""
+        """Return the latest version, ``None`` if there is none or it is a delete marker."""
+
+    def version(self, bucket: str, key: str, version_id: str | None) -> ObjectRecord | None:
+        """Return a version, delete markers included, or ``None``; without an id the latest one."""
 
     def put_object(self, record: ObjectRecord) -> None:
-        """Store an object in place of the one with its key; blobs that both share stay."""
+        """Store a version as the latest one of its key, in place of the one with the same id, if there is one.
 
-    def delete_objects(self, bucket: str, keys: Sequence[str]) -> list[ObjectRecord]:
-        """Delete objects and return those that there were."""
+        Versions with other ids stay; so do blobs that it shares with the one that goes.
+        """
+
+    def update_object(self, record: ObjectRecord) -> None:
+        """Store new attributes of a version; it stays where it is in the row."""
+
+    def delete_versions(self, bucket: str, versions: Sequence[tuple[str, str]]) -> list[ObjectRecord]:
+        """Delete versions, named by key and id, and return those that there were."""
 
     def scan_objects(self, bucket: str, prefix: str, start: str) -> Iterator[ObjectRecord]:
         """Yield objects with ``prefix`` by key from ``start`` on, at the same cost from wherever it starts."""
+
+    def scan_versions(self, bucket: str, prefix: str, start: str, after: str) -> Iterator[ObjectRecord]:
+        """Yield versions with ``prefix`` by key from ``start`` on, the latest of a key first.
+
+        Of the key ``start`` come those older than the version ``after``; all, if there is no such version.
+        """
 
     def create_upload(self, upload: UploadRecord) -> None:
         """Begin a multipart upload."""

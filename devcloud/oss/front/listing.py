@@ -86,12 +86,12 @@ async def list_objects(service: Service, request: OssRequest) -> Reply:
     page, limit, shown = _object_page(service, request, marker)
     nodes: list[xml.Node] = [
         ("Name", request.bucket),
-        *_echo(request, "Prefix", "Marker", "Delimiter"),
+        *echo(request, "Prefix", "Marker", "Delimiter"),
         ("MaxKeys", limit),
         ("IsTruncated", page.truncated),
     ]
     if page.truncated:
-        nodes.append(("NextMarker", shown(_key(page.last))))
+        nodes.append(("NextMarker", shown(key_of(page.last))))
     return xml_reply("ListBucketResult", *nodes, *_contents(service, page, shown, with_owner=True))
 
 
@@ -101,7 +101,7 @@ async def list_objects_v2(service: Service, request: OssRequest) -> Reply:
     page, limit, shown = _object_page(service, request, _decode_token(token) if token else start)
     nodes: list[xml.Node] = [
         ("Name", request.bucket),
-        *_echo(request, "Prefix", "StartAfter", "Delimiter"),
+        *echo(request, "Prefix", "StartAfter", "Delimiter"),
         ("MaxKeys", limit),
         ("KeyCount", len(page.entries) + len(page.prefixes)),
         ("IsTruncated", page.truncated),
@@ -109,14 +109,14 @@ async def list_objects_v2(service: Service, request: OssRequest) -> Reply:
     if token:
         nodes.append(("ContinuationToken", token))
     if page.truncated:
-        nodes.append(("NextContinuationToken", b64encode(_key(page.last).encode()).decode()))
+        nodes.append(("NextContinuationToken", b64encode(key_of(page.last).encode()).decode()))
     with_owner = request.query.get("fetch-owner", "").lower() == "true"
     return xml_reply("ListBucketResult", *nodes, *_contents(service, page, shown, with_owner=with_owner))
 
 
 async def list_multipart_uploads(service: Service, request: OssRequest) -> Reply:
     """ListMultipartUploads."""
-    prefix, delimiter, limit, shown = _read(request, "max-uploads", MAX_PAGE)
+    prefix, delimiter, limit, shown = read_page(request, "max-uploads", MAX_PAGE)
     key_marker, id_marker = request.query.get("key-marker", ""), request.query.get("upload-id-marker", "")
     start, start_id = start_after(key_marker, prefix, delimiter), ""
     if key_marker and id_marker:
@@ -129,9 +129,9 @@ async def list_multipart_uploads(service: Service, request: OssRequest) -> Reply
     page = paginate(first, rescan, prefix, delimiter, limit)
     nodes: list[xml.Node] = [
         ("Bucket", request.bucket),
-        *_echo(request, "Prefix", "KeyMarker", "Delimiter"),
+        *echo(request, "Prefix", "KeyMarker", "Delimiter"),
         ("UploadIdMarker", id_marker),
-        ("NextKeyMarker", shown(_key(page.last)) if page.truncated else ""),
+        ("NextKeyMarker", shown(key_of(page.last)) if page.truncated else ""),
         ("NextUploadIdMarker", page.last.upload_id if page.truncated and isinstance(page.last, UploadRecord) else ""),
         ("MaxUploads", limit),
         ("IsTruncated", page.truncated),
@@ -140,13 +140,13 @@ async def list_multipart_uploads(service: Service, request: OssRequest) -> Reply
         initiated = iso_date(upload.initiated_at)
         fields: list[xml.Node] = [("Key", shown(upload.key)), ("UploadId", upload.upload_id), ("Initiated", initiated)]
         nodes.append(("Upload", [*fields, ("StorageClass", upload.attributes.storage_class)]))
-    return xml_reply("ListMultipartUploadsResult", *nodes, *_prefixes(page.prefixes, shown))
+    return xml_reply("ListMultipartUploadsResult", *nodes, *prefix_nodes(page.prefixes, shown))
 
 
 def _object_page(
     service: Service, request: OssRequest, marker: str
 ) -> tuple[Page[ObjectRecord], int, Callable[[str], str]]:
-    prefix, delimiter, limit, shown = _read(request, "max-keys", 100)
+    prefix, delimiter, limit, shown = read_page(request, "max-keys", 100)
 
     def rescan(key: str) -> Iterator[ObjectRecord]:
         return service.storage.scan_objects(request.bucket, prefix, key)
@@ -155,7 +155,7 @@ def _object_page(
     return page, limit, shown
 
 
-def _read(request: OssRequest, count: str, default: int) -> tuple[str, str, int, Callable[[str], str]]:
+def read_page(request: OssRequest, count: str, default: int) -> tuple[str, str, int, Callable[[str], str]]:
     """Return prefix, delimiter, page size and how to write a key."""
     query = request.query
     return query.get("prefix", ""), query.get("delimiter", ""), read_count(request, count, default), _shown(request)
@@ -168,7 +168,8 @@ def _shown(request: OssRequest) -> Callable[[str], str]:
     return (lambda key: quote(key, safe="")) if encoding else str
 
 
-def _echo(request: OssRequest, *names: str) -> list[xml.Node]:
+def echo(request: OssRequest, *names: str) -> list[xml.Node]:
+    """Return parameters of the request as the elements ``names``, and its encoding."""
     parameters = {
         "Prefix": "prefix",
         "Marker": "marker",
@@ -189,25 +190,32 @@ def _contents(
     owner: list[xml.Node] = [("ID", service.account_id), ("DisplayName", service.account_id)]
     nodes: list[xml.Node] = []
     for record in page.entries:
-        fields: list[xml.Node] = [
-            ("Key", shown(record.key)),
-            ("LastModified", iso_date(record.modified_at)),
-            ("ETag", f'"{record.etag}"'),
-            ("Type", record.type),
-            ("Size", record.content.size),
-            ("StorageClass", record.attributes.storage_class),
-        ]
+        fields = record_nodes(record, shown)
         if with_owner:
             fields.append(("Owner", owner))
         nodes.append(("Contents", fields))
-    return nodes + _prefixes(page.prefixes, shown)
+    return nodes + prefix_nodes(page.prefixes, shown)
 
 
-def _prefixes(prefixes: list[str], shown: Callable[[str], str]) -> list[xml.Node]:
+def record_nodes(record: ObjectRecord, shown: Callable[[str], str]) -> list[xml.Node]:
+    """Return what lists say of an object; ``shown`` tells how to write its key."""
+    return [
+        ("Key", shown(record.key)),
+        ("LastModified", iso_date(record.modified_at)),
+        ("ETag", f'"{record.etag}"'),
+        ("Type", record.type),
+        ("Size", record.content.size),
+        ("StorageClass", record.attributes.storage_class),
+    ]
+
+
+def prefix_nodes(prefixes: list[str], shown: Callable[[str], str]) -> list[xml.Node]:
+    """Return the common prefixes of a page."""
     return [("CommonPrefixes", [("Prefix", shown(prefix))]) for prefix in prefixes]
 
 
-def _key(last: ObjectRecord | UploadRecord | str | None) -> str:
+def key_of(last: ObjectRecord | UploadRecord | str | None) -> str:
+    """Return the marker of what a page ends with."""
     return last.key if isinstance(last, ObjectRecord | UploadRecord) else last or ""
 
 

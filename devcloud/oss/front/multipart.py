@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 from devcloud.oss import xml
 from devcloud.oss.errors import OssError, invalid_argument, malformed_xml
-from devcloud.oss.front.headers import iso_date, read_range, stored_headers
+from devcloud.oss.front.headers import iso_date, read_range
 from devcloud.oss.front.listing import read_count
-from devcloud.oss.front.objects import copy_source
+from devcloud.oss.front.objects import copy_source, copy_source_headers
 from devcloud.oss.front.service import Service
 from devcloud.oss.request import OssRequest, Reply, xml_reply
 from devcloud.oss.storage import Content, ObjectRecord, PartRecord, UploadRecord, join
@@ -47,10 +47,11 @@ async def upload_part_copy(service: Service, request: OssRequest) -> Reply:
     """UploadPartCopy: a part that is a range of an object."""
     number = _part_number(request)
     _upload(service, request)
-    source = copy_source(service, request).content
-    start, size = read_range(request.headers, source.size, "x-oss-copy-source-range") or (0, source.size)
+    source = copy_source(service, request)
+    whole = (0, source.content.size)
+    start, size = read_range(request.headers, source.content.size, "x-oss-copy-source-range") or whole
     blob = service.storage.new_blob()
-    reader = service.storage.open(source, start, size)
+    reader = service.storage.open(source.content, start, size)
     try:
         for chunk in reader:
             blob.write(chunk)
@@ -63,7 +64,7 @@ async def upload_part_copy(service: Service, request: OssRequest) -> Reply:
         reader.close()
     part = _store_part(service, request, number, blob.finish(), digest)
     reply = xml_reply("CopyPartResult", ("LastModified", iso_date(part.modified_at)), ("ETag", f'"{part.etag}"'))
-    reply.headers |= _part_headers(part)
+    reply.headers |= _part_headers(part) | copy_source_headers(service, source)
     return reply
 
 
@@ -91,10 +92,10 @@ async def complete_multipart_upload(service: Service, request: OssRequest) -> Re
     )
     complete = partial(service.storage.complete_upload, upload.upload_id)
     # What cannot be completed stays an upload: nothing to release.
-    service.store(request, record, "CompleteMultipartUpload", put=complete, fresh=Content())
+    headers = service.store(request, record, "CompleteMultipartUpload", put=complete, fresh=Content())
     location = f"http://{request.host}/{quote(request.key)}"
     reply = xml_reply("CompleteMultipartUploadResult", ("Location", location), *_names(request), ("ETag", f'"{etag}"'))
-    reply.headers |= stored_headers(record)
+    reply.headers |= headers
     return reply
 
 

@@ -5,11 +5,12 @@ See https://www.alibabacloud.com/help/en/oss/developer-reference/basic-operation
 
 import hashlib
 import re
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote
 
 from devcloud.oss import xml
-from devcloud.oss.errors import OssError, invalid_argument, malformed_xml, no_such_key, not_implemented
+from devcloud.oss.errors import OssError, invalid_argument, malformed_xml
 from devcloud.oss.front.headers import (
     check_conditions,
     check_tags,
@@ -21,9 +22,9 @@ from devcloud.oss.front.headers import (
     read_range,
     stored_headers,
 )
-from devcloud.oss.front.service import Service, check_md5
+from devcloud.oss.front.service import Service, check_md5, version_of
 from devcloud.oss.request import OssRequest, Reply, xml_reply
-from devcloud.oss.storage import Content, ObjectRecord
+from devcloud.oss.storage import DELETE_MARKER, NULL_VERSION, Attributes, Content, ObjectRecord
 
 MAX_KEY_BYTES = 1023
 MAX_DELETED_AT_ONCE = 1000
@@ -45,8 +46,7 @@ async def put_object(service: Service, request: OssRequest) -> Reply:
     content, digest = await service.receive(request)
     etag = digest.hex().upper()
     record = ObjectRecord(request.bucket, request.key, content, etag, "Normal", service.clock.now(), attributes)
-    service.store(request, record, "PutObject")
-    return Reply(headers=stored_headers(record))
+    return Reply(headers=service.store(request, record, "PutObject"))
 
 
 async def append_object(service: Service, request: OssRequest) -> Reply:
@@ -67,10 +67,18 @@ async def append_object(service: Service, request: OssRequest) -> Reply:
     chained = (previous.etag if previous else "").encode() + digest
     etag = hashlib.md5(chained, usedforsecurity=False).hexdigest().upper()
     now = service.clock.now()
-    record = ObjectRecord(request.bucket, request.key, before + added, etag, "Appendable", now, attributes)
-    service.store(request, record, "AppendObject", fresh=added)
-    position_header = {"x-oss-next-append-position": str(record.content.size)}
-    return Reply(headers=stored_headers(record) | position_header)
+    record = ObjectRecord(
+        request.bucket,
+        request.key,
+        before + added,
+        etag,
+        "Appendable",
+        now,
+        attributes,
+        version_id=previous.version_id if previous else "",  # an append makes no new version
+    )
+    headers = service.store(request, record, "AppendObject", fresh=added)
+    return Reply(headers=headers | {"x-oss-next-append-position": str(record.content.size)})
 
 
 def _appendable(service: Service, request: OssRequest, position: int) -> ObjectRecord | None:
@@ -103,29 +111,33 @@ async def copy_object(service: Service, request: OssRequest) -> Reply:
     content = service.storage.copy(source.content)
     now = service.clock.now()
     record = ObjectRecord(request.bucket, request.key, content, source.etag, "Normal", now, attributes)
-    service.store(request, record, "CopyObject")
+    headers = service.store(request, record, "CopyObject")
     reply = xml_reply("CopyObjectResult", ("LastModified", iso_date(now)), ("ETag", f'"{record.etag}"'))
-    reply.headers |= stored_headers(record)
+    reply.headers |= headers | copy_source_headers(service, source)
     return reply
 
 
 def copy_source(service: Service, request: OssRequest) -> ObjectRecord:
     """Return the object that ``x-oss-copy-source`` names, once its conditions hold."""
     header = request.headers["x-oss-copy-source"]
-    match = re.fullmatch(r"/?([^/?]+)/([^?]+)(\?.*)?", header)
+    match = re.fullmatch(r"/?([^/?]+)/([^?]+)(?:\?versionId=(.*))?", header)
     if match is None:
         raise invalid_argument("Copy Source must mention the source bucket and key", "x-oss-copy-source", header)
-    if match[3]:
-        raise not_implemented("versions")
-    bucket, key = match[1], unquote(match[2])
+    bucket, key, version_id = match[1], unquote(match[2]), match[3]
+    if version_id == "":
+        raise invalid_argument("Version id cannot be the empty string", "versionId", version_id)
     service.storage.bucket(bucket)
-    source = service.storage.object(bucket, key)
-    if source is None:
-        raise no_such_key(key)
+    source = service.find(bucket, key, version_id)
     if source.type == "Symlink":
         source = _target(service, source)
     check_conditions(request.headers, source, prefix="x-oss-copy-source-")
     return source
+
+
+def copy_source_headers(service: Service, source: ObjectRecord) -> dict[str, str]:
+    """Return the header that names the version that was copied."""
+    headers = service.version_headers(source)
+    return {name.replace("x-oss-", "x-oss-copy-source-"): value for name, value in headers.items()}
 
 
 # Read
@@ -152,7 +164,7 @@ async def head_object(service: Service, request: OssRequest) -> Reply:
 async def get_object_meta(service: Service, request: OssRequest) -> Reply:
     """GetObjectMeta: the few facts that cost no metadata look-up on the real service."""
     record = service.object(request)
-    headers = stored_headers(record)
+    headers = stored_headers(record) | service.version_headers(record)
     headers["content-length"] = str(record.content.size)
     headers["last-modified"] = http_date(record.modified_at)
     return Reply(headers=headers)
@@ -161,7 +173,7 @@ async def get_object_meta(service: Service, request: OssRequest) -> Reply:
 def _look_up(service: Service, request: OssRequest) -> tuple[ObjectRecord, dict[str, str]]:
     """Return the object whose bytes to answer and the headers; a symlink has its target's bytes."""
     record = service.object(request)
-    headers = object_headers(record)
+    headers = object_headers(record) | service.version_headers(record)
     if record.type == "Symlink":
         target = _target(service, record)
         headers |= stored_headers(target) | {"content-type": target.attributes.headers["content-type"]}
@@ -175,9 +187,14 @@ def _look_up(service: Service, request: OssRequest) -> tuple[ObjectRecord, dict[
 
 async def delete_object(service: Service, request: OssRequest) -> Reply:
     """DeleteObject; an object that is not there is no error."""
-    for removed in service.storage.delete_objects(request.bucket, [request.key]):
-        service.emit("ObjectRemoved:DeleteObject", request, removed, -removed.content.size)
-    return Reply(204)
+    version_id = version_of(request)
+    deletion = _delete(service, request, [(request.key, version_id)], "DeleteObject")[0]
+    headers = {}
+    if deletion.version_id:
+        headers["x-oss-version-id"] = deletion.version_id
+    if deletion.marker_id:
+        headers |= {"x-oss-delete-marker": "true", "x-oss-version-id": deletion.marker_id}
+    return Reply(204, headers)
 
 
 async def delete_objects(service: Service, request: OssRequest) -> Reply:
@@ -185,20 +202,74 @@ async def delete_objects(service: Service, request: OssRequest) -> Reply:
     body = await request.document()
     check_md5(request, hashlib.md5(body, usedforsecurity=False).digest())
     root = xml.parse(body)
-    keys = [xml.text_of(node, "Key") or "" for node in root.iterfind("Object")]
-    if root.tag != "Delete" or not 1 <= len(keys) <= MAX_DELETED_AT_ONCE:
+    wanted = [(xml.text_of(node, "Key") or "", xml.text_of(node, "VersionId")) for node in root.iterfind("Object")]
+    if root.tag != "Delete" or not 1 <= len(wanted) <= MAX_DELETED_AT_ONCE:
         raise malformed_xml()
-    for key in keys:
+    for key, version_id in wanted:
         check_key(key)
-    for removed in service.storage.delete_objects(request.bucket, keys):
-        service.emit("ObjectRemoved:DeleteObjects", request, removed, -removed.content.size)
+        if version_id == "":
+            raise invalid_argument("Version id cannot be the empty string", "VersionId", version_id)
+    deletions = _delete(service, request, wanted, "DeleteObjects")
     nodes: list[xml.Node] = []
     url_encoded = request.query.get("encoding-type") == "url"
     if url_encoded:
         nodes.append(("EncodingType", "url"))
     if xml.text_of(root, "Quiet") not in ("true", "True"):
-        nodes += [("Deleted", [("Key", quote(key, safe="") if url_encoded else key)]) for key in keys]
+        nodes += [("Deleted", _deletion_nodes(deletion, url_encoded=url_encoded)) for deletion in deletions]
     return xml_reply("DeleteResult", *nodes)
+
+
+@dataclass(frozen=True)
+class _Deletion:
+    """What became of one deletion: ``version_id`` was asked for; ``marker_id`` is the delete marker made or removed."""
+
+    key: str
+    version_id: str | None
+    marker_id: str = ""
+
+
+def _delete(
+    service: Service, request: OssRequest, wanted: Sequence[tuple[str, str | None]], event: str
+) -> list[_Deletion]:
+    """Remove versions; where none is named, the object: in a bucket with versions by a delete marker on top."""
+    bucket = request.bucket
+    versioned = bool(service.storage.bucket(bucket).versioning)
+    exact = [(key, version_id or NULL_VERSION) for key, version_id in wanted if version_id or not versioned]
+    removed = service.storage.delete_versions(bucket, exact)
+    for record in removed:
+        if record.type != DELETE_MARKER:
+            service.emit(f"ObjectRemoved:{event}", request, record, -record.content.size)
+    markers = {(record.key, record.version_id) for record in removed if record.type == DELETE_MARKER}
+    deletions = []
+    for key, version_id in wanted:
+        if version_id or not versioned:
+            marker_id = version_id if (key, version_id) in markers else None
+        else:
+            marker_id = _put_marker(service, request, key, event)
+        deletions.append(_Deletion(key, version_id, marker_id or ""))
+    return deletions
+
+
+def _put_marker(service: Service, request: OssRequest, key: str, event: str) -> str:
+    bucket = request.bucket
+    hidden = service.storage.object(bucket, key)
+    version_id = service.new_version_id(bucket)
+    now = service.clock.now()
+    marker = ObjectRecord(bucket, key, Content(), "", DELETE_MARKER, now, Attributes(), version_id=version_id)
+    service.storage.put_object(marker)
+    if hidden is not None:
+        lost = hidden.content.size if hidden.version_id == version_id else 0
+        service.emit(f"ObjectRemoved:{event}", request, hidden, -lost)
+    return version_id
+
+
+def _deletion_nodes(deletion: _Deletion, *, url_encoded: bool) -> list[xml.Node]:
+    nodes: list[xml.Node] = [("Key", quote(deletion.key, safe="") if url_encoded else deletion.key)]
+    if deletion.version_id:
+        nodes.append(("VersionId", deletion.version_id))
+    if deletion.marker_id:
+        nodes += [("DeleteMarker", True), ("DeleteMarkerVersionId", deletion.marker_id)]
+    return nodes
 
 
 # Access control, tags, symlinks
@@ -206,13 +277,15 @@ async def delete_objects(service: Service, request: OssRequest) -> Reply:
 
 async def put_object_acl(service: Service, request: OssRequest) -> Reply:
     """PutObjectACL."""
-    _replace_attributes(service, request, acl=read_object_acl(request))
-    return Reply()
+    return Reply(headers=_replace_attributes(service, request, acl=read_object_acl(request)))
 
 
 async def get_object_acl(service: Service, request: OssRequest) -> Reply:
     """GetObjectACL."""
-    return acl_reply(service, service.object(request).attributes.acl)
+    record = service.object(request)
+    reply = acl_reply(service, record.attributes.acl)
+    reply.headers |= service.version_headers(record)
+    return reply
 
 
 def acl_reply(service: Service, grant: str) -> Reply:
@@ -227,27 +300,29 @@ async def put_object_tagging(service: Service, request: OssRequest) -> Reply:
     if root.tag != "Tagging":
         raise malformed_xml()
     pairs = [(xml.text_of(tag, "Key") or "", xml.text_of(tag, "Value") or "") for tag in root.iterfind("TagSet/Tag")]
-    _replace_attributes(service, request, tags=check_tags(pairs))
-    return Reply()
+    return Reply(headers=_replace_attributes(service, request, tags=check_tags(pairs)))
 
 
 async def get_object_tagging(service: Service, request: OssRequest) -> Reply:
     """GetObjectTagging."""
-    tags = service.object(request).attributes.tags
-    nodes = [("Tag", [("Key", name), ("Value", value)]) for name, value in tags.items()]
-    return xml_reply("Tagging", ("TagSet", nodes))
+    record = service.object(request)
+    nodes = [("Tag", [("Key", name), ("Value", value)]) for name, value in record.attributes.tags.items()]
+    reply = xml_reply("Tagging", ("TagSet", nodes))
+    reply.headers |= service.version_headers(record)
+    return reply
 
 
 async def delete_object_tagging(service: Service, request: OssRequest) -> Reply:
     """DeleteObjectTagging."""
-    _replace_attributes(service, request, tags={})
-    return Reply(204)
+    return Reply(204, _replace_attributes(service, request, tags={}))
 
 
-def _replace_attributes(service: Service, request: OssRequest, **changes: object) -> None:
+def _replace_attributes(service: Service, request: OssRequest, **changes: object) -> dict[str, str]:
+    """Store changed attributes of a version and return the header that names it."""
     record = service.object(request)
     attributes = replace(record.attributes, **changes)  # type: ignore[arg-type]  # two callers, each with a field's type
-    service.storage.put_object(replace(record, attributes=attributes))
+    service.storage.update_object(replace(record, attributes=attributes))
+    return service.version_headers(record)
 
 
 async def put_symlink(service: Service, request: OssRequest) -> Reply:
@@ -258,8 +333,7 @@ async def put_symlink(service: Service, request: OssRequest) -> Reply:
     etag = hashlib.md5(target.encode(), usedforsecurity=False).hexdigest().upper()
     now = service.clock.now()
     record = ObjectRecord(request.bucket, request.key, Content(), etag, "Symlink", now, attributes, target)
-    service.store(request, record, "PutSymlink")
-    return Reply(headers=stored_headers(record))
+    return Reply(headers=service.store(request, record, "PutSymlink"))
 
 
 async def get_symlink(service: Service, request: OssRequest) -> Reply:
@@ -267,7 +341,8 @@ async def get_symlink(service: Service, request: OssRequest) -> Reply:
     record = service.object(request)
     if record.symlink_target is None:
         raise OssError(400, "NotSymlink", "The object is not symlink")
-    return Reply(headers=object_headers(record) | {"x-oss-symlink-target": quote(record.symlink_target, safe="")})
+    headers = object_headers(record) | service.version_headers(record)
+    return Reply(headers=headers | {"x-oss-symlink-target": quote(record.symlink_target, safe="")})
 
 
 def _target(service: Service, link: ObjectRecord) -> ObjectRecord:

@@ -4,8 +4,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from devcloud.oss.documents import DOCUMENTS
 from devcloud.oss.errors import OssError, access_denied, not_implemented
-from devcloud.oss.front import buckets, listing, live, multipart, objects
+from devcloud.oss.front import (
+    buckets,
+    documents,
+    inventory,
+    listing,
+    live,
+    multipart,
+    objects,
+    process,
+    styles,
+    versioning,
+)
 from devcloud.oss.front.service import Service
 from devcloud.oss.request import OssRequest, Reply
 
@@ -96,6 +108,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GetSymlink", "GET", "object", objects.get_symlink, "read", needs=("symlink",)),
     Operation("GetObjectMeta", "GET", "object", objects.get_object_meta, "read", needs=("objectMeta",)),
     Operation("GetObjectMeta", "HEAD", "object", objects.get_object_meta, "read", needs=("objectMeta",)),
+    Operation("GetObject", "GET", "object", process.get_processed, "read", needs=("x-oss-process",)),
+    Operation("PostProcessObject", "POST", "object", process.process_object, needs=("x-oss-process",)),
     Operation("GetObject", "GET", "object", objects.get_object, "read"),
     Operation("HeadObject", "HEAD", "object", objects.head_object, "read"),
     Operation(
@@ -144,15 +158,31 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GetBucketLocation", "GET", "bucket", buckets.get_bucket_location, needs=("location",)),
     Operation("GetBucketAcl", "GET", "bucket", buckets.get_bucket_acl, needs=("acl",)),
     Operation("ListMultipartUploads", "GET", "bucket", listing.list_multipart_uploads, needs=("uploads",)),
+    Operation("PutBucketLifecycle", "PUT", "bucket", documents.put_bucket_lifecycle, needs=("lifecycle",)),
+    Operation("PutBucketLogging", "PUT", "bucket", documents.put_bucket_logging, needs=("logging",)),
+    Operation("DeleteBucketTags", "DELETE", "bucket", documents.delete_bucket_tags, needs=("tagging",)),
+    Operation("GetBucketPolicyStatus", "GET", "bucket", documents.get_bucket_policy_status, needs=("policyStatus",)),
+    Operation("PutStyle", "PUT", "bucket", styles.put_style, needs=("style",)),
+    Operation("GetStyle", "GET", "bucket", styles.get_style, needs=("style", "styleName")),
+    Operation("ListStyle", "GET", "bucket", styles.list_styles, needs=("style",)),
+    Operation("DeleteStyle", "DELETE", "bucket", styles.delete_style, needs=("style",)),
+    Operation("PutBucketInventory", "PUT", "bucket", inventory.put_inventory, needs=("inventory",)),
+    Operation("GetBucketInventory", "GET", "bucket", inventory.get_inventory, needs=("inventory", "inventoryId")),
+    Operation("ListBucketInventory", "GET", "bucket", inventory.list_inventories, needs=("inventory",)),
+    Operation("DeleteBucketInventory", "DELETE", "bucket", inventory.delete_inventory, needs=("inventory",)),
     *(
-        Operation(f"{verb}Bucket{name[0].upper()}{name[1:]}", method, "bucket", handler, needs=(name,))
-        for name in buckets.DOCUMENTS
+        Operation(f"{verb}Bucket{document.operation}", method, "bucket", handler, needs=(document.name,))
+        for document in DOCUMENTS
         for verb, method, handler in (
-            ("Get", "GET", buckets.get_bucket_document),
-            ("Put", "PUT", buckets.put_bucket_document),
-            ("Delete", "DELETE", buckets.delete_bucket_document),
+            ("Get", "GET", documents.get_bucket_document),
+            ("Put", "PUT", documents.put_bucket_document),
+            ("Delete", "DELETE", documents.delete_bucket_document),
         )
+        if document.deletable or method != "DELETE"
     ),
+    Operation("GetBucketVersioning", "GET", "bucket", versioning.get_bucket_versioning, needs=("versioning",)),
+    Operation("PutBucketVersioning", "PUT", "bucket", versioning.put_bucket_versioning, needs=("versioning",)),
+    Operation("ListObjectVersions", "GET", "bucket", versioning.list_object_versions, needs=("versions",)),
     Operation("ListLiveChannel", "GET", "bucket", live.list_live_channels, needs=("live",)),
     Operation("ListObjectsV2", "GET", "bucket", listing.list_objects_v2, "read", needs=("list-type",)),
     Operation("ListObjects", "GET", "bucket", listing.list_objects, "read"),
@@ -164,9 +194,8 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 _NAMES = (
-    "accessPoint asyncFetch bucketArchiveDirectRead callback cname comp httpsConfig inventory metaQuery"
-    " publicAccessBlock qos qosInfo qosRequester redundancyTransition regionList regions requesterQosInfo"
-    " resourceGroup restore style versionId versioning versions vod worm x-oss-async-process x-oss-callback"
-    " x-oss-process"
+    "accessPoint asyncFetch callback cname comp metaQuery"
+    " qosInfo qosRequester redundancyTransition regions requesterQosInfo"
+    " restore vod worm x-oss-async-process x-oss-callback"
 )
 _UNSERVED = frozenset(_NAMES.split())

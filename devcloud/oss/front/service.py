@@ -1,16 +1,17 @@
 """What the operations share: the emulator's parts, and the steps that several of them take."""
 
-from base64 import b64encode
+import secrets
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from devcloud.clock import Clock
-from devcloud.oss.errors import OssError, file_already_exists, no_such_key
+from devcloud.oss.errors import OssError, file_already_exists, invalid_argument, no_such_key, no_such_version
 from devcloud.oss.events import event_record
-from devcloud.oss.front.headers import read_attributes
+from devcloud.oss.front.headers import read_attributes, stored_headers
 from devcloud.oss.request import OssRequest
-from devcloud.oss.storage import Attributes, Content, ObjectRecord, Storage
+from devcloud.oss.storage import DELETE_MARKER, NULL_VERSION, Attributes, Content, ObjectRecord, Storage
 
 MAX_PUT_BYTES = 5 * 1024**3
 
@@ -26,11 +27,38 @@ class Service:
     on_event: Callable[[dict[str, Any]], None]
 
     def object(self, request: OssRequest) -> ObjectRecord:
-        """Return the object that ``request`` names or raise ``NoSuchKey``."""
-        record = self.storage.object(request.bucket, request.key)
+        """Return the version that ``request`` names, by default the latest one, if it is no delete marker.
+
+        Raises ``NoSuchKey``, ``NoSuchVersion`` or ``MethodNotAllowed``.
+        """
+        return self.find(request.bucket, request.key, version_of(request))
+
+    def find(self, bucket: str, key: str, version_id: str | None) -> ObjectRecord:
+        """Return a version, by default the latest one; see :meth:`object`."""
+        record = self.storage.version(bucket, key, version_id)
+        if record is None and version_id is not None:
+            raise no_such_version(key, version_id)
         if record is None:
-            raise no_such_key(request.key)
-        return record
+            raise no_such_key(key)
+        if record.type != DELETE_MARKER:
+            return record
+        headers = self.version_headers(record) | {"x-oss-delete-marker": "true"}
+        if version_id is None:
+            error = no_such_key(key)
+            error.headers |= headers
+            raise error
+        message = "The specified method is not allowed against this resource."
+        raise OssError(405, "MethodNotAllowed", message, headers=headers)
+
+    def new_version_id(self, bucket: str) -> str:
+        """Return the id that a version written now gets."""
+        if self.storage.bucket(bucket).versioning != "Enabled":
+            return NULL_VERSION
+        return "CAEQ" + urlsafe_b64encode(secrets.token_bytes(45)).decode()
+
+    def version_headers(self, record: ObjectRecord) -> dict[str, str]:
+        """Return the header that names the version where the bucket has, or had, versions."""
+        return {"x-oss-version-id": record.version_id} if self.storage.bucket(record.bucket).versioning else {}
 
     def attributes(self, request: OssRequest) -> Attributes:
         """Return what the headers of a write say."""
@@ -70,13 +98,15 @@ class Service:
         event: str,
         put: Callable[[ObjectRecord], None] | None = None,
         fresh: Content | None = None,
-    ) -> None:
+    ) -> dict[str, str]:
         """Store an object by ``put`` (``storage.put_object``) and tell of it as "ObjectCreated:``event``".
 
-        ``fresh`` is what to release if it cannot be stored; by default the whole content.
+        ``fresh`` is what to release if it cannot be stored; by default the whole content. A record without a version
+        (``version_id`` "") gets a new one. Returns the headers of every answer about stored bytes.
         """
         try:
-            self.storage.bucket(record.bucket)  # it may have gone while the body came in
+            # Only now: the bucket may have gone, and its versioning changed, while the body came in.
+            record = replace(record, version_id=record.version_id or self.new_version_id(record.bucket))
             self.refuse_overwrite(request)
             previous = self.storage.object(record.bucket, record.key)
             (put or self.storage.put_object)(record)
@@ -85,6 +115,7 @@ class Service:
             raise
         delta_size = record.content.size - (previous.content.size if previous else 0)
         self.emit(f"ObjectCreated:{event}", request, record, delta_size)
+        return stored_headers(record) | self.version_headers(record)
 
     def emit(self, name: str, request: OssRequest, record: ObjectRecord, delta_size: int) -> None:
         """Tell the listener of a change that is committed."""
@@ -99,6 +130,14 @@ class Service:
                 account_id=self.account_id,
             )
         )
+
+
+def version_of(request: OssRequest) -> str | None:
+    """Return the version that ``request`` names. Raises ``InvalidArgument`` if it names none."""
+    version_id = request.query.get("versionId")
+    if version_id == "":
+        raise invalid_argument("Version id cannot be the empty string", "versionId", version_id)
+    return version_id
 
 
 def check_md5(request: OssRequest, digest: bytes) -> None:
