@@ -36,7 +36,12 @@ def parse(body: bytes) -> ET.Element:
 def text_of(parent: ET.Element, path: str) -> str | None:
     """Return the text at ``path`` below ``parent``, ``None`` if there is no such element."""
     text = parent.findtext(path)
-    return None if text is None else text.translate(_UNSHELTER)
+    return None if text is None else unsheltered(text)
+
+
+def unsheltered(text: str) -> str:
+    """Return text of the parser with the control characters that stood in it."""
+    return text.translate(_UNSHELTER)
 
 
 def _element(tag: str, content: "str | int | bool | Iterable[Node | str]") -> str:

@@ -7,6 +7,9 @@ import re
 from dataclasses import replace
 
 from devcloud.oss import xml
+from devcloud.oss.documents.encryption import ENCRYPTION, encryption_nodes, encryption_of_headers
+from devcloud.oss.documents.settings import is_enabled, resource_group_of
+from devcloud.oss.documents.tagging import read_tag_filter, read_tags
 from devcloud.oss.errors import OssError, invalid_argument
 from devcloud.oss.front.headers import STORAGE_CLASSES, iso_date
 from devcloud.oss.front.listing import read_count
@@ -16,31 +19,10 @@ from devcloud.oss.request import OssRequest, Reply, xml_reply
 from devcloud.oss.storage import BucketRecord
 
 BUCKET_ACLS = ("private", "public-read", "public-read-write")
+REDUNDANCY_TYPES = ("LRS", "ZRS")
+_REDUNDANCY = "dataRedundancyType"
 
 _STAT_TAGS = {name: {"IA": "InfrequentAccess"}.get(name, name) for name in STORAGE_CLASSES}
-
-# Configuration documents: kept and given back as they were put. What a bucket without one answers is either a 404
-# with the code on the left or the document on the right.
-DOCUMENTS: dict[str, tuple[str, bytes]] = {
-    "accessmonitor": (
-        "",
-        xml.render("AccessMonitorConfiguration", ("Status", "Disabled")),
-    ),
-    "cors": ("NoSuchCORSConfiguration", b""),
-    "encryption": ("NoSuchServerSideEncryptionRule", b""),
-    "lifecycle": ("NoSuchLifecycle", b""),
-    "logging": ("", xml.render("BucketLoggingStatus")),
-    "policy": ("NoSuchBucketPolicy", b""),
-    "referer": (
-        "",
-        xml.render("RefererConfiguration", ("AllowEmptyReferer", True), ("RefererList", [])),
-    ),
-    "replication": ("NoSuchReplicationConfiguration", b""),
-    "requestPayment": ("", xml.render("RequestPaymentConfiguration", ("Payer", "BucketOwner"))),
-    "tagging": ("", xml.render("Tagging", ("TagSet", []))),
-    "transferAcceleration": ("NoSuchTransferAccelerationConfiguration", b""),
-    "website": ("NoSuchWebsiteConfiguration", b""),
-}
 
 
 def check_bucket_name(name: str) -> None:
@@ -51,10 +33,18 @@ def check_bucket_name(name: str) -> None:
 
 
 async def list_buckets(service: Service, request: OssRequest) -> Reply:
-    """GetService (ListBuckets)."""
+    """GetService (ListBuckets), also by tags and resource group."""
     prefix, marker = request.query.get("prefix", ""), request.query.get("marker", "")
     limit = read_count(request, "max-keys", 100)
-    found = [b for b in service.storage.buckets() if b.name.startswith(prefix) and b.name > marker]
+    group = request.headers.get("x-oss-resource-group-id")
+    found = [
+        bucket
+        for bucket in service.storage.buckets()
+        if bucket.name.startswith(prefix)
+        and bucket.name > marker
+        and _has_tags(service, bucket, request)
+        and group in (None, _resource_group(service, bucket))
+    ]
     page, truncated = found[:limit], len(found) > limit
     nodes: list[xml.Node] = [
         ("Owner", [("ID", service.account_id), ("DisplayName", service.account_id)]),
@@ -65,23 +55,45 @@ async def list_buckets(service: Service, request: OssRequest) -> Reply:
     ]
     if truncated:
         nodes.append(("NextMarker", page[-1].name))
-    buckets: list[xml.Node] = [("Bucket", _properties(service, bucket)) for bucket in page]
+    buckets: list[xml.Node] = [("Bucket", _properties(service, request, bucket)) for bucket in page]
     return xml_reply("ListAllMyBucketsResult", *nodes, ("Buckets", buckets))
+
+
+def _has_tags(service: Service, bucket: BucketRecord, request: OssRequest) -> bool:
+    wanted = read_tag_filter(request.query.get("tagging", ""))
+    key, value = request.query.get("tag-key"), request.query.get("tag-value")
+    if not wanted and key is None:
+        return True
+    tags = read_tags(service.storage.document(bucket.name, "tagging"))
+    return wanted.items() <= tags.items() and (key is None or (key in tags and value in (None, "", tags[key])))
+
+
+def _resource_group(service: Service, bucket: BucketRecord) -> str:
+    return resource_group_of(service.storage.document(bucket.name, "resourceGroup"))
 
 
 async def put_bucket(service: Service, request: OssRequest) -> Reply:
     """PutBucket; one's own bucket may be put again."""
     body = await request.document()
-    given = xml.text_of(xml.parse(body), "StorageClass") if body.strip() else None
-    storage_class = given or "Standard"
+    root = xml.parse(body) if body.strip() else None
+    storage_class = (xml.text_of(root, "StorageClass") if root is not None else None) or "Standard"
     if storage_class not in STORAGE_CLASSES:
         raise invalid_argument("Invalid storage class.", "StorageClass", storage_class)
+    redundancy = (xml.text_of(root, "DataRedundancyType") if root is not None else None) or "LRS"
+    if redundancy not in REDUNDANCY_TYPES:
+        raise invalid_argument("Invalid data redundancy type.", "DataRedundancyType", redundancy)
+    encryption = encryption_of_headers(request.headers)
+    acl = _check_acl(request.headers.get("x-oss-acl", "private"))
     try:
         bucket = service.storage.bucket(request.bucket)
     except OssError:
-        bucket = BucketRecord(request.bucket, service.clock.now(), "private", storage_class)
-    acl = request.headers.get("x-oss-acl", bucket.acl)
-    service.storage.create_bucket(replace(bucket, acl=_check_acl(acl)))
+        bucket = BucketRecord(request.bucket, service.clock.now(), acl, storage_class)
+        service.storage.create_bucket(bucket)
+        service.storage.put_document(bucket.name, _REDUNDANCY, redundancy.encode())
+    if "x-oss-acl" in request.headers:
+        service.storage.create_bucket(replace(bucket, acl=acl))
+    if encryption is not None:
+        service.storage.put_document(bucket.name, ENCRYPTION.name, encryption)
     return Reply(headers={"location": f"/{request.bucket}"})
 
 
@@ -100,12 +112,22 @@ async def get_bucket_info(service: Service, request: OssRequest) -> Reply:
     """GetBucketInfo."""
     bucket = service.storage.bucket(request.bucket)
     owner: list[xml.Node] = [("ID", service.account_id), ("DisplayName", service.account_id)]
+
+    def document(name: str) -> bytes | None:
+        return service.storage.document(bucket.name, name)
+
+    def status(name: str, path: str) -> str:
+        return "Enabled" if is_enabled(document(name), path) else "Disabled"
+
     nodes: list[xml.Node] = [
-        *_properties(service, bucket),
-        ("AccessMonitor", "Disabled"),
-        ("DataRedundancyType", "LRS"),
-        ("CrossRegionReplication", "Disabled"),
-        ("TransferAcceleration", "Disabled"),
+        *_properties(service, request, bucket),
+        ("AccessMonitor", status("accessmonitor", "Status")),
+        ("BlockPublicAccess", is_enabled(document("publicAccessBlock"), "BlockPublicAccess")),
+        ("Comment", ""),
+        ("CrossRegionReplication", "Disabled" if document("replication") is None else "Enabled"),
+        ("DataRedundancyType", (document(_REDUNDANCY) or b"LRS").decode()),
+        ("ServerSideEncryptionRule", encryption_nodes(document("encryption"))),
+        ("TransferAcceleration", status("transferAcceleration", "Enabled")),
         ("Owner", owner),
         ("AccessControlList", [("Grant", bucket.acl)]),
     ]
@@ -150,49 +172,22 @@ async def get_bucket_acl(service: Service, request: OssRequest) -> Reply:
     return acl_reply(service, service.storage.bucket(request.bucket).acl)
 
 
-async def put_bucket_document(service: Service, request: OssRequest) -> Reply:
-    """PutBucketCors, PutBucketLifecycle and the like."""
-    body = await request.document()
-    # SDKs write booleans their own way; the real service answers in lower case.
-    body = body.replace(b">True<", b">true<").replace(b">False<", b">false<")
-    service.storage.put_document(request.bucket, _document_name(request), body)
-    return Reply()
-
-
-async def get_bucket_document(service: Service, request: OssRequest) -> Reply:
-    """GetBucketCors, GetBucketLifecycle and the like."""
-    name = _document_name(request)
-    code, default = DOCUMENTS[name]
-    body = service.storage.document(request.bucket, name) or default
-    if not body:
-        details = {"BucketName": request.bucket}
-        raise OssError(404, code, f"The bucket has no {name} configuration.", details=details)
-    return Reply(headers={"content-type": "application/json" if name == "policy" else "application/xml"}, body=body)
-
-
-async def delete_bucket_document(service: Service, request: OssRequest) -> Reply:
-    """DeleteBucketCors, DeleteBucketLifecycle and the like."""
-    service.storage.put_document(request.bucket, _document_name(request), None)
-    return Reply(204)
-
-
-def _document_name(request: OssRequest) -> str:
-    return next(name for name in DOCUMENTS if name in request.query)
-
-
 def _check_acl(acl: str) -> str:
     if acl not in BUCKET_ACLS:
         raise invalid_argument("no such bucket access control exists", "x-oss-acl", acl)
     return acl
 
 
-def _properties(service: Service, bucket: BucketRecord) -> list[xml.Node]:
+def _properties(service: Service, request: OssRequest, bucket: BucketRecord) -> list[xml.Node]:
+    # The address by which the emulator was found is the one under which clients find the bucket again.
+    endpoint = request.host.removeprefix(f"{request.bucket}.") if request.bucket else request.host
     return [
         ("Name", bucket.name),
         ("CreationDate", iso_date(bucket.created_at)),
         ("Location", f"oss-{service.region}"),
         ("Region", service.region),
         ("StorageClass", bucket.storage_class),
-        ("ExtranetEndpoint", f"oss-{service.region}.aliyuncs.com"),
-        ("IntranetEndpoint", f"oss-{service.region}-internal.aliyuncs.com"),
+        ("ExtranetEndpoint", endpoint),
+        ("IntranetEndpoint", endpoint),
+        ("ResourceGroupId", _resource_group(service, bucket)),
     ]
