@@ -100,7 +100,7 @@ async def put_bucket(service: Service, request: OssRequest) -> Reply:
 async def delete_bucket(service: Service, request: OssRequest) -> Reply:
     """DeleteBucket; neither objects nor uploads may be left in it."""
     usage = service.storage.usage(request.bucket)
-    if usage.classes or usage.uploads:
+    if usage.classes or usage.uploads or usage.delete_markers:
         message = "The bucket you tried to delete is not empty."
         details = {"BucketName": request.bucket}
         raise OssError(409, "BucketNotEmpty", message, ec="0015-00000301", details=details)
@@ -128,6 +128,7 @@ async def get_bucket_info(service: Service, request: OssRequest) -> Reply:
         ("DataRedundancyType", (document(_REDUNDANCY) or b"LRS").decode()),
         ("ServerSideEncryptionRule", encryption_nodes(document("encryption"))),
         ("TransferAcceleration", status("transferAcceleration", "Enabled")),
+        *([("Versioning", bucket.versioning)] if bucket.versioning else []),
         ("Owner", owner),
         ("AccessControlList", [("Grant", bucket.acl)]),
     ]
@@ -141,6 +142,7 @@ async def get_bucket_stat(service: Service, request: OssRequest) -> Reply:
         "BucketStat",
         ("Storage", sum(size for _, size in usage.classes.values())),
         ("ObjectCount", sum(count for count, _ in usage.classes.values())),
+        ("DeleteMarkerCount", usage.delete_markers),
         ("MultipartUploadCount", usage.uploads),
         ("LiveChannelCount", 0),
         ("LastModifiedTime", int(service.clock.now())),

@@ -18,6 +18,11 @@ from devcloud.oss.request import OssRequest, Reply, xml_reply
 from devcloud.oss.storage import ObjectRecord, UploadRecord, successor
 
 MAX_PAGE = 1000
+MAX_MARKER_BYTES = 1024
+_MARKERS = (
+    *("prefix", "delimiter", "marker", "start-after", "key-marker"),
+    *("upload-id-marker", "version-id-marker"),
+)
 T = TypeVar("T", ObjectRecord, UploadRecord)
 
 
@@ -158,6 +163,9 @@ def _object_page(
 def read_page(request: OssRequest, count: str, default: int) -> tuple[str, str, int, Callable[[str], str]]:
     """Return prefix, delimiter, page size and how to write a key."""
     query = request.query
+    for name in _MARKERS:
+        if len(query.get(name, "").encode()) > MAX_MARKER_BYTES:
+            raise invalid_argument(f"The length of {name} is invalid.", name, query[name])
     return query.get("prefix", ""), query.get("delimiter", ""), read_count(request, count, default), _shown(request)
 
 

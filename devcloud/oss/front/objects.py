@@ -22,7 +22,7 @@ from devcloud.oss.front.headers import (
     read_range,
     stored_headers,
 )
-from devcloud.oss.front.service import Service, check_md5, version_of
+from devcloud.oss.front.service import Service, check_md5, check_version_id, version_of
 from devcloud.oss.request import OssRequest, Reply, xml_reply
 from devcloud.oss.storage import DELETE_MARKER, NULL_VERSION, Attributes, Content, ObjectRecord
 
@@ -103,6 +103,8 @@ async def copy_object(service: Service, request: OssRequest) -> Reply:
     attributes = service.attributes(request)
     if not same and request.headers.get("x-oss-metadata-directive", "COPY").upper() != "REPLACE":
         attributes = replace(attributes, headers=source.attributes.headers, metadata=source.attributes.metadata)
+    elif same and not request.headers.get("content-type"):
+        attributes.headers["content-type"] = source.attributes.headers["content-type"]
     if request.headers.get("x-oss-tagging-directive", "Copy").lower() != "replace":
         attributes = replace(attributes, tags=source.attributes.tags)
     if "x-oss-storage-class" not in request.headers:
@@ -124,10 +126,8 @@ def copy_source(service: Service, request: OssRequest) -> ObjectRecord:
     if match is None:
         raise invalid_argument("Copy Source must mention the source bucket and key", "x-oss-copy-source", header)
     bucket, key, version_id = match[1], unquote(match[2]), match[3]
-    if version_id == "":
-        raise invalid_argument("Version id cannot be the empty string", "versionId", version_id)
     service.storage.bucket(bucket)
-    source = service.find(bucket, key, version_id)
+    source = service.find(bucket, key, None if version_id is None else check_version_id(version_id))
     if source.type == "Symlink":
         source = _target(service, source)
     check_conditions(request.headers, source, prefix="x-oss-copy-source-")
@@ -207,8 +207,8 @@ async def delete_objects(service: Service, request: OssRequest) -> Reply:
         raise malformed_xml()
     for key, version_id in wanted:
         check_key(key)
-        if version_id == "":
-            raise invalid_argument("Version id cannot be the empty string", "VersionId", version_id)
+        if version_id is not None:
+            check_version_id(version_id)
     deletions = _delete(service, request, wanted, "DeleteObjects")
     nodes: list[xml.Node] = []
     url_encoded = request.query.get("encoding-type") == "url"

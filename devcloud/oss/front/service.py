@@ -1,5 +1,6 @@
 """What the operations share: the emulator's parts, and the steps that several of them take."""
 
+import re
 import secrets
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from devcloud.oss.request import OssRequest
 from devcloud.oss.storage import DELETE_MARKER, NULL_VERSION, Attributes, Content, ObjectRecord, Storage
 
 MAX_PUT_BYTES = 5 * 1024**3
+_VERSION_ID = re.compile(rf"{NULL_VERSION}|CAEQ[\w\-+/=]{{20,}}")
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,15 @@ class Service:
 
 
 def version_of(request: OssRequest) -> str | None:
-    """Return the version that ``request`` names. Raises ``InvalidArgument`` if it names none."""
+    """Return the version that ``request`` names, ``None`` for the latest one."""
     version_id = request.query.get("versionId")
-    if version_id == "":
-        raise invalid_argument("Version id cannot be the empty string", "versionId", version_id)
+    return None if version_id is None else check_version_id(version_id)
+
+
+def check_version_id(version_id: str) -> str:
+    """Return ``version_id``. Raises ``InvalidArgument`` unless it is one that OSS makes."""
+    if not _VERSION_ID.fullmatch(version_id):
+        raise invalid_argument("Invalid version id specified", "versionId", version_id)
     return version_id
 
 
