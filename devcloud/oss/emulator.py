@@ -10,21 +10,25 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from devcloud.clock import Clock
-from devcloud.credentials import Credentials
+from devcloud.credentials import AccessKey, Credentials
 from devcloud.faults import Faults
 from devcloud.oss import xml
 from devcloud.oss.auth import authenticate
 from devcloud.oss.disk import DiskStorage
 from devcloud.oss.errors import OssError
+from devcloud.oss.front import cors, website
+from devcloud.oss.front.access import admit
 from devcloud.oss.front.buckets import check_bucket_name
-from devcloud.oss.front.routes import Operation, authorise, check_names, route
+from devcloud.oss.front.routes import Operation, check_names, route
 from devcloud.oss.front.service import Service
+from devcloud.oss.lifecycle import apply_lifecycle
 from devcloud.oss.request import ClientGoneError, OssRequest, Reply, read_request
-from devcloud.oss.storage import BucketRecord
+from devcloud.oss.storage import BucketRecord, Storage
 
 log = logging.getLogger(__name__)
 
 Effect = dict[str, Any]
+LIFECYCLE_PERIOD_S = 60
 
 
 def ignore(_event: dict[str, Any]) -> None:
@@ -32,7 +36,9 @@ def ignore(_event: dict[str, Any]) -> None:
 
 
 class OssEmulator:
-    """One OSS region with the data in ``data_dir``, which belongs to one emulator at a time.
+    """One OSS region with the data in the folder ``data``, which belongs to one emulator at a time.
+
+    A storage in its place is used as it is, and closed with the emulator.
 
     ``on_event`` is called from the event loop's thread with one record per changed object, once the change is
     committed; delivering, losing and doubling events is the listener's business. Serve ``app`` by uvicorn.
@@ -40,7 +46,7 @@ class OssEmulator:
 
     def __init__(
         self,
-        data_dir: Path,
+        data: Path | Storage,
         *,
         credentials: Credentials,
         clock: Clock,
@@ -51,8 +57,10 @@ class OssEmulator:
     ) -> None:
         self._credentials = credentials
         self._faults = faults
-        self._storage = DiskStorage(data_dir)
+        self._storage: Storage = DiskStorage(data) if isinstance(data, Path) else data
         self._service = Service(self._storage, clock, region, account_id, on_event)
+
+        self._lifecycle_due_at = 0.0
 
         # uvicorn takes a bound method for an ASGI 2 application.
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,6 +76,11 @@ class OssEmulator:
         except OssError:
             created_at = self._service.clock.now()
         self._storage.create_bucket(BucketRecord(name, created_at, acl, "Standard"))
+
+    def apply_lifecycle(self) -> None:
+        """Work off the lifecycle rules; done by itself ahead of the first request of each minute of the clock."""
+        self._lifecycle_due_at = self._service.clock.now() + LIFECYCLE_PERIOD_S
+        apply_lifecycle(self._service)
 
     def close(self) -> None:
         """Close the storage; to be called once the server has stopped."""
@@ -96,16 +109,18 @@ class OssEmulator:
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[Reply, Effect]:
         request, effect = None, Effect()
         try:
-            request = read_request(scope, receive)
+            if self._service.clock.now() >= self._lifecycle_due_at:
+                self.apply_lifecycle()
+            request = website.at_root(self._service, read_request(scope, receive))
             operation = route(request)
-            self._admit(operation, request)
+            key = self._admit(operation, request)
             effect = self._take_fault(operation, request)
             if "delayS" in effect:
                 clock = self._service.clock
                 await clock.sleep_until(clock.now() + effect["delayS"])
             if "status" in effect:
                 raise OssError(effect["status"], effect["code"], effect.get("message", "A fault on demand."))
-            reply = await operation.handler(self._service, request)
+            reply = await website.answer(self._service, operation, request, key)
         except OssError as error:
             reply = _error_reply(error, request)
         except ClientGoneError:
@@ -116,20 +131,26 @@ class OssEmulator:
             reply = _error_reply(OssError(500, "InternalError", message), request)
         if request is not None:
             reply.headers["x-oss-request-id"] = request.id
+            cors.allow_origin(self._service, request, reply)
             if request.method in ("GET", "HEAD") and request.headers.get("content-length", "0") != "0":
                 # Such a body need not come at all: then the next request would be taken for it.
                 reply.headers["connection"] = "close"
         return reply, effect
 
-    def _admit(self, operation: Operation, request: OssRequest) -> None:
-        """Raise what keeps ``request`` from being worked on: its signature, its names, an ACL, no such bucket."""
+    def _admit(self, operation: Operation, request: OssRequest) -> AccessKey | None:
+        """Raise what keeps ``request`` from being worked on; return the key that signed it, if any did.
+
+        That is: its signature, its names, a policy, an ACL, no such bucket.
+        """
         service = self._service
-        key = authenticate(request, self._credentials, region=service.region, now=service.clock.now())
+        key = None
+        if operation.access != "anybody":
+            key = authenticate(request, self._credentials, region=service.region, now=service.clock.now())
         check_names(operation, request)
-        if key is None:
-            authorise(service, operation, request)
         if operation.level != "service" and operation.name != "PutBucket":
             service.storage.bucket(request.bucket)
+        admit(service, operation, request, key)
+        return key
 
     def _take_fault(self, operation: Operation, request: OssRequest) -> Effect:
         facts = {"method": request.method, "bucket": request.bucket, "key": request.key, "operation": operation.name}

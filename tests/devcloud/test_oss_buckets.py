@@ -1,5 +1,6 @@
 """Buckets and their settings."""
 
+import json
 from collections.abc import Iterator
 
 import oss2
@@ -84,8 +85,10 @@ def test_documents_come_back_as_they_were_put(bucket: oss2.Bucket) -> None:
     assert bucket.get_bucket_lifecycle().rules[0].expiration.days == 7
     bucket.put_bucket_website(BucketWebsite("index.html", "error.html"))
     assert bucket.get_bucket_website().index_file == "index.html"
-    bucket.put_bucket_policy('{"Version": "1"}')
-    assert bucket.get_bucket_policy().policy == '{"Version": "1"}'
+    statement = {"Effect": "Allow", "Action": ["oss:GetObject"], "Resource": ["acs:oss:*:*:*"]}
+    policy = json.dumps({"Version": "1", "Statement": [statement]})
+    bucket.put_bucket_policy(policy)
+    assert bucket.get_bucket_policy().policy == policy
     assert bucket.get_bucket_referer().allow_empty_referer
     bucket.put_bucket_referer(BucketReferer(False, ["http://a"]))
     assert not bucket.get_bucket_referer().allow_empty_referer

@@ -8,6 +8,7 @@ from devcloud.oss.documents import DOCUMENTS
 from devcloud.oss.errors import OssError, access_denied, not_implemented
 from devcloud.oss.front import (
     buckets,
+    cors,
     documents,
     inventory,
     listing,
@@ -21,8 +22,9 @@ from devcloud.oss.front import (
 from devcloud.oss.front.service import Service
 from devcloud.oss.request import OssRequest, Reply
 
-Access = Literal["read", "write", "owner"]
+Access = Literal["anybody", "read", "write", "owner"]
 PUBLIC_ACLS: dict[Access, tuple[str, ...]] = {
+    "anybody": ("private", "public-read", "public-read-write"),
     "read": ("public-read", "public-read-write"),
     "write": ("public-read-write",),
     "owner": (),
@@ -74,9 +76,6 @@ def authorise(service: Service, operation: Operation, request: OssRequest) -> No
         acl, owner = record.attributes.acl, "object"
     if acl not in PUBLIC_ACLS[operation.access]:
         raise access_denied(f"You have no right to access this object because of {owner} acl.")
-    if any(name.startswith("response-") for name in request.query):
-        message = "You can not override response header on get content from anonymous."
-        raise OssError(400, "InvalidRequest", message)
 
 
 def check_names(operation: Operation, request: OssRequest) -> None:
@@ -102,6 +101,8 @@ def _refuse_unserved(request: OssRequest) -> None:
 
 # The first that fits is meant: those with more needs stand before those with fewer.
 OPERATIONS: tuple[Operation, ...] = (
+    Operation("OptionObject", "OPTIONS", "object", cors.option_object, "anybody"),
+    Operation("OptionObject", "OPTIONS", "bucket", cors.option_object, "anybody"),
     Operation("ListParts", "GET", "object", multipart.list_parts, needs=("uploadId",)),
     Operation("GetObjectAcl", "GET", "object", objects.get_object_acl, needs=("acl",)),
     Operation("GetObjectTagging", "GET", "object", objects.get_object_tagging, needs=("tagging",)),

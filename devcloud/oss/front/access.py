@@ -1,0 +1,88 @@
+"""Who may do what: hotlink protection, bucket policy and ACLs.
+
+All keys that the emulator knows are keys of the account that owns the buckets. What a bucket policy denies is denied
+to the owner, too, except for the policy itself, so that nobody can lock himself out.
+"""
+
+from datetime import UTC, datetime
+
+from devcloud.credentials import AccessKey
+from devcloud.oss.documents.policy import Ask, Verdict, judge
+from devcloud.oss.documents.referer import refusal
+from devcloud.oss.documents.settings import is_enabled
+from devcloud.oss.errors import OssError, access_denied
+from devcloud.oss.front.routes import Operation, authorise
+from devcloud.oss.front.service import Service
+from devcloud.oss.request import OssRequest
+
+# The action of RAM for an operation, where it is not the operation's name.
+_ACTIONS = {
+    **dict.fromkeys(("HeadObject", "GetObjectMeta", "GetSymlink"), "GetObject"),
+    **dict.fromkeys(("PutSymlink", "AppendObject", "CopyObject", "PostObject"), "PutObject"),
+    **dict.fromkeys(("InitiateMultipartUpload", "UploadPart", "UploadPartCopy"), "PutObject"),
+    "CompleteMultipartUpload": "PutObject",
+    "DeleteBucketTags": "DeleteBucketTagging",
+    "DeleteMultipleObjects": "DeleteObject",
+    "GetBucketTags": "GetBucketTagging",
+    "ListObjectsV2": "ListObjects",
+    "PutBucketTags": "PutBucketTagging",
+}
+
+
+def admit(service: Service, operation: Operation, request: OssRequest, key: AccessKey | None) -> None:
+    """Raise ``AccessDenied`` unless whoever signed with ``key`` (``None``: nobody) may do this."""
+    if operation.access == "anybody":
+        return
+    if key is None or "authorization" not in request.headers:
+        _check_referer(service, request)
+    verdict = _verdict(service, operation, request, key)
+    if verdict == "deny":
+        raise access_denied("Access denied by bucket policy.", "0003-00000202")
+    if key is not None:
+        return
+    if is_enabled(service.storage.document(request.bucket, "publicAccessBlock"), "BlockPublicAccess"):
+        raise access_denied("You have no right to access this object because public access is blocked.")
+    if verdict == "silent":
+        authorise(service, operation, request)
+    if any(name.startswith("response-") for name in request.query):
+        message = "You can not override response header on get content from anonymous."
+        raise OssError(400, "InvalidRequest", message)
+
+
+def _check_referer(service: Service, request: OssRequest) -> None:
+    body = service.storage.document(request.bucket, "referer") if request.bucket else None
+    refused = None if body is None else refusal(body, request.headers.get("referer", ""))
+    if refused is not None:
+        raise refused
+
+
+def _verdict(service: Service, operation: Operation, request: OssRequest, key: AccessKey | None) -> Verdict:
+    body = service.storage.document(request.bucket, "policy") if request.bucket else None
+    if body is None or (key is not None and operation.name.endswith("BucketPolicy")):
+        return "silent"
+    return judge(body, _ask(service, operation, request, key))
+
+
+def _ask(service: Service, operation: Operation, request: OssRequest, key: AccessKey | None) -> Ask:
+    action = _ACTIONS.get(operation.name, operation.name)
+    if "versionId" in request.query:
+        action = action.replace("Object", "ObjectVersion", 1)
+    # Which objects a batch is about is not known before its body has come.
+    path = f"/{request.key}" if request.key else "/*" if operation.name == "DeleteMultipleObjects" else ""
+    facts = {
+        "acs:CurrentTime": datetime.fromtimestamp(service.clock.now(), UTC).isoformat(),
+        "acs:SecureTransport": "false",
+        "acs:SourceIp": request.client_ip,
+    }
+    for fact, header in (("acs:Referer", "referer"), ("acs:UserAgent", "user-agent")):
+        if header in request.headers:
+            facts[fact] = request.headers[header]
+    for fact, name in (("oss:Prefix", "prefix"), ("oss:Delimiter", "delimiter")):
+        if name in request.query:
+            facts[fact] = request.query[name]
+    return Ask(
+        frozenset() if key is None else frozenset({service.account_id}),
+        f"oss:{action}",
+        f"acs:oss:{service.region}:{service.account_id}:{request.bucket}{path}",
+        facts,
+    )
