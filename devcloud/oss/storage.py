@@ -149,6 +149,9 @@ class BlobReader(Protocol):
 class Storage(Protocol):
     """Keeps buckets, objects and uploads. Look-ups raise the ``OssError`` of what is not there."""
 
+    def close(self) -> None:
+        """Close the storage; nothing is called afterwards."""
+
     def create_bucket(self, bucket: BucketRecord) -> None:
         """Store a bucket, or new properties of a bucket."""
 

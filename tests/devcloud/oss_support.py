@@ -17,6 +17,7 @@ from devcloud.clock import Clock
 from devcloud.credentials import AccessKey, Credentials
 from devcloud.faults import Faults
 from devcloud.oss import OssEmulator
+from devcloud.oss.storage import Storage
 
 REGION = "cn-hangzhou"
 ACCOUNT = "1234567890123456"
@@ -68,12 +69,12 @@ def auth(version: str, key: AccessKey = KEY) -> Any:
 
 
 @contextmanager
-def running_oss(data_dir: Path) -> Iterator[RunningOss]:
+def running_oss(data: Path | Storage) -> Iterator[RunningOss]:
     """Serve an emulator on a free port of 127.0.0.1 with the bucket ``BUCKET``, and stop it."""
     credentials, clock, faults = Credentials(KEY), Clock(), Faults()
     events: list[dict[str, Any]] = []
     emulator = OssEmulator(
-        data_dir,
+        data,
         credentials=credentials,
         clock=clock,
         faults=faults,
