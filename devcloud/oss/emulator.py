@@ -22,6 +22,7 @@ from devcloud.oss.front.buckets import check_bucket_name
 from devcloud.oss.front.routes import Operation, check_names, route
 from devcloud.oss.front.service import Service
 from devcloud.oss.lifecycle import apply_lifecycle
+from devcloud.oss.pacing import Pace
 from devcloud.oss.request import ClientGoneError, OssRequest, Reply, read_request
 from devcloud.oss.storage import BucketRecord, Storage
 
@@ -99,7 +100,8 @@ class OssEmulator:
                 return
             if effect.get("crc") == "wrong" and "x-oss-hash-crc64ecma" in reply.headers:
                 reply.headers["x-oss-hash-crc64ecma"] = str(int(reply.headers["x-oss-hash-crc64ecma"]) ^ 1)
-            if await _send(send, reply, scope["method"], effect.get("truncateBytes")):
+            pace = Pace(self._service.clock, reply.bits_per_s)
+            if await _send(send, reply, pace, scope["method"], effect.get("truncateBytes")):
                 return
             await _hang_up(receive, send, flush=True)
         finally:
@@ -176,11 +178,12 @@ def _error_reply(error: OssError, request: OssRequest | None) -> Reply:
     return Reply(error.status, headers, b"" if error.status == 304 else body)
 
 
-async def _send(send: Send, reply: Reply, method: str, limit: int | None) -> bool:
+async def _send(send: Send, reply: Reply, pace: Pace, method: str, limit: int | None) -> bool:
     """Send ``reply``, at most ``limit`` bytes of its body, and tell whether that was all."""
     chunks = [reply.body] if isinstance(reply.body, bytes) else reply.body
-    if reply.status not in (204, 304):
-        reply.headers.setdefault("content-length", str(_size(reply)))
+    size = len(reply.body) if isinstance(reply.body, bytes) else reply.body.size
+    if reply.status not in (204, 304) and size is not None:
+        reply.headers.setdefault("content-length", str(size))
     headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     if method != "HEAD":
@@ -189,13 +192,10 @@ async def _send(send: Send, reply: Reply, method: str, limit: int | None) -> boo
                 await send({"type": "http.response.body", "body": chunk[:limit], "more_body": True})
                 return False
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await pace.passed(len(chunk))
             limit = None if limit is None else limit - len(chunk)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
     return True
-
-
-def _size(reply: Reply) -> int:
-    return len(reply.body) if isinstance(reply.body, bytes) else reply.body.size
 
 
 async def _hang_up(receive: Receive, send: Send, *, flush: bool) -> None:

@@ -2,15 +2,15 @@
 
 import ipaddress
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 from urllib.parse import unquote, unquote_plus
 
 from starlette.types import Receive, Scope
 
 from devcloud.oss import xml
 from devcloud.oss.errors import OssError, malformed_xml
-from devcloud.oss.storage import BlobReader
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 
@@ -54,13 +54,28 @@ class OssRequest:
         return bytes(body)
 
 
+class Body(Protocol):
+    """The bytes of a reply; the size is ``None`` if it is not known before they come."""
+
+    @property
+    def size(self) -> int | None:
+        """Bytes that will come."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the bytes in chunks."""
+
+    def close(self) -> None:
+        """Give free what they come from; harmless when repeated."""
+
+
 @dataclass
 class Reply:
-    """What to answer. A ``body`` that is a reader is closed by whoever sends the reply."""
+    """What to answer, at most at ``bits_per_s``. A ``body`` that is a reader is closed by whoever sends the reply."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | BlobReader = b""
+    body: "bytes | Body" = b""
+    bits_per_s: int | None = None
 
 
 def xml_reply(tag: str, *content: xml.Node | str) -> Reply:

@@ -40,7 +40,8 @@ class Attributes:
     """What a client says about an object when it writes it.
 
     ``headers`` are the HTTP headers that come back with it, ``metadata`` the ``x-oss-meta-*`` ones, both by
-    lower-case name.
+    lower-case name, ``encryption`` those that tell how it is encrypted. The restoration of an archived object is in
+    Unix seconds.
     """
 
     headers: dict[str, str] = field(default_factory=dict)
@@ -48,6 +49,9 @@ class Attributes:
     acl: str = "default"
     storage_class: str = "Standard"
     tags: dict[str, str] = field(default_factory=dict)
+    encryption: dict[str, str] = field(default_factory=dict)
+    restore_ready_at: float | None = None
+    restored_until: float | None = None
 
 
 @dataclass(frozen=True)

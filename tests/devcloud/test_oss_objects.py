@@ -80,17 +80,13 @@ def test_responses_can_override_headers_in_a_signed_url(bucket: oss2.Bucket) -> 
     assert bucket.get_object_with_url(url).headers["content-type"] == "text/x"
 
 
-@pytest.mark.parametrize(
-    ("key", "content_type"),
-    [("a.PNG", "image/png"), ("a.webp", "image/webp"), ("a.mp4", "video/mp4"), ("a", "application/octet-stream")],
-)
-def test_content_type_by_extension(oss: RunningOss, key: str, content_type: str) -> None:
-    url = oss.bucket().sign_url("PUT", key, 60)
+def test_a_type_that_nobody_gave(oss: RunningOss) -> None:
+    url = oss.bucket().sign_url("PUT", "untyped.png", 60)
     connection = http.client.HTTPConnection("127.0.0.1", oss.port)
     connection.request("PUT", url.removeprefix(oss.endpoint), b"x")  # oss2 would guess a type itself
     assert connection.getresponse().status == 200
     connection.close()
-    assert oss.bucket().head_object(key).content_type == content_type
+    assert oss.bucket().head_object("untyped.png").content_type == "application/octet-stream"
 
 
 def test_conditions(bucket: oss2.Bucket) -> None:
@@ -235,7 +231,7 @@ def test_object_names_that_oss_does_not_take(oss: RunningOss, key: str) -> None:
 def test_what_is_not_implemented_says_so(bucket: oss2.Bucket) -> None:
     bucket.put_object("image.png", b"x")
     with pytest.raises(OssError) as error:
-        bucket.get_object("image.png", process="image/resize,w_10")
+        bucket.get_object("image.png", params={"metaQuery": ""})
     assert refusal(error) == (501, "NotImplemented")
 
 

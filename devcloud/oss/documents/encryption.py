@@ -34,6 +34,11 @@ def encryption_nodes(body: bytes | None) -> list[xml.Node]:
     return nodes_of(rule) if rule is not None else []
 
 
+def headers_of_encryption(body: bytes) -> dict[str, str]:
+    """Return the headers that ask for the same encryption as a valid document."""
+    return {_HEADERS[tag]: text for tag, text in encryption_nodes(body) if isinstance(text, str)}
+
+
 def _check(body: bytes) -> bytes:
     root = read_root(body, "ServerSideEncryptionRule")
     rule = root.find("ApplyServerSideEncryptionByDefault")

@@ -1,12 +1,10 @@
 """Headers of objects: what a write says, what a read answers, conditions and ranges."""
 
-import mimetypes
 import re
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
-from pathlib import PurePosixPath
 from urllib.parse import parse_qsl
 
 from devcloud.oss.errors import OssError, invalid_argument
@@ -17,26 +15,18 @@ OBJECT_ACLS = ("default", "private", "public-read", "public-read-write")
 STORAGE_CLASSES = ("Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive")
 _STORED_HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
 _OVERRIDES = ("content-type", *_STORED_HEADERS)
+DEFAULT_TYPE = "application/octet-stream"
 _METADATA = "x-oss-meta-"
+_SSE = "x-oss-server-side-encryption"
+_SSE_KEY = "x-oss-server-side-encryption-key-id"
+_SSE_DATA = "x-oss-server-side-data-encryption"
+# Stands for the key that KMS makes for an account that names none.
+_OSS_MANAGED_KEY = "0f4e1d3c-7a52-4b5e-9c1a-6d2f8e0b7a31"
 MAX_METADATA_BYTES = 8 * 1024
 MAX_TAGS = 10
 # Letters are those of any script: https://www.alibabacloud.com/help/en/oss/user-guide/object-tagging-8
 _TAG_KEY = re.compile(r"[\w +\-=.:/]{1,128}")
 _TAG_VALUE = re.compile(r"[\w +\-=.:/]{0,256}")
-
-# The interpreter's own table, not the machine's, and the media types that it lacks.
-_CONTENT_TYPES = mimetypes.MimeTypes(filenames=()).types_map[True] | {
-    ".avif": "image/avif",
-    ".flac": "audio/flac",
-    ".gz": "application/gzip",
-    ".heic": "image/heic",
-    ".m4a": "audio/mp4",
-    ".m4v": "video/x-m4v",
-    ".mkv": "video/x-matroska",
-    ".ogg": "audio/ogg",
-    ".webm": "video/webm",
-    ".webp": "image/webp",
-}
 
 
 def http_date(at: float) -> str:
@@ -49,18 +39,13 @@ def iso_date(at: float) -> str:
     return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
-def content_type_of(key: str) -> str:
-    """Return the type that OSS gives an object whose writer gave none."""
-    return _CONTENT_TYPES.get(PurePosixPath(key).suffix.lower(), "application/octet-stream")
-
-
-def read_attributes(request: OssRequest, default_class: str) -> Attributes:
-    """Return what the headers of a write say; the bucket's class is ``default_class``.
+def read_attributes(request: OssRequest, default_class: str, default_encryption: Mapping[str, str]) -> Attributes:
+    """Return what the headers of a write say; of the bucket are its class and the headers of its encryption.
 
     Raises ``InvalidArgument``, ``InvalidTag`` and the like.
     """
     headers = {name: request.headers[name] for name in _STORED_HEADERS if name in request.headers}
-    headers["content-type"] = request.headers.get("content-type") or content_type_of(request.key)
+    headers["content-type"] = request.headers.get("content-type") or DEFAULT_TYPE
     metadata = {
         name.removeprefix(_METADATA): value for name, value in request.headers.items() if name.startswith(_METADATA)
     }
@@ -71,7 +56,31 @@ def read_attributes(request: OssRequest, default_class: str) -> Attributes:
     if storage_class not in STORAGE_CLASSES:
         raise invalid_argument("Invalid storage class.", "x-oss-storage-class", storage_class)
     tags = check_tags(parse_qsl(request.headers.get("x-oss-tagging", ""), keep_blank_values=True))
-    return Attributes(headers, metadata, read_object_acl(request), storage_class, tags)
+    encryption = read_encryption(request.headers if _SSE in request.headers else default_encryption)
+    return Attributes(headers, metadata, read_object_acl(request), storage_class, tags, encryption)
+
+
+def read_encryption(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that answers carry about an encryption that ``headers`` ask for. Raises ``InvalidArgument``.
+
+    Nothing is really encrypted: what is stored stays readable on disk.
+    """
+    algorithm = headers.get(_SSE)
+    if algorithm is None:
+        return {}
+    if algorithm not in ("AES256", "KMS", "SM4"):
+        message = "The encryption request you specified is not valid. Supported value: AES256/KMS/SM4."
+        raise OssError(400, "InvalidEncryptionAlgorithmError", message)
+    if algorithm != "KMS":
+        if headers.get(_SSE_KEY):
+            raise invalid_argument("The key id is only valid for KMS.", _SSE_KEY, headers[_SSE_KEY])
+        return {_SSE: algorithm}
+    encryption = {_SSE: algorithm, _SSE_KEY: headers.get(_SSE_KEY) or _OSS_MANAGED_KEY}
+    if data := headers.get(_SSE_DATA):
+        if data != "SM4":
+            raise invalid_argument("The data encryption must be SM4.", _SSE_DATA, data)
+        encryption[_SSE_DATA] = data
+    return encryption
 
 
 def read_object_acl(request: OssRequest) -> str:
@@ -92,8 +101,19 @@ def check_tags(pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def stored_headers(record: ObjectRecord) -> dict[str, str]:
-    """Return what every answer about stored bytes carries: ETag and checksum."""
-    return {"etag": f'"{record.etag}"', "x-oss-hash-crc64ecma": str(record.content.crc64)}
+    """Return what every answer about stored bytes carries: ETag, checksum and encryption."""
+    checksum = str(record.content.crc64)
+    return {"etag": f'"{record.etag}"', "x-oss-hash-crc64ecma": checksum, **record.attributes.encryption}
+
+
+def restore_info(record: ObjectRecord, now: float) -> str:
+    """Return what ``x-oss-restore`` and lists say of a restoration, "" if there is none under way or in force."""
+    ready_at, until = record.attributes.restore_ready_at, record.attributes.restored_until
+    if ready_at is None or until is None or until <= now:
+        return ""
+    if now < ready_at:
+        return 'ongoing-request="true"'
+    return f'ongoing-request="false", expiry-date="{http_date(until)}"'
 
 
 def object_headers(record: ObjectRecord) -> dict[str, str]:

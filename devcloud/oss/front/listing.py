@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from devcloud.oss import xml
 from devcloud.oss.errors import invalid_argument
-from devcloud.oss.front.headers import iso_date
+from devcloud.oss.front.headers import iso_date, restore_info
 from devcloud.oss.front.service import Service
 from devcloud.oss.request import OssRequest, Reply, xml_reply
 from devcloud.oss.storage import ObjectRecord, UploadRecord, successor
@@ -198,15 +198,16 @@ def _contents(
     owner: list[xml.Node] = [("ID", service.account_id), ("DisplayName", service.account_id)]
     nodes: list[xml.Node] = []
     for record in page.entries:
-        fields = record_nodes(record, shown)
+        fields = record_nodes(record, shown, service.clock.now())
         if with_owner:
             fields.append(("Owner", owner))
         nodes.append(("Contents", fields))
     return nodes + prefix_nodes(page.prefixes, shown)
 
 
-def record_nodes(record: ObjectRecord, shown: Callable[[str], str]) -> list[xml.Node]:
+def record_nodes(record: ObjectRecord, shown: Callable[[str], str], now: float) -> list[xml.Node]:
     """Return what lists say of an object; ``shown`` tells how to write its key."""
+    info = restore_info(record, now)
     return [
         ("Key", shown(record.key)),
         ("LastModified", iso_date(record.modified_at)),
@@ -214,6 +215,7 @@ def record_nodes(record: ObjectRecord, shown: Callable[[str], str]) -> list[xml.
         ("Type", record.type),
         ("Size", record.content.size),
         ("StorageClass", record.attributes.storage_class),
+        *([("RestoreInfo", info)] if info else []),
     ]
 
 

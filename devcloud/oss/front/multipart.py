@@ -12,10 +12,12 @@ from urllib.parse import quote
 
 from devcloud.oss import xml
 from devcloud.oss.errors import OssError, invalid_argument, malformed_xml
+from devcloud.oss.front.callback import answer, read_callback
 from devcloud.oss.front.headers import iso_date, read_range
 from devcloud.oss.front.listing import read_count
 from devcloud.oss.front.objects import copy_source, copy_source_headers
 from devcloud.oss.front.service import Service
+from devcloud.oss.pacing import Pace, read_traffic_limit
 from devcloud.oss.request import OssRequest, Reply, xml_reply
 from devcloud.oss.storage import Content, ObjectRecord, PartRecord, UploadRecord, join
 
@@ -27,20 +29,21 @@ async def initiate_multipart_upload(service: Service, request: OssRequest) -> Re
     """InitiateMultipartUpload."""
     service.refuse_overwrite(request)
     upload_id = secrets.token_hex(16).upper()
-    now = service.clock.now()
-    service.storage.create_upload(
-        UploadRecord(upload_id, request.bucket, request.key, now, service.attributes(request))
-    )
-    return xml_reply("InitiateMultipartUploadResult", *_names(request), ("UploadId", upload_id))
+    attributes = service.attributes(request)
+    upload = UploadRecord(upload_id, request.bucket, request.key, service.clock.now(), attributes)
+    service.storage.create_upload(upload)
+    reply = xml_reply("InitiateMultipartUploadResult", *_names(request), ("UploadId", upload_id))
+    reply.headers |= attributes.encryption
+    return reply
 
 
 async def upload_part(service: Service, request: OssRequest) -> Reply:
     """UploadPart."""
     number = _part_number(request)
-    _upload(service, request)
+    upload = _upload(service, request)
     content, digest = await service.receive(request)
     part = _store_part(service, request, number, content, digest)
-    return Reply(headers=_part_headers(part))
+    return Reply(headers=_part_headers(part) | upload.attributes.encryption)
 
 
 async def upload_part_copy(service: Service, request: OssRequest) -> Reply:
@@ -50,11 +53,13 @@ async def upload_part_copy(service: Service, request: OssRequest) -> Reply:
     source = copy_source(service, request)
     whole = (0, source.content.size)
     start, size = read_range(request.headers, source.content.size, "x-oss-copy-source-range") or whole
+    pace = Pace(service.clock, read_traffic_limit(request))
     blob = service.storage.new_blob()
     reader = service.storage.open(source.content, start, size)
     try:
         for chunk in reader:
             blob.write(chunk)
+            await pace.passed(len(chunk))
             await asyncio.sleep(0)  # lets other requests in while a large part is copied
         digest = blob.md5()
     except BaseException:
@@ -70,7 +75,7 @@ async def upload_part_copy(service: Service, request: OssRequest) -> Reply:
 
 async def complete_multipart_upload(service: Service, request: OssRequest) -> Reply:
     """CompleteMultipartUpload. Costs the same for large parts as for small ones: the parts become the object."""
-    upload = _upload(service, request)
+    upload, callback = _upload(service, request), read_callback(request)
     body = await request.document()
     stored = {part.number: part for part in service.storage.parts(upload.upload_id)}
     if request.headers.get("x-oss-complete-all", "").lower() == "yes":
@@ -96,7 +101,7 @@ async def complete_multipart_upload(service: Service, request: OssRequest) -> Re
     location = f"http://{request.host}/{quote(request.key)}"
     reply = xml_reply("CompleteMultipartUploadResult", ("Location", location), *_names(request), ("ETag", f'"{etag}"'))
     reply.headers |= headers
-    return reply
+    return await answer(callback, request, record, reply)
 
 
 async def abort_multipart_upload(service: Service, request: OssRequest) -> Reply:

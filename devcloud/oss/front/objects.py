@@ -11,6 +11,8 @@ from urllib.parse import quote, unquote
 
 from devcloud.oss import xml
 from devcloud.oss.errors import OssError, invalid_argument, malformed_xml
+from devcloud.oss.front.callback import answer, read_callback
+from devcloud.oss.front.compression import GzipReader, wants_gzip
 from devcloud.oss.front.headers import (
     check_conditions,
     check_tags,
@@ -20,10 +22,12 @@ from devcloud.oss.front.headers import (
     overrides,
     read_object_acl,
     read_range,
+    restore_info,
     stored_headers,
 )
 from devcloud.oss.front.service import Service, check_md5, check_version_id, version_of
-from devcloud.oss.request import OssRequest, Reply, xml_reply
+from devcloud.oss.pacing import Pace, read_traffic_limit
+from devcloud.oss.request import Body, OssRequest, Reply, xml_reply
 from devcloud.oss.storage import DELETE_MARKER, NULL_VERSION, Attributes, Content, ObjectRecord
 
 MAX_KEY_BYTES = 1023
@@ -41,12 +45,13 @@ def check_key(key: str) -> None:
 
 async def put_object(service: Service, request: OssRequest) -> Reply:
     """PutObject."""
-    attributes = service.attributes(request)
+    attributes, callback = service.attributes(request), read_callback(request)
     service.refuse_overwrite(request)
     content, digest = await service.receive(request)
     etag = digest.hex().upper()
     record = ObjectRecord(request.bucket, request.key, content, etag, "Normal", service.clock.now(), attributes)
-    return Reply(headers=service.store(request, record, "PutObject"))
+    reply = Reply(headers=service.store(request, record, "PutObject"))
+    return await answer(callback, request, record, reply)
 
 
 async def append_object(service: Service, request: OssRequest) -> Reply:
@@ -110,6 +115,7 @@ async def copy_object(service: Service, request: OssRequest) -> Reply:
     if "x-oss-storage-class" not in request.headers:
         attributes = replace(attributes, storage_class=source.attributes.storage_class)
     service.refuse_overwrite(request)
+    await Pace(service.clock, read_traffic_limit(request)).passed(source.content.size)
     content = service.storage.copy(source.content)
     now = service.clock.now()
     record = ObjectRecord(request.bucket, request.key, content, source.etag, "Normal", now, attributes)
@@ -131,6 +137,7 @@ def copy_source(service: Service, request: OssRequest) -> ObjectRecord:
     if source.type == "Symlink":
         source = _target(service, source)
     check_conditions(request.headers, source, prefix="x-oss-copy-source-")
+    service.check_readable(source)
     return source
 
 
@@ -146,13 +153,18 @@ def copy_source_headers(service: Service, source: ObjectRecord) -> dict[str, str
 async def get_object(service: Service, request: OssRequest) -> Reply:
     """GetObject, whole or a range."""
     record, headers = _look_up(service, request)
+    service.check_readable(record)
     headers |= overrides(request.query)
     span = read_range(request.headers, record.content.size)
     start, size = span or (0, record.content.size)
     if span is not None:
         headers["content-range"] = f"bytes {start}-{start + size - 1}/{record.content.size}"
-    body = service.storage.open(record.content, start, size)
-    return Reply(200 if span is None else 206, headers, body)
+    bits_per_s = read_traffic_limit(request)
+    body: Body = service.storage.open(record.content, start, size)
+    if span is None and wants_gzip(request.headers, headers, size):
+        body = GzipReader(body)
+        headers |= {"content-encoding": "gzip", "vary": "Accept-Encoding"}
+    return Reply(200 if span is None else 206, headers, body, bits_per_s)
 
 
 async def head_object(service: Service, request: OssRequest) -> Reply:
@@ -174,6 +186,8 @@ def _look_up(service: Service, request: OssRequest) -> tuple[ObjectRecord, dict[
     """Return the object whose bytes to answer and the headers; a symlink has its target's bytes."""
     record = service.object(request)
     headers = object_headers(record) | service.version_headers(record)
+    if info := restore_info(record, service.clock.now()):
+        headers["x-oss-restore"] = info
     if record.type == "Symlink":
         target = _target(service, record)
         headers |= stored_headers(target) | {"content-type": target.attributes.headers["content-type"]}

@@ -16,6 +16,7 @@ from devcloud.oss.front import (
     multipart,
     objects,
     process,
+    restore,
     styles,
     versioning,
 )
@@ -110,6 +111,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GetObjectMeta", "GET", "object", objects.get_object_meta, "read", needs=("objectMeta",)),
     Operation("GetObjectMeta", "HEAD", "object", objects.get_object_meta, "read", needs=("objectMeta",)),
     Operation("GetObject", "GET", "object", process.get_processed, "read", needs=("x-oss-process",)),
+    Operation("RestoreObject", "POST", "object", restore.restore_object, needs=("restore",)),
     Operation("PostProcessObject", "POST", "object", process.process_object, needs=("x-oss-process",)),
     Operation("GetObject", "GET", "object", objects.get_object, "read"),
     Operation("HeadObject", "HEAD", "object", objects.head_object, "read"),
@@ -195,8 +197,8 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 _NAMES = (
-    "accessPoint asyncFetch callback cname comp metaQuery"
+    "accessPoint asyncFetch cname comp metaQuery"
     " qosInfo qosRequester redundancyTransition regions requesterQosInfo"
-    " restore vod worm x-oss-async-process x-oss-callback"
+    " vod worm x-oss-async-process"
 )
 _UNSERVED = frozenset(_NAMES.split())

@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from devcloud.clock import Clock
+from devcloud.oss.documents.encryption import ENCRYPTION, headers_of_encryption
+from devcloud.oss.documents.settings import is_enabled
 from devcloud.oss.errors import OssError, file_already_exists, invalid_argument, no_such_key, no_such_version
 from devcloud.oss.events import event_record
-from devcloud.oss.front.headers import read_attributes, stored_headers
+from devcloud.oss.front.headers import read_attributes, restore_info, stored_headers
+from devcloud.oss.pacing import Pace, read_traffic_limit
 from devcloud.oss.request import OssRequest
 from devcloud.oss.storage import DELETE_MARKER, NULL_VERSION, Attributes, Content, ObjectRecord, Storage
 
@@ -64,7 +67,20 @@ class Service:
 
     def attributes(self, request: OssRequest) -> Attributes:
         """Return what the headers of a write say."""
-        return read_attributes(request, self.storage.bucket(request.bucket).storage_class)
+        body = self.storage.document(request.bucket, ENCRYPTION.name)
+        encryption = {} if body is None else headers_of_encryption(body)
+        return read_attributes(request, self.storage.bucket(request.bucket).storage_class, encryption)
+
+    def check_readable(self, record: ObjectRecord) -> None:
+        """Raise ``InvalidObjectState`` if the object is archived and not restored."""
+        storage_class = record.attributes.storage_class
+        if not storage_class.endswith("Archive"):
+            return
+        restored = restore_info(record, self.clock.now()).startswith('ongoing-request="false"')
+        direct = self.storage.document(record.bucket, "bucketArchiveDirectRead")
+        if not restored and not (storage_class == "Archive" and is_enabled(direct, "Enabled")):
+            message = "The operation is not valid for the object's state."
+            raise OssError(403, "InvalidObjectState", message, ec="0026-00000007", details={"ObjectName": record.key})
 
     async def receive(self, request: OssRequest) -> tuple[Content, bytes]:
         """Take in the body of ``request`` and return it with its MD5 digest.
@@ -76,10 +92,12 @@ class Service:
             raise OssError(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
         if length is not None and int(length) > MAX_PUT_BYTES:
             raise OssError(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size.")
+        pace = Pace(self.clock, read_traffic_limit(request))
         blob = self.storage.new_blob()
         try:
             async for chunk in request.body():
                 blob.write(chunk)
+                await pace.passed(len(chunk))
             digest = blob.md5()
             check_md5(request, digest)
         except BaseException:

@@ -64,5 +64,5 @@ async def list_object_versions(service: Service, request: OssRequest) -> Reply:
             modified: xml.Node = ("LastModified", iso_date(record.modified_at))
             nodes.append(("DeleteMarker", [("Key", shown(record.key)), *version, modified, *owner]))
         else:
-            nodes.append(("Version", [*record_nodes(record, shown), *version, *owner]))
+            nodes.append(("Version", [*record_nodes(record, shown, service.clock.now()), *version, *owner]))
     return xml_reply("ListVersionsResult", *nodes, *prefix_nodes(page.prefixes, shown))
