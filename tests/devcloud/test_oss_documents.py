@@ -286,12 +286,8 @@ def test_logging(bucket: oss2.Bucket) -> None:
     assert bucket.get_bucket_logging().target_bucket == ""
 
 
-POLICY = {
-    "Version": "1",
-    "Statement": [
-        {"Effect": "Allow", "Action": ["oss:GetObject"], "Resource": ["acs:oss:*:*:b/*"], "Principal": ["*"]}
-    ],
-}
+STATEMENT = {"Effect": "Allow", "Action": ["oss:GetObject"], "Resource": ["acs:oss:*:*:b/*"], "Principal": ["*"]}
+POLICY = {"Version": "1", "Statement": [STATEMENT]}
 
 
 def test_policy(bucket: oss2.Bucket) -> None:
