@@ -4,6 +4,7 @@ The real service does so once a day, here it happens as soon as the clock says s
 triggers' ``ObjectRemoved:DeleteObject`` is that of API calls alone.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from devcloud.oss.documents.lifecycle import CLASSES, DAY_S, Rule, read_rules
@@ -43,7 +44,7 @@ def _age_objects(service: Service, bucket: BucketRecord, rules: list[Rule]) -> N
     """Work off what is about the latest versions."""
     now = service.clock.now()
     expired, moved = [], []
-    for record in service.storage.scan_objects(bucket.name, "", ""):
+    for record in _scan(rules, lambda prefix: service.storage.scan_objects(bucket.name, prefix, "")):
         about = [rule for rule in rules if rule.covers(record)] if record.type != DELETE_MARKER else []
         if any(rule.expiration and rule.expiration.due(record.modified_at, now) for rule in about):
             expired.append(record)
@@ -77,7 +78,7 @@ def _age_versions(service: Service, bucket: BucketRecord, rules: list[Rule]) -> 
     gone, moved = [], []
     newer: ObjectRecord | None = None
     lone: ObjectRecord | None = None
-    for record in service.storage.scan_versions(bucket.name, "", "", ""):
+    for record in _scan(rules, lambda prefix: service.storage.scan_versions(bucket.name, prefix, "", "")):
         about = [rule for rule in rules if rule.covers(record)]
         if lone is not None and lone.key != record.key:
             gone.append(lone)
@@ -99,6 +100,15 @@ def _age_versions(service: Service, bucket: BucketRecord, rules: list[Rule]) -> 
     service.storage.delete_versions(bucket.name, [(record.key, record.version_id) for record in gone])
     for record in moved:
         service.storage.update_object(record)
+
+
+def _scan(rules: list[Rule], scan: Callable[[str], Iterator[ObjectRecord]]) -> Iterator[ObjectRecord]:
+    """Yield what ``scan`` finds under the prefixes of ``rules``, each record once."""
+    done: str | None = None
+    for prefix in sorted(rule.prefix for rule in rules):
+        if done is None or not prefix.startswith(done):
+            done = prefix
+            yield from scan(prefix)
 
 
 def _in_class(record: ObjectRecord, classes: list[str | None] | list[str]) -> ObjectRecord | None:

@@ -245,3 +245,10 @@ def test_processing_answers_carry_no_checksum_of_the_source(oss: RunningOss) -> 
     assert answer.status == 200
     assert answer.server_crc is None
     assert answer.headers.get("content-md5") is None
+
+
+def test_styles_are_names_for_processes(oss: RunningOss) -> None:
+    bucket = oss.bucket()
+    bucket.put_bucket_style("small", "image/resize,w_200")
+    assert processed(oss, "a.jpg", "style/small").size == (200, 134)
+    bucket.delete_bucket_style("small")

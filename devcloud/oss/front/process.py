@@ -17,6 +17,7 @@ from devcloud.oss import processing
 from devcloud.oss.errors import OssError, invalid_argument
 from devcloud.oss.front.objects import check_key, get_object, put_object
 from devcloud.oss.front.service import Service
+from devcloud.oss.front.styles import style_content
 from devcloud.oss.request import OssRequest, Reply
 
 MAX_IMAGE_BYTES = 20 * 1024**2
@@ -60,6 +61,8 @@ def _decoded(text: str) -> str:
 
 
 async def _processed(service: Service, request: OssRequest, text: str) -> Reply:
+    if text.startswith("style/"):
+        text = style_content(service, request.bucket, text.removeprefix("style/"))
     wanted = processing.parse(text)
     headers = {name: value for name, value in request.headers.items() if name not in _NOT_PASSED_ON}
     reply = await get_object(service, replace(request, headers=headers))

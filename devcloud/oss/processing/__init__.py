@@ -82,9 +82,6 @@ def bad_request(message: str) -> OssError:
 def parse(text: str) -> Processing:
     """Read ``image/resize,w_100/format,png``. Raises ``InvalidArgument``, ``NotImplemented`` and the like."""
     kind, *steps = text.strip("/").split("/")
-    if kind == "style":
-        details = {"StyleName": "/".join(steps)}
-        raise OssError(404, "NoSuchStyle", "The specified style does not exist.", details=details)
     if kind not in ("image", "video"):
         raise not_implemented(f"x-oss-process={kind}")
     if not steps:
