@@ -1,7 +1,8 @@
 """What things cost, as ratios against a peer that is measured in the same run: ``make bench``.
 
-Two things are measured: what a function's imports cost over a bare interpreter, and what the way from a provider's
-URL through the temp folder into OSS costs over curl, which does the same with two commands and checks nothing.
+What is measured: what a function's imports cost over a bare interpreter; what the way from a provider's URL through
+the temp folder into OSS costs over curl, which does the same with two commands and checks nothing; and what the OSS
+emulator costs against moto's server (``python -m bench.oss`` runs that alone).
 Absolute times drift from machine to machine; the ratios hold.
 """
 
@@ -26,6 +27,7 @@ from unittest.mock import patch
 
 import uvicorn
 
+from bench.oss import bench_oss
 from devcloud.clock import Clock
 from devcloud.credentials import AccessKey, Credentials
 from devcloud.faults import Faults
@@ -46,6 +48,7 @@ FUNCTIONS = ("api", "clean_up", "generate_image", "index_outputs")
 def main() -> None:
     bench_imports()
     bench_transfer()
+    bench_oss()
 
 
 def bench_imports() -> None:

@@ -1,6 +1,7 @@
 """What was acknowledged survives ``kill -9``; what was not leaves nothing behind."""
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -39,32 +40,34 @@ def blobs(data_dir: Path) -> list[Path]:
 
 
 def test_kill_during_writes(tmp_path: Path) -> None:
+    """1,000 writes by four clients, killed somewhere on the way."""
     acknowledged: dict[str, int] = {}
     enough = threading.Event()
+    stop = random.randrange(60, 240)
 
     def write(bucket: oss2.Bucket, worker: int) -> None:
-        for number in range(200):
-            key, body = f"{worker}/{number % 40}", os.urandom(1000 + number * 50)
+        for number in range(250):
+            key, body = f"{worker}/{number % 50}", os.urandom(1000 + number * 50)
             try:
                 bucket.put_object(key, body)
             except RequestError:
                 acknowledged.pop(key, None)  # the answer got lost: either version may be there
                 return
             acknowledged[key] = crc64.xz(body)
-            if number == 100:
+            if number == stop:
                 enough.set()
 
     with killable_oss(tmp_path) as (process, bucket):
         upload_id = bucket.init_multipart_upload("half").upload_id
         first = bucket.upload_part("half", upload_id, 1, b"a" * PART)
-        workers = [threading.Thread(target=write, args=(bucket, worker)) for worker in range(2)]
+        workers = [threading.Thread(target=write, args=(bucket, worker)) for worker in range(4)]
         for worker in workers:
             worker.start()
-        assert enough.wait(30)
+        assert enough.wait(60)
         process.kill()
         for worker in workers:
             worker.join()
-    assert len(acknowledged) >= 40
+    assert len(acknowledged) >= 50
     with running_oss(tmp_path) as oss:
         bucket = oss.bucket()
         for key, checksum in acknowledged.items():
