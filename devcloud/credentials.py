@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class AccessKey:
-    """One access key. ``security_token`` and ``expires_at`` (Unix seconds) belong to STS credentials."""
+    """One access key. ``security_token`` and ``expires_at`` (Unix seconds) belong to STS credentials.
+
+    ``account_id`` is the account that it belongs to, "" the one that owns all buckets.
+    """
 
     access_key_id: str
     access_key_secret: str
     security_token: str | None = None
     expires_at: float | None = None
+    account_id: str = ""
 
 
 class Credentials:

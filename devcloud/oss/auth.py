@@ -21,6 +21,8 @@ from devcloud.oss.request import OssRequest
 
 MAX_SKEW_S = 15 * 60
 MAX_V4_URL_LIFETIME_S = 7 * 24 * 3600
+_HEADER_REGION = ("Invalid signing region in Authorization header.", "0002-00000226")
+_URL_REGION = ("The signing region in credential is invalid.", "0002-00000228")
 
 # The query parameters that a V1 signature covers.
 _V1_SIGNED = (
@@ -205,7 +207,7 @@ def _v4_header(request: OssRequest, credentials: str, region: str) -> Claim:
     date = request.headers.get("x-oss-date", "") or request.headers.get("date", "")
     signed_at = _iso_date(date) if re.fullmatch(r"\d{8}T\d{6}Z", date) else _http_date(date)
     _check_skew(signed_at)
-    scope = _Scope.parse(fields.get("Credential", ""), region, "0002-00000213", "0002-00000228")
+    scope = _Scope.parse(fields.get("Credential", ""), region, "0002-00000213", _HEADER_REGION)
     additional = _names(fields.get("AdditionalHeaders", ""))
     return _v4_claim(request, scope, fields.get("Signature", ""), signed_at, additional)
 
@@ -218,7 +220,7 @@ def _v4_url(request: OssRequest, region: str, now: float) -> Claim:
         message = "x-oss-expires should be less than 604800."
         raise invalid_argument(message, "x-oss-expires", query["x-oss-expires"])
     _check_expiry(signed_at.timestamp() + lifetime_s, now)
-    scope = _Scope.parse(query.get("x-oss-credential", ""), region, "0002-00000224", "0002-00000226")
+    scope = _Scope.parse(query.get("x-oss-credential", ""), region, "0002-00000224", _URL_REGION)
     additional = _names(query.get("x-oss-additional-headers", ""))
     return _v4_claim(request, scope, query.get("x-oss-signature", ""), signed_at, additional)
 
@@ -230,7 +232,7 @@ class _Scope:
     region: str
 
     @classmethod
-    def parse(cls, credential: str, region: str, malformed_ec: str, region_ec: str) -> "_Scope":
+    def parse(cls, credential: str, region: str, malformed_ec: str, mismatch: tuple[str, str]) -> "_Scope":
         # An access key id may hold slashes, the rest may not.
         match = re.fullmatch(r"(.+)/(\d{8})/([^/]*)/oss/aliyun_v4_request", credential)
         if match is None:
@@ -238,8 +240,8 @@ class _Scope:
             raise invalid_argument(message, "x-oss-credential", credential, malformed_ec)
         scope = cls(*match.groups())
         if scope.region != region:
-            message = "The signing region in credential is invalid."
-            raise invalid_argument(message, "x-oss-credential", credential, region_ec)
+            message, ec = mismatch
+            raise invalid_argument(message, "x-oss-credential", credential, ec)
         return scope
 
 

@@ -191,8 +191,9 @@ async def _send(send: Send, reply: Reply, pace: Pace, method: str, limit: int | 
             if limit is not None and len(chunk) > limit:
                 await send({"type": "http.response.body", "body": chunk[:limit], "more_body": True})
                 return False
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await pace.passed(len(chunk))
+            for piece in pace.pieces(chunk):
+                await pace.passed(len(piece))
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
             limit = None if limit is None else limit - len(chunk)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
     return True

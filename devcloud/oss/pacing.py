@@ -8,6 +8,7 @@ from devcloud.oss.errors import invalid_argument
 from devcloud.oss.request import OssRequest
 
 SLOWEST, FASTEST = 819_200, 838_860_800  # bits per second
+_PIECE = 32 * 1024
 _NAME = "x-oss-traffic-limit"
 
 
@@ -30,6 +31,12 @@ class Pace:
         self._bits_per_s = bits_per_s
         self._start = clock.now()
         self._bytes = 0
+
+    def pieces(self, chunk: bytes) -> list[bytes]:
+        """Return ``chunk`` in pieces that come evenly enough."""
+        if self._bits_per_s is None:
+            return [chunk]
+        return [chunk[start : start + _PIECE] for start in range(0, len(chunk), _PIECE)]
 
     async def passed(self, size: int) -> None:
         """Return once ``size`` more bytes may have passed."""

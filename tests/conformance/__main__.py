@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/devcloud"))
 
-from oss_support import ACCOUNT, KEY, REGION, running_oss  # noqa: E402 - it stands beside the emulator's own tests
+from oss_support import ACCOUNT, KEY, OTHER_KEY, REGION, running_oss  # noqa: E402 - it stands beside the emulator's own tests
 
 CORE = (
     *("object", "multipart", "upload", "download", "iterator", "bucket", "sign", "list_objects_v2", "chinese"),
@@ -98,9 +98,9 @@ def run_file(folder: Path, port: int, auth: str, file: str) -> FileResult:
         "OSS_TEST_REGION": REGION,
         "OSS_TEST_UID": ACCOUNT,
         "OSS_TEST_AUTH_VERSION": auth,
-        "OSS_TEST_PAYER_UID": ACCOUNT,
-        "OSS_TEST_PAYER_ACCESS_KEY_ID": KEY.access_key_id,
-        "OSS_TEST_PAYER_ACCESS_KEY_SECRET": KEY.access_key_secret,
+        "OSS_TEST_PAYER_UID": OTHER_KEY.account_id,
+        "OSS_TEST_PAYER_ACCESS_KEY_ID": OTHER_KEY.access_key_id,
+        "OSS_TEST_PAYER_ACCESS_KEY_SECRET": OTHER_KEY.access_key_secret,
         "CONFORMANCE_REPORT": str(report),
         "PYTHONPATH": str(Path(__file__).parent),
     }

@@ -1,7 +1,8 @@
 """A pytest plugin for oss2's own tests: one exchange, and a line of JSON per test.
 
 The tests pick a bucket for encryption through Alibaba Cloud's KMS at random; there is no KMS here, so its provider
-gives way to the RSA one. The package ``mock`` that they import is Python's own ``unittest.mock``. Nothing else of the tests is changed.
+gives way to the RSA one. The package ``mock`` that they import is Python's own ``unittest.mock``. Nothing else of the
+tests is changed.
 """
 
 import json

@@ -22,6 +22,7 @@ from devcloud.oss.storage import Storage
 REGION = "cn-hangzhou"
 ACCOUNT = "1234567890123456"
 KEY = AccessKey("LTAItest", "secret-of-the-test")
+OTHER_KEY = AccessKey("LTAIpayer", "secret-of-another-account", account_id="2234567890123456")
 BUCKET = "media-test"
 
 
@@ -71,7 +72,7 @@ def auth(version: str, key: AccessKey = KEY) -> Any:
 @contextmanager
 def running_oss(data: Path | Storage) -> Iterator[RunningOss]:
     """Serve an emulator on a free port of 127.0.0.1 with the bucket ``BUCKET``, and stop it."""
-    credentials, clock, faults = Credentials(KEY), Clock(), Faults()
+    credentials, clock, faults = Credentials(KEY, OTHER_KEY), Clock(), Faults()
     events: list[dict[str, Any]] = []
     emulator = OssEmulator(
         data,

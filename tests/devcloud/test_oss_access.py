@@ -113,7 +113,7 @@ def test_v4_holds_to_the_region(oss: RunningOss) -> None:
     )
     with pytest.raises(OssError) as error:
         bucket.get_object("known")
-    assert refused(error) == (400, "InvalidArgument", "0002-00000228")
+    assert refused(error) == (400, "InvalidArgument", "0002-00000226")
 
 
 def test_v4_signs_additional_headers(oss: RunningOss) -> None:

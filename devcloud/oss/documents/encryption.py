@@ -55,11 +55,11 @@ def _check(body: bytes) -> bytes:
 
 
 def _check_kms(rule: ET.Element, tag: str, algorithm: str, only: str | None) -> None:
-    """Drop ``tag`` if it is empty, refuse it without KMS or where it is not ``only``."""
+    """Drop ``tag`` if it is empty, refuse a key without KMS and data encryption by other means than ``only``."""
     node, text = rule.find(tag), xml.text_of(rule, tag)
     if node is None:
         return
-    if not text:
+    if not text or (only and algorithm != "KMS"):
         rule.remove(node)
     elif algorithm != "KMS" or text != (only or text):
         raise invalid_argument(f"{tag} is not applicable if the algorithm is {algorithm}.", tag, text)

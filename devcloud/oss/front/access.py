@@ -1,12 +1,14 @@
 """Who may do what: hotlink protection, bucket policy and ACLs.
 
-All keys that the emulator knows are keys of the account that owns the buckets. What a bucket policy denies is denied
-to the owner, too, except for the policy itself, so that nobody can lock himself out.
+One account owns all buckets. Callers of other accounts are let in by a bucket policy or an ACL, like anonymous ones,
+and must offer to pay where the requester pays. What a bucket policy denies is denied to the owner, too, except for
+the policy itself, so that nobody can lock himself out.
 """
 
 from datetime import UTC, datetime
 
 from devcloud.credentials import AccessKey
+from devcloud.oss import xml
 from devcloud.oss.documents.policy import Ask, Verdict, judge
 from devcloud.oss.documents.referer import refusal
 from devcloud.oss.documents.settings import is_enabled
@@ -38,15 +40,32 @@ def admit(service: Service, operation: Operation, request: OssRequest, key: Acce
     verdict = _verdict(service, operation, request, key)
     if verdict == "deny":
         raise access_denied("Access denied by bucket policy.", "0003-00000202")
-    if key is not None:
+    if _is_owner(service, key):
         return
+    if operation.name == "PutBucket":
+        raise access_denied("Only the account that owns all buckets may create one.")
+    _check_payer(service, request, key)
     if is_enabled(service.storage.document(request.bucket, "publicAccessBlock"), "BlockPublicAccess"):
         raise access_denied("You have no right to access this object because public access is blocked.")
     if verdict == "silent":
         authorise(service, operation, request)
-    if any(name.startswith("response-") for name in request.query):
+    if key is None and any(name.startswith("response-") for name in request.query):
         message = "You can not override response header on get content from anonymous."
         raise OssError(400, "InvalidRequest", message)
+
+
+def _is_owner(service: Service, key: AccessKey | None) -> bool:
+    return key is not None and key.account_id in ("", service.account_id)
+
+
+def _check_payer(service: Service, request: OssRequest, key: AccessKey | None) -> None:
+    """Raise ``AccessDenied`` if the requester pays and does not say so, or cannot, being anonymous."""
+    body = service.storage.document(request.bucket, "requestPayment") if request.bucket else None
+    if body is None or xml.text_of(xml.parse(body), "Payer") != "Requester":
+        return
+    offer = request.headers.get("x-oss-request-payer") or request.query.get("x-oss-request-payer")
+    if key is None or offer != "requester":
+        raise access_denied("Access denied for requester pay bucket", "0003-00000703")
 
 
 def _check_referer(service: Service, request: OssRequest) -> None:
@@ -58,7 +77,7 @@ def _check_referer(service: Service, request: OssRequest) -> None:
 
 def _verdict(service: Service, operation: Operation, request: OssRequest, key: AccessKey | None) -> Verdict:
     body = service.storage.document(request.bucket, "policy") if request.bucket else None
-    if body is None or (key is not None and operation.name.endswith("BucketPolicy")):
+    if body is None or (_is_owner(service, key) and operation.name.endswith("BucketPolicy")):
         return "silent"
     return judge(body, _ask(service, operation, request, key))
 
@@ -81,7 +100,7 @@ def _ask(service: Service, operation: Operation, request: OssRequest, key: Acces
         if name in request.query:
             facts[fact] = request.query[name]
     return Ask(
-        frozenset() if key is None else frozenset({service.account_id}),
+        frozenset() if key is None else frozenset({key.account_id or service.account_id}),
         f"oss:{action}",
         f"acs:oss:{service.region}:{service.account_id}:{request.bucket}{path}",
         facts,

@@ -13,6 +13,7 @@ from devcloud.oss.documents.tagging import read_tag_filter, read_tags
 from devcloud.oss.errors import OssError, invalid_argument
 from devcloud.oss.front.headers import STORAGE_CLASSES, iso_date
 from devcloud.oss.front.listing import read_count
+from devcloud.oss.front.live import count_channels
 from devcloud.oss.front.objects import acl_reply
 from devcloud.oss.front.service import Service
 from devcloud.oss.request import OssRequest, Reply, xml_reply
@@ -144,7 +145,7 @@ async def get_bucket_stat(service: Service, request: OssRequest) -> Reply:
         ("ObjectCount", sum(count for count, _ in usage.classes.values())),
         ("DeleteMarkerCount", usage.delete_markers),
         ("MultipartUploadCount", usage.uploads),
-        ("LiveChannelCount", 0),
+        ("LiveChannelCount", count_channels(service, request.bucket)),
         ("LastModifiedTime", int(service.clock.now())),
         *(node for name, tag in _STAT_TAGS.items() for node in _class_nodes(tag, *usage.classes.get(name, (0, 0)))),
     )

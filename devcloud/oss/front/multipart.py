@@ -41,6 +41,8 @@ async def upload_part(service: Service, request: OssRequest) -> Reply:
     """UploadPart."""
     number = _part_number(request)
     upload = _upload(service, request)
+    if name := next((name for name in request.headers if name.startswith("x-oss-server-side-")), None):
+        raise invalid_argument("The header is not for parts, but for the initiation.", name, request.headers[name])
     content, digest = await service.receive(request)
     part = _store_part(service, request, number, content, digest)
     return Reply(headers=_part_headers(part) | upload.attributes.encryption)

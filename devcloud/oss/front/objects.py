@@ -54,6 +54,17 @@ async def put_object(service: Service, request: OssRequest) -> Reply:
     return await answer(callback, request, record, reply)
 
 
+async def put_document(service: Service, request: OssRequest, body: bytes, content_type: str) -> None:
+    """Store what the emulator itself made as the object that ``request`` names."""
+    blob = service.storage.new_blob()
+    blob.write(body)
+    etag = blob.md5().hex().upper()
+    attributes = Attributes({"content-type": content_type})
+    now = service.clock.now()
+    record = ObjectRecord(request.bucket, request.key, blob.finish(), etag, "Normal", now, attributes)
+    service.store(request, record, "PutObject")
+
+
 async def append_object(service: Service, request: OssRequest) -> Reply:
     """AppendObject: the position must be the object's length."""
     position = request.query.get("position", "")

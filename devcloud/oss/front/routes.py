@@ -104,6 +104,12 @@ def _refuse_unserved(request: OssRequest) -> None:
 OPERATIONS: tuple[Operation, ...] = (
     Operation("OptionObject", "OPTIONS", "object", cors.option_object, "anybody"),
     Operation("OptionObject", "OPTIONS", "bucket", cors.option_object, "anybody"),
+    Operation("GetLiveChannel", "GET", "object", live.get_live_channel, needs=("live",)),
+    Operation("GetVodPlaylist", "GET", "object", live.get_vod_playlist, needs=("vod",)),
+    Operation("PutLiveChannelStatus", "PUT", "object", live.put_live_channel_status, needs=("live", "status")),
+    Operation("PutLiveChannel", "PUT", "object", live.put_live_channel, needs=("live",)),
+    Operation("DeleteLiveChannel", "DELETE", "object", live.delete_live_channel, needs=("live",)),
+    Operation("PostVodPlaylist", "POST", "object", live.post_vod_playlist, needs=("vod",)),
     Operation("ListParts", "GET", "object", multipart.list_parts, needs=("uploadId",)),
     Operation("GetObjectAcl", "GET", "object", objects.get_object_acl, needs=("acl",)),
     Operation("GetObjectTagging", "GET", "object", objects.get_object_tagging, needs=("tagging",)),
@@ -197,8 +203,8 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 _NAMES = (
-    "accessPoint asyncFetch cname comp metaQuery"
+    "accessPoint asyncFetch cname metaQuery"
     " qosInfo qosRequester redundancyTransition regions requesterQosInfo"
-    " vod worm x-oss-async-process"
+    " worm x-oss-async-process"
 )
 _UNSERVED = frozenset(_NAMES.split())
