@@ -18,7 +18,7 @@ PROCESSES = 8
 @contextmanager
 def serving(data_dir: Path) -> Iterator[tuple[int, str]]:
     """Run the command; yields its process id and endpoint."""
-    key = ("--access-key", "id", "--secret", "secret", "--bucket", BUCKET)
+    key = ("--access-key", "id", "--secret", "secret", "--bucket", BUCKET, "--bucket", "photos")
     command = [sys.executable, "-m", "devcloud", "oss", "--port", "0", "--data", str(data_dir), *key]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
