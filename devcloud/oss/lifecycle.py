@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from devcloud.oss.documents.lifecycle import CLASSES, DAY_S, Rule, read_rules
+from devcloud.oss.documents.worm import read_worm
 from devcloud.oss.front.service import Service
 from devcloud.oss.storage import DELETE_MARKER, Attributes, BucketRecord, Content, ObjectRecord
 
@@ -54,9 +55,17 @@ def _age_objects(service: Service, bucket: BucketRecord, rules: list[Rule]) -> N
         for record in expired:
             service.storage.put_object(_marker(service, record))
     else:
-        service.storage.delete_versions(bucket.name, [(record.key, record.version_id) for record in expired])
+        _delete(service, bucket, expired)
     for record in moved:
         service.storage.update_object(record)
+
+
+def _delete(service: Service, bucket: BucketRecord, records: list[ObjectRecord]) -> None:
+    """Delete versions that no retention policy protects."""
+    now = service.clock.now()
+    worm = read_worm(service.storage.document(bucket.name, "worm"), now)
+    free = [record for record in records if worm is None or not worm.protects(record.modified_at, now)]
+    service.storage.delete_versions(bucket.name, [(record.key, record.version_id) for record in free])
 
 
 def _marker(service: Service, hidden: ObjectRecord) -> ObjectRecord:
@@ -97,7 +106,7 @@ def _age_versions(service: Service, bucket: BucketRecord, rules: list[Rule]) -> 
         newer = record
     if lone is not None:
         gone.append(lone)
-    service.storage.delete_versions(bucket.name, [(record.key, record.version_id) for record in gone])
+    _delete(service, bucket, gone)
     for record in moved:
         service.storage.update_object(record)
 

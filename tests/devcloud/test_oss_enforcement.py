@@ -391,3 +391,44 @@ def test_versions(oss: RunningOss, bucket: oss2.Bucket) -> None:
     put_rule(bucket, expiration=models.LifecycleExpiration(expired_detete_marker=True))
     oss.turn_clock(60)
     assert versions() == ([], 0)
+
+
+# Retention
+
+
+def refused(act: Any) -> tuple[int, str]:
+    with pytest.raises(OssError) as error:
+        act()
+    return error.value.status, error.value.code
+
+
+def test_retention_policies_protect_what_is_there(oss: RunningOss, bucket: oss2.Bucket) -> None:
+    assert refused(bucket.get_bucket_worm) == (404, "NoSuchWORMConfiguration")
+    worm_id = bucket.init_bucket_worm(2).worm_id
+    assert refused(lambda: bucket.extend_bucket_worm(worm_id, 3)) == (400, "InvalidWORMConfiguration")
+    assert refused(lambda: bucket.put_object("a.txt", b"b")) == (409, "FileImmutable")
+    bucket.abort_bucket_worm()
+    bucket.put_object("a.txt", b"b")
+    bucket.complete_bucket_worm(bucket.init_bucket_worm(2).worm_id)
+    assert refused(bucket.abort_bucket_worm) == (409, "WORMConfigurationLocked")
+    for act in (
+        lambda: bucket.put_object("a.txt", b"c"),
+        lambda: bucket.delete_object("a.txt"),
+        lambda: bucket.batch_delete_objects(["a.txt"]),
+        lambda: bucket.copy_object(bucket.bucket_name, "a.txt", "a.txt"),
+    ):
+        assert refused(act) == (409, "FileImmutable")
+    bucket.put_object("b.txt", b"b")
+    put_rule(bucket, expiration=days(1))
+    oss.turn_clock(DAY_S)
+    assert keys(bucket) == ["a.txt", "b.txt"]
+    oss.turn_clock(DAY_S)
+    assert keys(bucket) == []
+
+
+def test_a_policy_that_nobody_locks_is_void_after_a_day(oss: RunningOss, bucket: oss2.Bucket) -> None:
+    bucket.init_bucket_worm(5)
+    assert refused(lambda: bucket.delete_object("a.txt")) == (409, "FileImmutable")
+    oss.turn_clock(DAY_S)
+    assert refused(bucket.get_bucket_worm) == (404, "NoSuchWORMConfiguration")
+    bucket.delete_object("a.txt")

@@ -260,6 +260,8 @@ def _delete(
     bucket = request.bucket
     versioned = bool(service.storage.bucket(bucket).versioning)
     exact = [(key, version_id or NULL_VERSION) for key, version_id in wanted if version_id or not versioned]
+    for version in exact:
+        service.refuse_protected(service.storage.version(bucket, *version))
     removed = service.storage.delete_versions(bucket, exact)
     for record in removed:
         if record.type != DELETE_MARKER:

@@ -19,6 +19,7 @@ from devcloud.oss.front import (
     restore,
     styles,
     versioning,
+    worm,
 )
 from devcloud.oss.front.service import Service
 from devcloud.oss.request import OssRequest, Reply
@@ -171,6 +172,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("PutBucketLogging", "PUT", "bucket", documents.put_bucket_logging, needs=("logging",)),
     Operation("DeleteBucketTags", "DELETE", "bucket", documents.delete_bucket_tags, needs=("tagging",)),
     Operation("GetBucketPolicyStatus", "GET", "bucket", documents.get_bucket_policy_status, needs=("policyStatus",)),
+    Operation("InitiateBucketWorm", "POST", "bucket", worm.initiate_bucket_worm, needs=("worm",)),
+    Operation("ExtendBucketWorm", "POST", "bucket", worm.extend_bucket_worm, needs=("wormId", "wormExtend")),
+    Operation("CompleteBucketWorm", "POST", "bucket", worm.complete_bucket_worm, needs=("wormId",)),
+    Operation("AbortBucketWorm", "DELETE", "bucket", worm.abort_bucket_worm, needs=("worm",)),
+    Operation("GetBucketWorm", "GET", "bucket", worm.get_bucket_worm, needs=("worm",)),
     Operation("PutStyle", "PUT", "bucket", styles.put_style, needs=("style",)),
     Operation("GetStyle", "GET", "bucket", styles.get_style, needs=("style", "styleName")),
     Operation("ListStyle", "GET", "bucket", styles.list_styles, needs=("style",)),
@@ -205,6 +211,6 @@ OPERATIONS: tuple[Operation, ...] = (
 _NAMES = (
     "accessPoint asyncFetch cname metaQuery"
     " qosInfo qosRequester redundancyTransition regions requesterQosInfo"
-    " worm x-oss-async-process"
+    " x-oss-async-process"
 )
 _UNSERVED = frozenset(_NAMES.split())

@@ -10,6 +10,7 @@ from typing import Any
 from devcloud.clock import Clock
 from devcloud.oss.documents.encryption import ENCRYPTION, headers_of_encryption
 from devcloud.oss.documents.settings import is_enabled
+from devcloud.oss.documents.worm import read_worm
 from devcloud.oss.errors import OssError, file_already_exists, invalid_argument, no_such_key, no_such_version
 from devcloud.oss.events import event_record
 from devcloud.oss.front.headers import read_attributes, restore_info, stored_headers
@@ -111,6 +112,15 @@ class Service:
         if forbidden and self.storage.object(request.bucket, request.key) is not None:
             raise file_already_exists()
 
+    def refuse_protected(self, record: ObjectRecord | None) -> None:
+        """Raise ``FileImmutable`` if the bucket's retention policy protects what is there."""
+        if record is None or record.type == DELETE_MARKER:
+            return
+        now = self.clock.now()
+        worm = read_worm(self.storage.document(record.bucket, "worm"), now)
+        if worm is not None and worm.protects(record.modified_at, now):
+            raise OssError(409, "FileImmutable", "The object you specified is immutable.", details={"Key": record.key})
+
     def store(
         self,
         request: OssRequest,
@@ -129,6 +139,8 @@ class Service:
             record = replace(record, version_id=record.version_id or self.new_version_id(record.bucket))
             self.refuse_overwrite(request)
             previous = self.storage.object(record.bucket, record.key)
+            if previous is not None and previous.version_id == record.version_id:
+                self.refuse_protected(previous)
             (put or self.storage.put_object)(record)
         except BaseException:
             self.storage.release(record.content if fresh is None else fresh)
