@@ -302,9 +302,9 @@ class MotoStorage:
         return key
 
     def _delete_marker(self, record: ObjectRecord) -> FakeDeleteMarker:
-        versions = self._items(record.bucket, record.key)
-        empty = FakeKey(record.key, b"", self._backend.account_id, self._region)
-        marker = FakeDeleteMarker(next((item for item in versions if isinstance(item, FakeKey)), empty))
+        key = FakeKey(record.key, b"", self._backend.account_id, self._region)
+        marker = FakeDeleteMarker(key)  # of which it takes the name
+        key.dispose()
         marker._version_id = record.version_id
         setattr(marker, _RECORD, record)
         return marker
