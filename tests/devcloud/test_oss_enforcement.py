@@ -164,6 +164,18 @@ def test_a_denial_wins_and_holds_for_the_owner(oss: RunningOss, bucket: oss2.Buc
     assert bucket.get_object("a.txt").read() == b"a"
 
 
+def test_who_may_write_copies_only_what_he_may_read(oss: RunningOss, bucket: oss2.Bucket) -> None:
+    oss.bucket().put_object("secret", b"x")
+    bucket.put_object_acl("a.txt", "private")
+    bucket.put_object("b.txt", b"b")
+    put_policy(bucket, statement("Allow", "PutObject"))
+    for source, status in (("media-test/secret", 403), ("enforced/a.txt", 403), ("enforced/b.txt", 200)):
+        assert ask(oss, "enforced/copy", "PUT", x_oss_copy_source=f"/{source}").status_code == status, source
+    put_policy(bucket, statement("Deny", "GetObject"))
+    with pytest.raises(OssError):
+        bucket.copy_object(bucket.bucket_name, "b.txt", "c.txt")
+
+
 @pytest.mark.parametrize(
     ("condition", "holds"),
     [
