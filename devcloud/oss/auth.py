@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from urllib.parse import quote
 
 from devcloud.credentials import AccessKey, Credentials
@@ -74,6 +75,8 @@ def authenticate(request: OssRequest, credentials: Credentials, *, region: str, 
 
 
 def _read_claim(request: OssRequest, region: str, now: float) -> Claim | None:
+    if request.form is not None:
+        return _form(request.form, region)
     authorization = request.headers.get("authorization", "")
     scheme, _, rest = authorization.partition(" ")
     if scheme == "OSS":
@@ -265,13 +268,32 @@ def _v4_claim(request: OssRequest, scope: _Scope, signature: str, signed_at: dat
         ]
     )
 
-    def sign(secret: str, text: bytes) -> str:
-        key = f"aliyun_v4{secret}".encode()
-        for step in (scope.date, scope.region, "oss", "aliyun_v4_request"):
-            key = hmac.digest(key, step.encode(), "sha256")
-        return hmac.digest(key, text, "sha256").hex()
+    return Claim(scope.access_key_id, signature, string_to_sign.encode(), partial(_sign_v4, scope), "0002-00000201")
 
-    return Claim(scope.access_key_id, signature, string_to_sign.encode(), sign, "0002-00000201")
+
+def _sign_v4(scope: _Scope, secret: str, text: bytes) -> str:
+    key = f"aliyun_v4{secret}".encode()
+    for step in (scope.date, scope.region, "oss", "aliyun_v4_request"):
+        key = hmac.digest(key, step.encode(), "sha256")
+    return hmac.digest(key, text, "sha256").hex()
+
+
+# Forms: what is signed is the policy, as it is in the form.
+
+
+def _form(form: dict[str, str], region: str) -> Claim | None:
+    policy = form.get("policy", "").encode()
+    if form.get("x-oss-signature-version") == "OSS4-HMAC-SHA256":
+        scope = _Scope.parse(form.get("x-oss-credential", ""), region, "0002-00000224", _URL_REGION)
+        return Claim(
+            scope.access_key_id, form.get("x-oss-signature", ""), policy, partial(_sign_v4, scope), "0002-00000201"
+        )
+    if "ossaccesskeyid" not in form and "signature" not in form:
+        return None
+    access_key_id, signature = form.get("ossaccesskeyid", ""), form.get("signature", "")
+    if not policy:
+        raise invalid_argument("Bucket POST must contain a field named 'policy'.", "policy", "")
+    return Claim(access_key_id, signature, policy, _sign_v1, "0002-00000040")
 
 
 # Canonical forms

@@ -19,6 +19,7 @@ from devcloud.oss.errors import OssError
 from devcloud.oss.front import cors, website
 from devcloud.oss.front.access import admit
 from devcloud.oss.front.buckets import check_bucket_name
+from devcloud.oss.front.forms import read_form
 from devcloud.oss.front.routes import Operation, check_names, route
 from devcloud.oss.front.service import Service
 from devcloud.oss.lifecycle import apply_lifecycle
@@ -115,6 +116,8 @@ class OssEmulator:
                 self.apply_lifecycle()
             request = website.at_root(self._service, read_request(scope, receive))
             operation = route(request)
+            if operation.name == "PostObject":
+                request = await read_form(request)
             key = self._admit(operation, request)
             effect = self._take_fault(operation, request)
             if "delayS" in effect:

@@ -21,7 +21,10 @@ class ClientGoneError(Exception):
 
 @dataclass(frozen=True)
 class OssRequest:
-    """One request. Header names are lower-case; ``bucket`` and ``key`` are decoded, and empty where absent."""
+    """One request. Header names are lower-case; ``bucket`` and ``key`` are decoded, and empty where absent.
+
+    ``form`` has the fields of a PostObject by lower-case name.
+    """
 
     id: str
     method: str
@@ -32,6 +35,7 @@ class OssRequest:
     headers: dict[str, str]
     client_ip: str
     receive: Receive
+    form: dict[str, str] | None = None
 
     async def body(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives; to be called once. Raises :class:`ClientGoneError`."""

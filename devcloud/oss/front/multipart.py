@@ -41,8 +41,7 @@ async def upload_part(service: Service, request: OssRequest) -> Reply:
     """UploadPart."""
     number = _part_number(request)
     upload = _upload(service, request)
-    if name := next((name for name in request.headers if name.startswith("x-oss-server-side-")), None):
-        raise invalid_argument("The header is not for parts, but for the initiation.", name, request.headers[name])
+    _refuse_encryption(request)
     content, digest = await service.receive(request)
     part = _store_part(service, request, number, content, digest)
     return Reply(headers=_part_headers(part) | upload.attributes.encryption)
@@ -78,6 +77,7 @@ async def upload_part_copy(service: Service, request: OssRequest) -> Reply:
 async def complete_multipart_upload(service: Service, request: OssRequest) -> Reply:
     """CompleteMultipartUpload. Costs the same for large parts as for small ones: the parts become the object."""
     upload, callback = _upload(service, request), read_callback(request)
+    _refuse_encryption(request)
     body = await request.document()
     stored = {part.number: part for part in service.storage.parts(upload.upload_id)}
     if request.headers.get("x-oss-complete-all", "").lower() == "yes":
@@ -148,6 +148,13 @@ def _names(request: OssRequest) -> list[xml.Node]:
     if request.query.get("encoding-type") == "url":
         return [("EncodingType", "url"), ("Bucket", request.bucket), ("Key", quote(request.key, safe=""))]
     return [("Bucket", request.bucket), ("Key", request.key)]
+
+
+def _refuse_encryption(request: OssRequest) -> None:
+    """Raise ``InvalidArgument`` if ``request`` asks for an encryption: that is for the initiation to do."""
+    for name, value in request.headers.items():
+        if name.startswith("x-oss-server-side-"):
+            raise invalid_argument("Encryption is asked for when an upload is initiated.", name, value)
 
 
 def _upload(service: Service, request: OssRequest) -> UploadRecord:

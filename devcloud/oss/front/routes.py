@@ -10,6 +10,7 @@ from devcloud.oss.front import (
     buckets,
     cors,
     documents,
+    forms,
     inventory,
     listing,
     live,
@@ -204,6 +205,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("PutBucketAcl", "PUT", "bucket", buckets.put_bucket_acl, needs=("acl",)),
     Operation("PutBucket", "PUT", "bucket", buckets.put_bucket),
     Operation("DeleteMultipleObjects", "POST", "bucket", objects.delete_objects, "write", needs=("delete",)),
+    Operation("PostObject", "POST", "bucket", forms.post_object, "write"),
     Operation("DeleteBucket", "DELETE", "bucket", buckets.delete_bucket),
     Operation("ListBuckets", "GET", "service", buckets.list_buckets),
 )
