@@ -354,7 +354,7 @@ def through_ali_oss(version: str, folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.xdist_group("ali-oss")
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", [*OPERATIONS, "post_form"])
 @pytest.mark.parametrize("version", ["v1", "v4"])
 def test_ali_oss(version: str, operation: str, node: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     assert through_ali_oss(version, tmp_path_factory.getbasetemp() / f"ali-oss-{version}")[operation] == "ok"

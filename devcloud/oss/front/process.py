@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import BinaryIO
 
 from devcloud.oss import processing
-from devcloud.oss.errors import OssError, invalid_argument
+from devcloud.oss.errors import OssError, invalid_argument, not_implemented
 from devcloud.oss.front.objects import check_key, get_object, put_object
 from devcloud.oss.front.service import Service
 from devcloud.oss.front.styles import style_content
@@ -34,6 +34,9 @@ async def get_processed(service: Service, request: OssRequest) -> Reply:
 
 async def process_object(service: Service, request: OssRequest) -> Reply:
     """PostProcessObject: store what ``x-oss-process=image/…|sys/saveas,o_KEY,b_BUCKET`` in the body makes."""
+    asked = request.query["x-oss-process"]
+    if asked:  # csv/select and the like
+        raise not_implemented(f"x-oss-process={asked}")
     text = (await request.document()).decode(errors="replace")
     match = re.fullmatch(r"x-oss-process=(.+)\|sys/saveas,o_([^,]+)(?:,b_([^,]+))?", text)
     if match is None:
