@@ -36,7 +36,9 @@ def encryption_nodes(body: bytes | None) -> list[xml.Node]:
 
 def headers_of_encryption(body: bytes) -> dict[str, str]:
     """Return the headers that ask for the same encryption as a valid document."""
-    return {_HEADERS[tag]: text for tag, text in encryption_nodes(body) if isinstance(text, str)}
+    root = read_root(body, "ServerSideEncryptionRule")
+    texts = {name: xml.text_of(root, f"ApplyServerSideEncryptionByDefault/{tag}") for tag, name in _HEADERS.items()}
+    return {name: text for name, text in texts.items() if text}
 
 
 def _check(body: bytes) -> bytes:
