@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from shared.domain.jobs import Job, JobOutput
+from shared.domain.jobs import Job, JobOutput, OutputIntent
 from shared.domain.keys import MediaType
 from shared.domain.media import MediaFacts
 
@@ -33,18 +33,35 @@ class JobStore(Protocol):
     def save(self, job: Job, *, over_attempt: int | None = None) -> None:
         """Write the job's state if its row is still at ``over_attempt`` (left out: at the job's own attempt).
 
-        Raises LeaseLostError: it is not; a later attempt has begun.
+        ``cancel_requested_at`` is not written: it is the user's. Raises LeaseLostError: the row is not; a later attempt
+        has begun, or the job has ended.
         """
+
+    def request_cancel(self, job_id: str, now: datetime) -> None:
+        """Write down the wish to cancel, if the job has not ended and has none yet."""
 
     def waiting(self, now: datetime, *, limit: int) -> Sequence[Job]:
         """Return unfinished jobs that are due and free: not begun in time, parked, or with a dead lease."""
 
 
 class OutputStore(Protocol):
-    """The table ``job_outputs``. Every method may raise DatabaseUnavailableError."""
+    """The tables ``job_outputs`` and ``output_intents``. Every method may raise DatabaseUnavailableError."""
+
+    def intend(self, intent: OutputIntent, job: Job) -> None:
+        """Write the intent in place of an earlier one of its position, and the job's state, in one transaction.
+
+        Raises LeaseLostError, as ``JobStore.save`` does; then nothing is written.
+        """
+
+    def commit(self, output: JobOutput, job: Job) -> None:
+        """Write the row, remove its intent and write the job's state, in one transaction.
+
+        When the answer of the database is lost, what it did is read back. Raises LeaseLostError, as ``JobStore.save``
+        does; then nothing is written.
+        """
 
     def put(self, output: JobOutput) -> None:
-        """Write the row, or bring it up to date; the same output again changes nothing."""
+        """Write the row, or bring it up to date, and remove its intent; the same output again changes nothing."""
 
     def of_job(self, job_id: str) -> Sequence[JobOutput]:
         """Return the rows of a job by position."""
@@ -54,6 +71,15 @@ class OutputStore(Protocol):
 
     def remove(self, output_id: str) -> None:
         """Remove the row; nothing happens if there is none."""
+
+    def intents_of_job(self, job_id: str) -> Sequence[OutputIntent]:
+        """Return the intents of a job by position."""
+
+    def intents_before(self, moment: datetime, *, limit: int) -> Sequence[OutputIntent]:
+        """Return intents that were written before ``moment``, the oldest first."""
+
+    def remove_intent(self, intent: OutputIntent) -> None:
+        """Remove the intent if it is still that of its attempt; nothing happens otherwise."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from shared.domain.errors import (
     MediaTooLargeError,
     StorageUnavailableError,
 )
-from shared.domain.jobs import Job, JobOutput
+from shared.domain.jobs import Job, JobOutput, OutputIntent
 from shared.domain.keys import MediaType
 from shared.domain.media import MediaFacts
 from shared.ports import Finished, Limits, Pending, StoredObject
@@ -75,7 +75,13 @@ class InMemoryJobStore:
             expected = job.attempt if over_attempt is None else over_attempt
             if row is None or row.attempt != expected or row.status.final:
                 raise LeaseLostError("the job has gone on without this attempt")
-            self._write(job)
+            self._write(replace(job, cancel_requested_at=row.cancel_requested_at))
+
+    def request_cancel(self, job_id: str, now: datetime) -> None:
+        with self._session():
+            row = self._rows.get(job_id)
+            if row is not None and not row.status.final and row.cancel_requested_at is None:
+                self._write(replace(row, cancel_requested_at=now))
 
     def waiting(self, now: datetime, *, limit: int) -> Sequence[Job]:
         with self._session():
@@ -98,16 +104,29 @@ class InMemoryJobStore:
 
 
 class InMemoryOutputStore:
-    """The table ``job_outputs``; while ``away`` it does not answer."""
+    """The tables ``job_outputs`` and ``output_intents`` beside ``jobs``; while ``away`` they do not answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, jobs: InMemoryJobStore) -> None:
         self.away = False
+        self._jobs = jobs
         self._rows: dict[str, JobOutput] = {}
+        self._intents: dict[tuple[str, int], OutputIntent] = {}
+
+    def intend(self, intent: OutputIntent, job: Job) -> None:
+        self._answering()
+        self._jobs.save(job)
+        self._intents[intent.output.job_id, intent.position] = intent
+
+    def commit(self, output: JobOutput, job: Job) -> None:
+        self._answering()
+        self._jobs.save(job)
+        self.put(output)
 
     def put(self, output: JobOutput) -> None:
         rows = self._answering()
         row = rows.setdefault(output.id, output)
         rows[output.id] = replace(row, oss_url=output.oss_url, size=output.size, meta=output.meta)
+        self._intents = {place: each for place, each in self._intents.items() if each.output.id != output.id}
 
     def of_job(self, job_id: str) -> Sequence[JobOutput]:
         rows = self._answering().values()
@@ -118,6 +137,21 @@ class InMemoryOutputStore:
 
     def remove(self, output_id: str) -> None:
         self._answering().pop(output_id, None)
+
+    def intents_of_job(self, job_id: str) -> Sequence[OutputIntent]:
+        self._answering()
+        return [each for _, each in sorted(self._intents.items()) if each.output.job_id == job_id]
+
+    def intents_before(self, moment: datetime, *, limit: int) -> Sequence[OutputIntent]:
+        self._answering()
+        old = [each for each in self._intents.values() if each.output.created_at < moment]
+        return sorted(old, key=lambda each: each.output.created_at)[:limit]
+
+    def remove_intent(self, intent: OutputIntent) -> None:
+        self._answering()
+        place = intent.output.job_id, intent.position
+        if place in self._intents and self._intents[place].attempt == intent.attempt:
+            del self._intents[place]
 
     def _answering(self) -> dict[str, JobOutput]:
         if self.away:
@@ -261,7 +295,7 @@ class World:
         self.folder = folder
         self.clock = FakeClock()
         self.jobs = InMemoryJobStore()
-        self.outputs = InMemoryOutputStore()
+        self.outputs = InMemoryOutputStore(self.jobs)
         self.store = InMemoryObjectStore()
         self.temp = TempFolder(str(folder))
         self.probe = StubProbe()

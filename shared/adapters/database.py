@@ -15,7 +15,7 @@ import pymysql.constants.CLIENT
 from playhouse.shortcuts import ReconnectMixin
 
 from shared.domain.errors import ConfigurationError, DatabaseUnavailableError, LeaseLostError
-from shared.domain.jobs import Job, JobError, JobOutput, JobStatus
+from shared.domain.jobs import Job, JobError, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import MediaType
 from shared.settings import DatabaseSettings
 
@@ -73,6 +73,8 @@ class _JobRow(peewee.Model):
     failures = peewee.IntegerField()
     lease_expires_at = _Utc(null=True)
     next_attempt_at = _Utc(null=True)
+    cancel_requested_at = _Utc(null=True)
+    legacy_url = peewee.TextField(null=True)
 
     class Meta:
         table_name = "jobs"
@@ -93,6 +95,24 @@ class _OutputRow(peewee.Model):
         table_name = "job_outputs"
 
 
+class _IntentRow(peewee.Model):
+    job_id = peewee.CharField()
+    position = peewee.IntegerField()
+    attempt = peewee.IntegerField()
+    id = peewee.CharField()
+    user_id = peewee.CharField()
+    type = peewee.CharField()
+    oss_url = peewee.TextField()
+    oss_path = peewee.CharField()
+    size = peewee.BigIntegerField()
+    meta = _Json()
+    created_at = _Utc()
+
+    class Meta:
+        table_name = "output_intents"
+        primary_key = peewee.CompositeKey("job_id", "position")
+
+
 class _ReconnectingMySql(ReconnectMixin, peewee.MySQLDatabase):  # type: ignore[misc]  # playhouse carries no types
     """A connection that may have gone stale while the instance was frozen."""
 
@@ -105,7 +125,7 @@ class Database:
 
     def __init__(self, config: DatabaseSettings) -> None:
         self.peewee = _connect(config.url.get_secret_value())
-        self.peewee.bind([_JobRow, _OutputRow])
+        self.peewee.bind([_JobRow, _OutputRow, _IntentRow])
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -117,6 +137,16 @@ class Database:
             # The next session begins with a connection of its own.
             self.peewee.close()
             raise DatabaseUnavailableError("the database did not answer") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Open a session whose statements happen together or not at all.
+
+        The first of them must write: SQLite refuses a transaction that has read the lock for writing when another
+        connection has written meanwhile.
+        """
+        with self.session(), self.peewee.atomic():
+            yield
 
 
 def _connect(url: str) -> peewee.Database:
@@ -139,6 +169,8 @@ def _connect(url: str) -> peewee.Database:
         connect_timeout=_CONNECT_TIMEOUT_S,
         read_timeout=_QUERY_TIMEOUT_S,
         write_timeout=_QUERY_TIMEOUT_S,
+        # Locks on the gaps between rows, which the default takes, make strangers' transactions deadlock.
+        init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         # An UPDATE that changes nothing must still count the row that it found.
         client_flag=pymysql.constants.CLIENT.FOUND_ROWS,
         **({"ssl": _tls_context(options["ssl_ca"])} if "ssl_ca" in options else {"ssl_disabled": True}),
@@ -182,15 +214,15 @@ class SqlJobStore:
 
     def save(self, job: Job, *, over_attempt: int | None = None) -> None:
         """Write the job's state if its row is still at ``over_attempt`` (left out: at the job's own attempt)."""
-        expected = job.attempt if over_attempt is None else over_attempt
         with self._database.session():
-            written = (
-                _JobRow.update(**_to_row(job))
-                .where((_JobRow.id == job.id) & (_JobRow.attempt == expected) & _JobRow.status.in_(_UNFINISHED))
-                .execute()
-            )
-        if not written:
-            raise LeaseLostError("the job has gone on without this attempt")
+            _save_job(job, over_attempt)
+
+    def request_cancel(self, job_id: str, now: datetime) -> None:
+        """Write down the wish to cancel, if the job has not ended and has none yet."""
+        with self._database.session():
+            _JobRow.update(cancel_requested_at=now).where(
+                (_JobRow.id == job_id) & _JobRow.status.in_(_UNFINISHED) & _JobRow.cancel_requested_at.is_null()
+            ).execute()
 
     def waiting(self, now: datetime, *, limit: int) -> Sequence[Job]:
         """Return unfinished jobs that are due and that nobody works on, the longest waiting first."""
@@ -208,20 +240,33 @@ class SqlJobStore:
 
 
 class SqlOutputStore:
-    """The table ``job_outputs``."""
+    """The tables ``job_outputs`` and ``output_intents``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def intend(self, intent: OutputIntent, job: Job) -> None:
+        """Write the intent in place of an earlier one of its position, and the job's state, in one transaction."""
+        values = {**_output_values(intent.output), "position": intent.position, "attempt": intent.attempt}
+        with self._database.transaction():
+            _save_job(job)
+            _IntentRow.insert(**values).on_conflict_replace().execute()
+
+    def commit(self, output: JobOutput, job: Job) -> None:
+        """Write the row, remove its intent and write the job's state, in one transaction."""
+        try:
+            with self._database.transaction():
+                _save_job(job)
+                _put_output(output)
+        except DatabaseUnavailableError:
+            # The answer to COMMIT may be all that was lost.
+            if self.get(output.id) != output or any(each.output == output for each in self.intents_of_job(job.id)):
+                raise
+
     def put(self, output: JobOutput) -> None:
-        """Write the row, or bring it up to date, keeping when it was made."""
-        values = {field.name: getattr(output, field.name) for field in fields(JobOutput)}
-        changed = {name: values[name] for name in ("oss_url", "size", "meta")}
-        with self._database.session():
-            try:
-                _OutputRow.insert(**values).execute()
-            except peewee.IntegrityError:
-                _OutputRow.update(**changed).where(_OutputRow.id == output.id).execute()
+        """Write the row, or bring it up to date, keeping when it was made, and remove its intent."""
+        with self._database.transaction():
+            _put_output(output)
 
     def of_job(self, job_id: str) -> Sequence[JobOutput]:
         """Return the rows of a job by position: the timestamp in the key holds it."""
@@ -239,6 +284,55 @@ class SqlOutputStore:
         """Remove the row; nothing happens if there is none."""
         with self._database.session():
             _OutputRow.delete().where(_OutputRow.id == output_id).execute()
+
+    def intents_of_job(self, job_id: str) -> Sequence[OutputIntent]:
+        """Return the intents of a job by position."""
+        with self._database.session():
+            rows = list(_IntentRow.select().where(_IntentRow.job_id == job_id).order_by(_IntentRow.position))
+        return [_to_intent(row) for row in rows]
+
+    def intents_before(self, moment: datetime, *, limit: int) -> Sequence[OutputIntent]:
+        """Return intents that were written before ``moment``, the oldest first."""
+        with self._database.session():
+            query = _IntentRow.select().where(_IntentRow.created_at < moment)
+            rows = list(query.order_by(_IntentRow.created_at).limit(limit))
+        return [_to_intent(row) for row in rows]
+
+    def remove_intent(self, intent: OutputIntent) -> None:
+        """Remove the intent if it is still that of its attempt; nothing happens otherwise."""
+        with self._database.session():
+            _IntentRow.delete().where(
+                (_IntentRow.job_id == intent.output.job_id)
+                & (_IntentRow.position == intent.position)
+                & (_IntentRow.attempt == intent.attempt)
+            ).execute()
+
+
+def _save_job(job: Job, over_attempt: int | None = None) -> None:
+    """Write the job's state, but not ``cancel_requested_at``, if its row is at the attempt expected."""
+    values = _to_row(job)
+    del values["cancel_requested_at"]
+    expected = job.attempt if over_attempt is None else over_attempt
+    written = (
+        _JobRow.update(**values)
+        .where((_JobRow.id == job.id) & (_JobRow.attempt == expected) & _JobRow.status.in_(_UNFINISHED))
+        .execute()
+    )
+    if not written:
+        raise LeaseLostError("the job has gone on without this attempt")
+
+
+def _put_output(output: JobOutput) -> None:
+    # One statement: an INSERT that fails and an UPDATE after it deadlock when two do it at once.
+    sqlite = isinstance(_OutputRow._meta.database, peewee.SqliteDatabase)
+    target = {"conflict_target": [_OutputRow.id]} if sqlite else {}
+    changed = [_OutputRow.oss_url, _OutputRow.size, _OutputRow.meta]
+    _OutputRow.insert(**_output_values(output)).on_conflict(preserve=changed, **target).execute()
+    _IntentRow.delete().where(_IntentRow.id == output.id).execute()
+
+
+def _output_values(output: JobOutput) -> dict[str, Any]:
+    return {field.name: getattr(output, field.name) for field in fields(JobOutput)}
 
 
 def _to_row(job: Job) -> dict[str, Any]:
@@ -262,3 +356,7 @@ def _to_output(row: Any) -> JobOutput:
     values = {field.name: getattr(row, field.name) for field in fields(JobOutput)}
     values["type"] = MediaType(row.type)
     return JobOutput(**values)
+
+
+def _to_intent(row: Any) -> OutputIntent:
+    return OutputIntent(_to_output(row), row.position, row.attempt)

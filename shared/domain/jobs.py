@@ -57,7 +57,8 @@ class Job:
 
     ``attempt`` counts the claims and fences them: a write that names an older attempt does not happen. While
     ``lease_expires_at`` is in the future, one attempt is at work. ``submitted_at`` without ``provider_task_id`` says
-    that a submit was begun whose answer was never seen.
+    that a submit was begun whose answer was never seen. ``cancel_requested_at`` is a wish that the next step honours.
+    ``legacy_url`` is where the former system, which had no ``job_outputs``, kept the result.
     """
 
     id: str
@@ -86,6 +87,8 @@ class Job:
     failures: int = 0
     lease_expires_at: datetime | None = None
     next_attempt_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    legacy_url: str | None = None
 
     @property
     def deadline(self) -> datetime:
@@ -158,6 +161,10 @@ class Job:
         """End the job with ``error``."""
         return replace(self._ended(JobStatus.FAILED, now), error=error)
 
+    def cancelled(self, now: datetime) -> "Job":
+        """End the job because its user wished so."""
+        return self._ended(JobStatus.CANCELLED, now)
+
     def _ended(self, status: JobStatus, now: datetime) -> "Job":
         self._must_not_be_final()
         return replace(self, status=status, finished_at=now, lease_expires_at=None, next_attempt_at=None)
@@ -183,3 +190,16 @@ class JobOutput:
     size: int
     meta: dict[str, Any]
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class OutputIntent:
+    """A row of ``output_intents``: an attempt is about to put this object to OSS, or has and could not say so.
+
+    ``output`` is the row of ``job_outputs`` as it will be once the object is there, whole; ``output.meta["crc64"]`` and
+    ``output.size`` tell the object from any other. ``position`` counts a job's outputs from 0.
+    """
+
+    output: JobOutput
+    position: int
+    attempt: int

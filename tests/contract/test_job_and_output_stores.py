@@ -50,7 +50,8 @@ def open_database(url: str) -> Database:
 @pytest.fixture(params=_KINDS)
 def stores(request: pytest.FixtureRequest) -> Iterator[tuple[JobStore, OutputStore]]:
     if request.param == "memory":
-        yield InMemoryJobStore(), InMemoryOutputStore()
+        in_memory = InMemoryJobStore()
+        yield in_memory, InMemoryOutputStore(in_memory)
         return
     database = open_database(database_url(request.param, request))
     yield SqlJobStore(database), SqlOutputStore(database)
