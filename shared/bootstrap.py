@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shared.adapters.tokens import TokenVerifier
     from shared.ports import Provider
     from shared.services.generation import GenerationService
+    from shared.services.jobs import RevivalService
     from shared.services.storage import StorageService
 
 _PROVIDER_TIMEOUT_S = 180.0  # a synchronous images API draws while the caller waits
@@ -126,7 +127,26 @@ def _provider(name: str) -> "Provider":
 def generation_service() -> "GenerationService":
     from shared.services.generation import GenerationService
 
-    return GenerationService(jobs=jobs(), provider_of=provider_of, storage=storage_service())
+    return GenerationService(
+        jobs=jobs(),
+        provider_of=provider_of,
+        storage=storage_service(),
+        patience_s=settings.RuntimeSettings.read().patience_s,
+    )
+
+
+@cache
+def revival_service() -> "RevivalService":
+    from shared.services.jobs import RevivalService
+
+    return RevivalService(
+        jobs=jobs(),
+        outputs=outputs(),
+        temp=temp_files(),
+        provider_of=provider_of,
+        dispatcher=dispatcher(),
+        clock=clock(),
+    )
 
 
 @cache

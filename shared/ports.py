@@ -47,17 +47,17 @@ class JobStore(Protocol):
 class OutputStore(Protocol):
     """The tables ``job_outputs`` and ``output_intents``. Every method may raise DatabaseUnavailableError."""
 
-    def intend(self, intent: OutputIntent, job: Job) -> None:
-        """Write the intent in place of an earlier one of its position, and the job's state, in one transaction.
+    def intend(self, intent: OutputIntent, *, lease_expires_at: datetime) -> None:
+        """Write the intent in place of its position's earlier one and renew its attempt's lease, in one transaction.
 
         Raises LeaseLostError, as ``JobStore.save`` does; then nothing is written.
         """
 
-    def commit(self, output: JobOutput, job: Job) -> None:
-        """Write the row, remove its intent and write the job's state, in one transaction.
+    def commit(self, intent: OutputIntent, *, lease_expires_at: datetime) -> None:
+        """Write the intent's row, remove the intent and renew its attempt's lease, in one transaction.
 
-        When the answer of the database is lost, what it did is read back. Raises LeaseLostError, as ``JobStore.save``
-        does; then nothing is written.
+        When the database's answer is lost, what it did is read back. Raises LeaseLostError, as ``JobStore.save`` does;
+        then nothing is written.
         """
 
     def put(self, output: JobOutput) -> None:
@@ -93,8 +93,13 @@ class StoredObject:
 class ObjectStore(Protocol):
     """The bucket. Every method may raise StorageRefusedError and StorageUnavailableError."""
 
-    def put(self, key: str, path: Path, *, content_type: str, meta: dict[str, str]) -> StoredObject:
-        """Upload a file, streaming; an object of that key is replaced."""
+    def put(
+        self, key: str, path: Path, *, content_type: str, meta: dict[str, str], on_block: Callable[[], None]
+    ) -> StoredObject:
+        """Upload a file, streaming, and call ``on_block`` before every block; what that raises ends the upload.
+
+        Raises ObjectExistsError: there is an object of that key, which stays as it is.
+        """
 
     def head(self, key: str) -> StoredObject | None:
         """Return what OSS has under the key, or None."""
@@ -189,6 +194,9 @@ class Provider(Protocol):
 
     def poll(self, task_id: str) -> Pending | Finished:
         """Ask how far a task is. Raises ProviderFailedError, ProviderUnavailableError or ResultLostError."""
+
+    def cancel(self, task_id: str) -> bool:
+        """Ask for a task to be given up; False if it is too late for that. Raises ProviderUnavailableError."""
 
 
 class Downloads(Protocol):

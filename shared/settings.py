@@ -296,16 +296,18 @@ class RuntimeSettings:
 
     temp_dir: str
     log_level: str
+    patience_s: float
     cors_origins: tuple[str, ...]
     function_name: str
     version: str
 
     @classmethod
     def read(cls) -> "RuntimeSettings":
-        """Read TEMP_DIR, LOG_LEVEL, CORS_ORIGINS and what Function Compute says of the function."""
+        """Read TEMP_DIR, LOG_LEVEL, PATIENCE_S, CORS_ORIGINS and what Function Compute says of the function."""
         return cls(
             temp_dir=_get("TEMP_DIR") or "/tmp/dream-factory",  # noqa: S108 - Function Compute's only writable folder
             log_level=_parse("LOG_LEVEL", _level, "INFO", "DEBUG, INFO, WARNING or ERROR"),
+            patience_s=_parse("PATIENCE_S", _seconds, 60.0, "a number of seconds above 0"),
             cors_origins=tuple(part.strip() for part in (_get("CORS_ORIGINS") or "").split(",") if part.strip()),
             function_name=_get("FC_FUNCTION_NAME") or "",
             version=_get("FC_VER_ID", "FC_FUNCTION_VERSION") or "LATEST",

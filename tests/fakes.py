@@ -16,13 +16,15 @@ from shared.domain.errors import (
     DatabaseUnavailableError,
     LeaseLostError,
     MediaTooLargeError,
+    ObjectExistsError,
     StorageUnavailableError,
 )
 from shared.domain.jobs import Job, JobOutput, OutputIntent
-from shared.domain.keys import MediaType
+from shared.domain.keys import MediaType, ObjectKey
 from shared.domain.media import MediaFacts
 from shared.ports import Finished, Limits, Pending, StoredObject
 from shared.services.generation import GenerationService
+from shared.services.jobs import RevivalService
 from shared.services.storage import StorageService
 
 NOW = datetime(2023, 12, 21, 1, 50, 56, 789000, tzinfo=UTC)
@@ -71,11 +73,12 @@ class InMemoryJobStore:
 
     def save(self, job: Job, *, over_attempt: int | None = None) -> None:
         with self._session():
-            row = self._rows.get(job.id)
-            expected = job.attempt if over_attempt is None else over_attempt
-            if row is None or row.attempt != expected or row.status.final:
-                raise LeaseLostError("the job has gone on without this attempt")
+            row = self._held(job.id, job.attempt if over_attempt is None else over_attempt)
             self._write(replace(job, cancel_requested_at=row.cancel_requested_at))
+
+    def renew(self, job_id: str, attempt: int, lease_expires_at: datetime) -> None:
+        with self._session():
+            self._write(replace(self._held(job_id, attempt), lease_expires_at=lease_expires_at))
 
     def request_cancel(self, job_id: str, now: datetime) -> None:
         with self._session():
@@ -98,6 +101,12 @@ class InMemoryJobStore:
             raise DatabaseUnavailableError("the database did not answer")
         return self._lock
 
+    def _held(self, job_id: str, attempt: int) -> Job:
+        row = self._rows.get(job_id)
+        if row is None or row.attempt != attempt or row.status.final:
+            raise LeaseLostError("the job has gone on without this attempt")
+        return row
+
     def _write(self, job: Job) -> None:
         self._rows[job.id] = job
         self.history.append(job)
@@ -112,15 +121,15 @@ class InMemoryOutputStore:
         self._rows: dict[str, JobOutput] = {}
         self._intents: dict[tuple[str, int], OutputIntent] = {}
 
-    def intend(self, intent: OutputIntent, job: Job) -> None:
+    def intend(self, intent: OutputIntent, *, lease_expires_at: datetime) -> None:
         self._answering()
-        self._jobs.save(job)
+        self._jobs.renew(intent.output.job_id, intent.attempt, lease_expires_at)
         self._intents[intent.output.job_id, intent.position] = intent
 
-    def commit(self, output: JobOutput, job: Job) -> None:
+    def commit(self, intent: OutputIntent, *, lease_expires_at: datetime) -> None:
         self._answering()
-        self._jobs.save(job)
-        self.put(output)
+        self._jobs.renew(intent.output.job_id, intent.attempt, lease_expires_at)
+        self.put(intent.output)
 
     def put(self, output: JobOutput) -> None:
         rows = self._answering()
@@ -179,11 +188,16 @@ class InMemoryObjectStore:
         self.spoil: Callable[[bytes], bytes] = bytes
         self._base_url = base_url
 
-    def put(self, key: str, path: Path, *, content_type: str, meta: dict[str, str]) -> StoredObject:
+    def put(
+        self, key: str, path: Path, *, content_type: str, meta: dict[str, str], on_block: Callable[[], None]
+    ) -> StoredObject:
         self._answer()
+        on_block()
         self.puts.append(key)
         if self.failures and (failure := self.failures.pop(0)):
             raise failure
+        if key in self.objects:
+            raise ObjectExistsError("there is an object of that key")
         held = HeldObject(self.spoil(path.read_bytes()), content_type, tuple(sorted(meta.items())))
         self.objects[key] = held
         return StoredObject(len(held.data), crc64.xz(held.data))
@@ -223,6 +237,7 @@ class FakeProvider:
         self.poll_interval_s = poll_interval_s
         self.submitted: list[Job] = []
         self.polled: list[str] = []
+        self.cancelled: list[str] = []
         self._submit = submit
         self._polls = list(polls)
 
@@ -233,6 +248,10 @@ class FakeProvider:
     def poll(self, task_id: str) -> State:
         self.polled.append(task_id)
         return play(self._polls.pop(0) if len(self._polls) > 1 else self._polls[0])
+
+    def cancel(self, task_id: str) -> bool:
+        self.cancelled.append(task_id)
+        return True
 
 
 Chunk = bytes | Exception | Callable[[], bytes]
@@ -301,6 +320,7 @@ class World:
         self.probe = StubProbe()
         self.downloads = FakeDownloads()
         self.dispatcher = RecordingDispatcher()
+        self.patience_s = 3600.0
         self.limits = Limits({MediaType.IMAGE: 10_000, MediaType.VIDEO: 20_000}, max_pixels=1_000_000)
 
     @property
@@ -316,7 +336,19 @@ class World:
         )
 
     def generation(self, provider: FakeProvider) -> GenerationService:
-        return GenerationService(jobs=self.jobs, provider_of=lambda _: provider, storage=self.storage)
+        return GenerationService(
+            jobs=self.jobs, provider_of=lambda _: provider, storage=self.storage, patience_s=self.patience_s
+        )
+
+    def revival(self, provider: FakeProvider) -> RevivalService:
+        return RevivalService(
+            jobs=self.jobs,
+            outputs=self.outputs,
+            temp=self.temp,
+            provider_of=lambda _: provider,
+            dispatcher=self.dispatcher,
+            clock=self.clock,
+        )
 
     def temp_files(self) -> list[str]:
         """Return the names of the files in the temp folder."""
@@ -341,6 +373,25 @@ def make_job(**changes: Any) -> Job:
         "created_at": NOW,
     }
     return Job(**{**values, **changes})
+
+
+def make_output(position: int = 0, **changes: Any) -> JobOutput:
+    """Return the row of an output of the image job."""
+    key = ObjectKey.for_output(
+        user_id=USER, job_id="abc123", type=MediaType.IMAGE, created_at=NOW, position=position, ext="png"
+    )
+    output = JobOutput(
+        id=key.output_id,
+        job_id="abc123",
+        user_id=USER,
+        type=MediaType.IMAGE,
+        oss_url=f"https://media.example.com/{key}",
+        oss_path=str(key),
+        size=12345,
+        meta={"width": 4, "height": 3, "format": "png", "crc64": str(2**64 - 1)},
+        created_at=NOW,
+    )
+    return replace(output, **changes)
 
 
 def make_video_job(**changes: Any) -> Job:

@@ -113,6 +113,18 @@ def get_outputs(event: HttpEvent, job_id: str) -> Response:
     return json_response(200, {"data": data}, headers={"Cache-Control": "no-store"})
 
 
+def cancel_job(event: HttpEvent, job_id: str) -> Response:
+    """Ask for a job to be cancelled, which happens at its next step."""
+    user_id = _authenticate(event)
+    job = jobs_service.cancel_job(
+        job_id, user_id, jobs=bootstrap.jobs(), dispatcher=bootstrap.dispatcher(), clock=bootstrap.clock()
+    )
+    headers = {"Cache-Control": "no-store", "Location": f"/jobs/{job.id}"}
+    if job.status.final:
+        return json_response(200, _show(job), headers=headers)
+    return json_response(202, _show(job), headers={**headers, "Retry-After": str(_RETRY_AFTER_S[job.type])})
+
+
 def _authenticate(event: HttpEvent) -> str:
     return bootstrap.token_verifier().user_of(event.headers.get("authorization"))
 
@@ -225,4 +237,5 @@ _ROUTES: list[tuple[str, dict[str, Callable[..., Response]]]] = [
     (r"/ai/generate-video", {"POST": generate_video}),
     (r"/jobs/([^/]+)", {"GET": get_job}),
     (r"/jobs/([^/]+)/outputs", {"GET": get_outputs}),
+    (r"/jobs/([^/]+)/cancel", {"POST": cancel_job}),
 ]

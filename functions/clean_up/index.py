@@ -1,7 +1,7 @@
 """Timer: the safety nets. The payload says which: temp files (daily) or lost and stuck jobs (every minute)."""
 
 from shared import bootstrap
-from shared.fc.context import Context
+from shared.fc.context import Context, stop_by
 from shared.fc.entrypoints import event_entrypoint
 from shared.fc.events import CleanUpTask, TimerEvent
 from shared.services.jobs import revive_waiting_jobs
@@ -14,6 +14,5 @@ def handler(event: TimerEvent, context: Context) -> dict[str, int]:
         case "temp-files":
             return {"removed": cleanup_old_temp_files(temp=bootstrap.temp_files(), now=bootstrap.clock().now())}
         case "jobs":
-            return revive_waiting_jobs(
-                jobs=bootstrap.jobs(), dispatcher=bootstrap.dispatcher(), clock=bootstrap.clock()
-            )
+            until = stop_by(context, bootstrap.clock().now())
+            return revive_waiting_jobs(service=bootstrap.revival_service(), until=until)

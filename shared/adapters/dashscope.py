@@ -69,6 +69,11 @@ class DashScope:
             case _:
                 return Pending(task_id)
 
+    def cancel(self, task_id: str) -> bool:
+        """Cancel the task, which DashScope does only while it is PENDING."""
+        status, _ = self._http.post(f"/tasks/{task_id}/cancel")
+        return status == 200
+
 
 def _request(job: Job, form: Form) -> dict[str, Any]:
     size = Size.parse(job.size)

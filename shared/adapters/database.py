@@ -214,8 +214,10 @@ class SqlJobStore:
 
     def save(self, job: Job, *, over_attempt: int | None = None) -> None:
         """Write the job's state if its row is still at ``over_attempt`` (left out: at the job's own attempt)."""
+        values = _to_row(job)
+        del values["cancel_requested_at"]
         with self._database.session():
-            _save_job(job, over_attempt)
+            _write_job(job.id, job.attempt if over_attempt is None else over_attempt, values)
 
     def request_cancel(self, job_id: str, now: datetime) -> None:
         """Write down the wish to cancel, if the job has not ended and has none yet."""
@@ -245,22 +247,24 @@ class SqlOutputStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def intend(self, intent: OutputIntent, job: Job) -> None:
-        """Write the intent in place of an earlier one of its position, and the job's state, in one transaction."""
+    def intend(self, intent: OutputIntent, *, lease_expires_at: datetime) -> None:
+        """Write the intent in place of its position's earlier one and renew its attempt's lease, in one transaction."""
         values = {**_output_values(intent.output), "position": intent.position, "attempt": intent.attempt}
         with self._database.transaction():
-            _save_job(job)
+            _write_job(intent.output.job_id, intent.attempt, {"lease_expires_at": lease_expires_at})
             _IntentRow.insert(**values).on_conflict_replace().execute()
 
-    def commit(self, output: JobOutput, job: Job) -> None:
-        """Write the row, remove its intent and write the job's state, in one transaction."""
+    def commit(self, intent: OutputIntent, *, lease_expires_at: datetime) -> None:
+        """Write the intent's row, remove the intent and renew its attempt's lease, in one transaction."""
+        output = intent.output
         try:
             with self._database.transaction():
-                _save_job(job)
+                _write_job(output.job_id, intent.attempt, {"lease_expires_at": lease_expires_at})
                 _put_output(output)
         except DatabaseUnavailableError:
             # The answer to COMMIT may be all that was lost.
-            if self.get(output.id) != output or any(each.output == output for each in self.intents_of_job(job.id)):
+            left = [each for each in self.intents_of_job(output.job_id) if each.output.id == output.id]
+            if self.get(output.id) != output or left:
                 raise
 
     def put(self, output: JobOutput) -> None:
@@ -308,17 +312,10 @@ class SqlOutputStore:
             ).execute()
 
 
-def _save_job(job: Job, over_attempt: int | None = None) -> None:
-    """Write the job's state, but not ``cancel_requested_at``, if its row is at the attempt expected."""
-    values = _to_row(job)
-    del values["cancel_requested_at"]
-    expected = job.attempt if over_attempt is None else over_attempt
-    written = (
-        _JobRow.update(**values)
-        .where((_JobRow.id == job.id) & (_JobRow.attempt == expected) & _JobRow.status.in_(_UNFINISHED))
-        .execute()
-    )
-    if not written:
+def _write_job(job_id: str, attempt: int, values: dict[str, Any]) -> None:
+    """Write to a job that has not ended and is at this attempt. Raises LeaseLostError: it is not."""
+    row = (_JobRow.id == job_id) & (_JobRow.attempt == attempt) & _JobRow.status.in_(_UNFINISHED)
+    if not _JobRow.update(**values).where(row).execute():
         raise LeaseLostError("the job has gone on without this attempt")
 
 

@@ -40,6 +40,10 @@ class OpenAiImages:
         """There are no tasks here: whatever was not stored in the attempt that asked for it is gone."""
         raise ResultLostError("the images API keeps no results")
 
+    def cancel(self, task_id: str) -> bool:
+        """There are no tasks here: what was asked for has been drawn."""
+        return False
+
 
 def _result(item: dict[str, Any]) -> Result:
     if isinstance(text := item.get("b64_json"), str):

@@ -1,6 +1,6 @@
 """OSS through the official SDK."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -10,7 +10,7 @@ import requests.adapters
 from oss2.credentials import Credentials, CredentialsProvider
 
 from shared import settings
-from shared.domain.errors import StorageRefusedError, StorageUnavailableError
+from shared.domain.errors import ObjectExistsError, StorageRefusedError, StorageUnavailableError
 from shared.ports import StoredObject
 
 _CACHE_CONTROL = "public, max-age=31536000, immutable"
@@ -50,18 +50,25 @@ class OssObjectStore:
             enable_crc=False,
         )
 
-    def put(self, key: str, path: Path, *, content_type: str, meta: dict[str, str]) -> StoredObject:
-        """Upload a file, streaming."""
+    def put(
+        self, key: str, path: Path, *, content_type: str, meta: dict[str, str], on_block: Callable[[], None]
+    ) -> StoredObject:
+        """Upload a file, streaming, unless there is an object of that key.
+
+        Source: https://www.alibabacloud.com/help/en/oss/developer-reference/putobject (x-oss-forbid-overwrite)
+        """
         headers = {
             "Content-Type": content_type,
             "Cache-Control": _CACHE_CONTROL,
             "Content-Disposition": "inline",
+            "x-oss-forbid-overwrite": "true",
             # Header values are ASCII, and a user id may be any text.
             **{f"x-oss-meta-{name}": quote(value, safe="@") for name, value in meta.items()},
         }
+        size = path.stat().st_size
         with _translated(), path.open("rb") as file:
-            result = self._bucket.put_object(key, file, headers=headers)
-        return StoredObject(path.stat().st_size, result.crc)
+            result = self._bucket.put_object(key, file, headers=headers, progress_callback=lambda *_: on_block())
+        return StoredObject(size, result.crc)
 
     def head(self, key: str) -> StoredObject | None:
         """Return what OSS has under the key, or None."""
@@ -95,6 +102,8 @@ def _translated() -> Iterator[None]:
         raise StorageUnavailableError("OSS did not answer") from error
     except oss2.exceptions.ServerError as error:
         code = error.code or "no code"
+        if code == "FileAlreadyExists":
+            raise ObjectExistsError("there is an object of that key in OSS") from error
         if error.status >= 500 or error.status == 429:
             raise StorageUnavailableError(f"OSS answered {error.status} ({code})") from error
         raise StorageRefusedError(f"OSS refused: {error.status} ({code})") from error

@@ -40,8 +40,15 @@ class ProviderHttp:
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
         """GET; return the status and the JSON answer. Raises ProviderUnavailableError."""
+        return self._ask("GET", path)
+
+    def post(self, path: str) -> tuple[int, dict[str, Any]]:
+        """POST nothing, as often as needed; return the status and the JSON answer. Raises ProviderUnavailableError."""
+        return self._ask("POST", path)
+
+    def _ask(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
         try:
-            return self._send("GET", path)
+            return self._send(method, path)
         except httpx.HTTPError as error:
             raise ProviderUnavailableError(f"{self._name} did not answer ({type(error).__name__})") from error
 

@@ -26,6 +26,7 @@
     ├── StorageError                  OSS and the temp disk
     │   ├── StorageRefusedError       OSS said no (rights, bucket, arguments)
     │   ├── StorageUnavailableError   OSS did not answer, or answered 5xx
+    │   ├── ObjectExistsError         there is an object of that key, and it is not replaced
     │   ├── ChecksumMismatchError     what OSS holds is not what arrived here
     │   └── TempDiskFullError         no room in the temp folder
     ├── DatabaseUnavailableError      the database did not answer
@@ -202,6 +203,12 @@ class StorageUnavailableError(StorageError):
     code = "storage_unavailable"
 
 
+class ObjectExistsError(StorageError):
+    """There is an object of that key already, and it is not replaced."""
+
+    code = "object_exists"
+
+
 class ChecksumMismatchError(StorageError):
     """What OSS holds is not what arrived here."""
 
@@ -228,9 +235,10 @@ class LeaseLostError(DreamFactoryError):
 
 
 class DeadlineExceededError(DreamFactoryError):
-    """The job did not finish in its time."""
+    """The job did not finish in its time; a new one may."""
 
     code = "deadline_exceeded"
+    retryable = True
 
 
 class DispatchError(DreamFactoryError):

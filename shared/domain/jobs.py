@@ -17,8 +17,14 @@ from shared.domain.keys import MediaType
 
 MAX_FAILURES = 4  # the first try and the three repetitions that Function Compute makes of an asynchronous invocation
 LEASE_S = 60
+SUBMIT_LEASE_S = 240  # nothing renews a lease while a provider answers, and an images API may take 180 s for that
 DISPATCH_GRACE_S = 60  # how long a dispatched job may wait for its invocation
 TIME_LIMITS = {MediaType.IMAGE: timedelta(hours=1), MediaType.VIDEO: timedelta(hours=6)}
+
+
+def lease_from(now: datetime) -> datetime:
+    """Return until when an attempt holds its job if nothing more is heard of it."""
+    return now + timedelta(seconds=LEASE_S)
 
 
 class JobStatus(StrEnum):
@@ -112,7 +118,7 @@ class Job:
             status=JobStatus.RUNNING if self.status is JobStatus.QUEUED else self.status,
             started_at=self.started_at or now,
             attempt=self.attempt + 1,
-            lease_expires_at=now + timedelta(seconds=LEASE_S),
+            lease_expires_at=lease_from(now),
             next_attempt_at=None,
         )
 
@@ -127,11 +133,11 @@ class Job:
 
     def renewed(self, now: datetime) -> "Job":
         """Keep the lease for another while."""
-        return replace(self, lease_expires_at=now + timedelta(seconds=LEASE_S))
+        return replace(self, lease_expires_at=lease_from(now))
 
     def submitting(self, now: datetime) -> "Job":
         """Say, before it happens, that the provider will be asked."""
-        return replace(self.renewed(now), submitted_at=now)
+        return replace(self, submitted_at=now, lease_expires_at=now + timedelta(seconds=SUBMIT_LEASE_S))
 
     def not_submitted(self) -> "Job":
         """Take that back: the provider has certainly not accepted the task."""

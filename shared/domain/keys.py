@@ -112,6 +112,10 @@ class ObjectKey:
         """
         return cls(user_id, job_id, type, round(created_at.timestamp() * 1000) + position, ext)
 
+    def position_in(self, created_at: datetime) -> int:
+        """Return the position that ``for_output`` made this key of, for a job created then."""
+        return self.timestamp_ms - round(created_at.timestamp() * 1000)
+
     @classmethod
     def parse(cls, key: str) -> "ObjectKey":
         """Read a key as OSS names it. Raises ValidationError: it is not the key of an output."""

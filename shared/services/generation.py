@@ -5,46 +5,60 @@ there. What a crash leaves behind, and who heals it, stands at each step.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain.errors import (
+    DatabaseUnavailableError,
     DeadlineExceededError,
     DreamFactoryError,
     LeaseLostError,
     ProviderFailedError,
     ProviderUnavailableError,
+    ResultLostError,
     StorageError,
     SubmissionUnknownError,
 )
-from shared.domain.jobs import LEASE_S, MAX_FAILURES, Job, JobError, JobStatus
+from shared.domain.jobs import LEASE_S, MAX_FAILURES, Job, JobStatus
+from shared.domain.keys import ObjectKey
 from shared.ports import Finished, JobStore, MediaBase64, Pending, Provider, ProviderOf, Result
-from shared.services.jobs import complete, fail
+from shared.services.jobs import complete, give_up
 from shared.services.storage import (
     StorageService,
     cleanup_job_temp_files,
+    commit_earlier_uploads,
     upload_job_output_from_source,
 )
 
 log = logging.getLogger(__name__)
 _RETRY_AFTER_S = 60
-_INLINE_RETRIES_S = (1, 4, 10)
+_INSIST_AFTER_S = (1, 4, 10)
+
+
+class _CancelledError(Exception):
+    """The job's user wishes it to be cancelled."""
 
 
 @dataclass(frozen=True)
 class GenerationService:
-    """What advancing a job works with. ``provider_of`` returns the provider that serves a model."""
+    """What advancing a job works with.
+
+    ``provider_of`` returns the provider that serves a model. ``patience_s`` is how long an invocation waits for a
+    provider before it gives the job back to the minute timer: patience costs an instance's time and saves latency.
+    """
 
     jobs: JobStore
     provider_of: ProviderOf
     storage: StorageService
+    patience_s: float
 
 
 def advance_job(job_id: str, *, service: GenerationService, until: datetime) -> Job | None:
     """Take the job as far as it goes until ``until`` and return it; None if there is nothing to do here.
 
     A failure that may pass gives the job back and is raised, so that Function Compute repeats the invocation; one
-    that will not pass, or the last of several, ends the job as failed.
+    that will not pass, or the last of several, ends the job.
     """
     jobs, clock = service.jobs, service.storage.clock
     job = jobs.get(job_id)
@@ -61,7 +75,7 @@ def advance_job(job_id: str, *, service: GenerationService, until: datetime) -> 
 
 
 class _Attempt:
-    """One attempt at a job. ``job`` is always as it was last written down."""
+    """One attempt at a job. ``job`` is as it was last written down, but for a lease renewed since."""
 
     def __init__(self, job: Job, service: GenerationService, until: datetime) -> None:
         self.job = job
@@ -72,41 +86,51 @@ class _Attempt:
 
     def run(self) -> Job:
         try:
-            if self.job.deadline <= self.clock.now():
-                raise DeadlineExceededError("the job did not finish in its time")
-            results = self._generate()
-            if results is None:
-                return self.job
-            self._save(self.job.storing(self.clock.now()))
-            warnings = self._store(results)
-            # A crash before this line leaves rows of a job that is still storing; the next attempt writes the same
-            # objects and rows again and ends it.
-            self.job = complete(self.job, warnings, jobs=self.service.jobs, temp=self.storage.temp, clock=self.clock)
+            self._advance()
         except LeaseLostError:
             raise
+        except _CancelledError:
+            self._cancel()
         except DreamFactoryError as error:
-            self._set_back_or_fail(error)
+            self._set_back_or_give_up(error)
         except Exception as error:
             # A bug must not hold the job: it is given back, and after some attempts its user hears of it.
-            self._set_back_or_fail(DreamFactoryError("something unexpected went wrong", retryable=True), error)
+            self._set_back_or_give_up(DreamFactoryError("something unexpected went wrong", retryable=True), error)
         finally:
             cleanup_job_temp_files(self.job.id, temp=self.storage.temp)
         return self.job
+
+    def _advance(self) -> None:
+        self._heed_cancel()
+        if self.job.deadline <= self.clock.now():
+            raise DeadlineExceededError("the job did not finish in its time")
+        commit_earlier_uploads(self.job, storage=self.storage)
+        warnings: tuple[str, ...] = ()
+        if not self._stored_positions() >= set(range(self.job.count)):
+            results = self._generate()
+            if results is None:
+                return
+            self._save(self.job.storing(self.clock.now()))
+            warnings = self._store(results)
+        # A crash before this line leaves a job that is storing with all its rows; the next attempt ends it.
+        self.job = complete(self.job, warnings, jobs=self.service.jobs, temp=self.storage.temp, clock=self.clock)
 
     def _generate(self) -> tuple[Result, ...] | None:
         """Return what the provider delivers, or None when the job was parked to wait for it."""
         provider = self.service.provider_of(self.job.model)
         task_id = self.job.provider_task_id
-        state = self._submit() if task_id is None else Pending(task_id)
+        state = self._submit(provider) if task_id is None else Pending(task_id)
+        until = min(self.until, self.clock.now() + timedelta(seconds=self.service.patience_s))
         while isinstance(state, Pending):
             state = self._poll(provider, state)
             if isinstance(state, Pending):
                 next_poll = self.clock.now() + timedelta(seconds=provider.poll_interval_s)
-                if next_poll >= self.until:
+                if next_poll >= until:
                     self._save(self.job.parked(next_poll))
                     return None
                 self.clock.sleep(provider.poll_interval_s)
                 self._keep_lease()
+                self._heed_cancel()
         return state.results
 
     def _poll(self, provider: Provider, state: Pending) -> Pending | Finished:
@@ -117,7 +141,11 @@ class _Attempt:
             log.warning("poll failed; repeated", extra={"job_id": self.job.id}, exc_info=True)
             return state
 
-    def _submit(self) -> Pending | Finished:
+    def _submit(self, provider: Provider) -> Pending | Finished:
+        if self.job.status is JobStatus.STORING:
+            raise ResultLostError(
+                "the provider delivered inside its answer, and the function stopped before storing it"
+            )
         if self.job.submitted_at is not None:
             raise SubmissionUnknownError(
                 "the provider was asked, and its answer was lost; it is not asked again, because that may cost twice"
@@ -125,7 +153,7 @@ class _Attempt:
         # A crash after this line leaves a submission of which nobody knows whether it happened: the job fails.
         self._save(self.job.submitting(self.clock.now()))
         try:
-            state = self.service.provider_of(self.job.model).submit(self.job)
+            state = provider.submit(self.job)
         except SubmissionUnknownError:
             raise
         except DreamFactoryError:
@@ -133,20 +161,25 @@ class _Attempt:
             raise
         if isinstance(state, Pending):
             # From here on every attempt asks for this task and none submits again.
-            self._save(self.job.submitted(state.task_id, self.clock.now()))
+            submitted = self.job.submitted(state.task_id, self.clock.now())
+            self._insist(lambda: self._save(submitted), DatabaseUnavailableError)
         return state
 
     def _store(self, results: tuple[Result, ...]) -> tuple[str, ...]:
-        """Store every result and return a warning for each that could not be stored, if there is at least one that was.
+        """Store every result that is not stored yet and return a warning for each that could not be stored.
 
-        Results that came inside the answer exist only in this process, so their failures cannot be repeated.
+        Raises the failure instead if it may pass, or if nothing is stored. Results that came inside the answer exist
+        only in this process, so their failures cannot be repeated.
         """
-        stored = 0
         failures: list[tuple[int, DreamFactoryError]] = []
+        stored = self._stored_positions()
         for position, result in enumerate(results):
+            if position in stored:
+                continue
+            self._heed_cancel()
             try:
                 self._store_one(position, result)
-                stored += 1
+                stored.add(position)
             except LeaseLostError:
                 raise
             except DreamFactoryError as error:
@@ -161,35 +194,64 @@ class _Attempt:
         short = (f"the provider delivered {len(results)} of {self.job.count} outputs",) if missing > 0 else ()
         return short + tuple(f"output {position + 1} of {len(results)}: {failure}" for position, failure in failures)
 
-    def _store_one(self, position: int, result: Result) -> None:
-        """Store one result; one that came inside the answer is tried several times here, for nobody can repeat it."""
-        for again_in_s in _INLINE_RETRIES_S if isinstance(result, MediaBase64) else ():
-            try:
-                self._upload(position, result)
-            except StorageError as error:
-                log.warning("upload failed; repeated", extra={"job_id": self.job.id}, exc_info=error)
-                self.clock.sleep(again_in_s)
-                self._keep_lease()
-            else:
-                return
-        self._upload(position, result)
+    def _stored_positions(self) -> set[int]:
+        rows = self.storage.outputs.of_job(self.job.id)
+        return {ObjectKey.parse(row.oss_path).position_in(self.job.created_at) for row in rows}
 
-    def _upload(self, position: int, result: Result) -> None:
-        upload_job_output_from_source(self.job, position, result, storage=self.storage, on_chunk=self._keep_lease)
+    def _store_one(self, position: int, result: Result) -> None:
+        def upload() -> None:
+            upload_job_output_from_source(self.job, position, result, storage=self.storage, on_chunk=self._keep_lease)
+
+        if isinstance(result, MediaBase64):
+            self._insist(upload, StorageError)
+        else:
+            upload()
+
+    def _insist(self, action: Callable[[], None], error: type[DreamFactoryError]) -> None:
+        """Try several times what no later attempt can: it would not know what this one knows."""
+        for again_in_s in _INSIST_AFTER_S:
+            try:
+                return action()
+            except error:
+                log.warning("failed; repeated", extra={"job_id": self.job.id}, exc_info=True)
+                self.clock.sleep(again_in_s)
+        return action()
 
     def _may_repeat(self) -> bool:
         return self.job.provider_task_id is not None and self.job.failures + 1 < MAX_FAILURES
 
-    def _set_back_or_fail(self, error: DreamFactoryError, cause: BaseException | None = None) -> None:
+    def _set_back_or_give_up(self, error: DreamFactoryError, cause: BaseException | None = None) -> None:
         answered_inline = self.job.status is JobStatus.STORING and self.job.provider_task_id is None
-        # A failed task stays failed, however often it is looked at: only a new job may succeed.
-        over = answered_inline or isinstance(error, ProviderFailedError)
+        # A failed task stays failed, however often it is looked at; lost time stays lost. Only a new job may succeed.
+        over = answered_inline or isinstance(error, ProviderFailedError | DeadlineExceededError)
         if error.retryable and self.job.failures + 1 < MAX_FAILURES and not over:
             retry_at = self.clock.now() + timedelta(seconds=_RETRY_AFTER_S)
             self._save(self.job.set_back(retry_at))
             raise cause or error
-        log.warning("job failed", extra={"job_id": self.job.id, "code": error.code}, exc_info=cause or error)
-        self.job = fail(self.job, JobError.of(error), jobs=self.service.jobs, temp=self.storage.temp, clock=self.clock)
+        log.warning("job given up", extra={"job_id": self.job.id, "code": error.code}, exc_info=cause or error)
+        self.job = give_up(
+            self.job,
+            error,
+            jobs=self.service.jobs,
+            outputs=self.storage.outputs,
+            temp=self.storage.temp,
+            clock=self.clock,
+        )
+
+    def _heed_cancel(self) -> None:
+        job = self.service.jobs.get(self.job.id)
+        if job is not None and job.cancel_requested_at is not None:
+            raise _CancelledError
+
+    def _cancel(self) -> None:
+        """End the job; tell the provider while that may still help."""
+        task_id = self.job.provider_task_id
+        if task_id is not None and self.job.status is JobStatus.RUNNING:
+            try:
+                self.service.provider_of(self.job.model).cancel(task_id)
+            except ProviderUnavailableError:
+                log.warning("the provider was not told", extra={"job_id": self.job.id}, exc_info=True)
+        self._save(self.job.cancelled(self.clock.now()))
 
     def _keep_lease(self) -> None:
         lease = self.job.lease_expires_at

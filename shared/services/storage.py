@@ -5,13 +5,19 @@ No image or video stays on a local disk, and the database keeps only a reference
 
 import base64
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import assert_never
 
-from shared.domain.errors import ChecksumMismatchError, MediaTooLargeError, ProviderRefusedError, WrongMediaError
-from shared.domain.jobs import Job, JobOutput
+from shared.domain.errors import (
+    ChecksumMismatchError,
+    MediaTooLargeError,
+    ObjectExistsError,
+    ProviderRefusedError,
+    WrongMediaError,
+)
+from shared.domain.jobs import Job, JobOutput, OutputIntent, lease_from
 from shared.domain.keys import ObjectKey, temp_name
 from shared.domain.media import SNIFF_BYTES, MediaFacts, MediaFormat, sniff_format
 from shared.ports import (
@@ -25,6 +31,7 @@ from shared.ports import (
     OutputStore,
     RefusedResult,
     Result,
+    StoredObject,
     TempFile,
     TempFiles,
 )
@@ -73,14 +80,21 @@ def save_temp_file(
 
 
 def upload_job_output(
-    job: Job, position: int, file: TempFile, format_: MediaFormat, *, storage: StorageService
+    job: Job,
+    position: int,
+    file: TempFile,
+    format_: MediaFormat,
+    *,
+    storage: StorageService,
+    on_chunk: Callable[[], None] = _nothing,
 ) -> JobOutput:
-    """Move a temp file to OSS, verify it there and write its row.
+    """Move a temp file to OSS, verify it there and write its row; ``on_chunk`` is called for each block that goes out.
 
-    A crash before the upload leaves a temp file, which this instance's sweep removes; after it, an object without a
-    row, which the next attempt writes again under the same key; after the row, nothing to be healed.
-    Raises WrongMediaError, MediaTooLargeError, StorageRefusedError, StorageUnavailableError, ChecksumMismatchError
-    or DatabaseUnavailableError.
+    A crash before the upload leaves a temp file and an intent without an object; during it, the same, for OSS shows no
+    half object; after it, an object and its intent, which the next attempt, the object's event or the reconcile turns
+    into a row; after the row, nothing to be healed.
+    Raises WrongMediaError, MediaTooLargeError, StorageRefusedError, StorageUnavailableError, ChecksumMismatchError,
+    LeaseLostError or DatabaseUnavailableError.
     """
     facts = storage.probe.probe(file.path, format_.name)
     _check_pixels(facts, storage.limits.max_pixels)
@@ -92,17 +106,45 @@ def upload_job_output(
         position=position,
         ext=format_.ext,
     )
-    stored = storage.store.put(
-        str(key),
-        file.path,
-        content_type=format_.content_type,
-        meta={"user": job.user_id, "job": job.id, "position": str(position)},
-    )
-    if stored.size != file.size or stored.crc64 not in {None, file.crc64}:
-        raise ChecksumMismatchError("OSS holds other bytes than those that were sent")
     output = make_output(key, file.size, facts.with_crc64(file.crc64), store=storage.store, now=storage.clock.now())
-    storage.outputs.put(output)
+    intent = OutputIntent(output, position, job.attempt)
+    storage.outputs.intend(intent, lease_expires_at=lease_from(storage.clock.now()))
+    try:
+        stored: StoredObject | None = storage.store.put(
+            str(key),
+            file.path,
+            content_type=format_.content_type,
+            meta={"user": job.user_id, "job": job.id, "position": str(position)},
+            on_block=on_chunk,
+        )
+    except ObjectExistsError:
+        # An earlier attempt's upload, of which it heard nothing.
+        stored = storage.store.head(str(key))
+    if stored is None or not is_stored(output, stored):
+        raise ChecksumMismatchError("OSS holds other bytes than those that were sent")
+    commit(intent, storage=storage)
     return output
+
+
+def is_stored(output: JobOutput, stored: StoredObject) -> bool:
+    """Tell whether the object in OSS is the one that ``output`` speaks of."""
+    return stored.size == output.size and (stored.crc64 is None or str(stored.crc64) == output.meta.get("crc64"))
+
+
+def commit(intent: OutputIntent, *, storage: StorageService) -> None:
+    """Make the row of an intent whose object is in OSS. Raises LeaseLostError or DatabaseUnavailableError."""
+    storage.outputs.commit(intent, lease_expires_at=lease_from(storage.clock.now()))
+
+
+def commit_earlier_uploads(job: Job, *, storage: StorageService) -> None:
+    """Make the rows of objects that an earlier attempt put to OSS without living to write them.
+
+    Raises StorageRefusedError, StorageUnavailableError, LeaseLostError or DatabaseUnavailableError.
+    """
+    for intent in storage.outputs.intents_of_job(job.id):
+        stored = storage.store.head(intent.output.oss_path)
+        if stored is not None and is_stored(intent.output, stored):
+            commit(replace(intent, attempt=job.attempt), storage=storage)
 
 
 def upload_job_output_from_source(
@@ -128,7 +170,7 @@ def upload_job_output_from_source(
         case _:
             assert_never(source)
     file, format_ = save_temp_file(job, position, chunks, storage=storage, on_chunk=on_chunk)
-    return upload_job_output(job, position, file, format_, storage=storage)
+    return upload_job_output(job, position, file, format_, storage=storage, on_chunk=on_chunk)
 
 
 def get_job_outputs(job_id: str, *, outputs: OutputStore) -> Sequence[JobOutput]:

@@ -16,11 +16,11 @@ from pydantic import SecretStr
 
 from shared.adapters.database import Database, SqlJobStore, SqlOutputStore
 from shared.domain.errors import DatabaseUnavailableError, LeaseLostError
-from shared.domain.jobs import Job, JobError, JobOutput, JobStatus
+from shared.domain.jobs import Job, JobError, JobStatus
 from shared.domain.keys import MediaType, ObjectKey
 from shared.ports import JobStore, OutputStore
 from shared.settings import DatabaseSettings
-from tests.fakes import NOW, USER, InMemoryJobStore, InMemoryOutputStore, make_job, make_video_job
+from tests.fakes import NOW, InMemoryJobStore, InMemoryOutputStore, make_job, make_output, make_video_job
 from tests.mariadb import ROOT, MariaDb, migrate
 
 RACERS = 8
@@ -89,24 +89,6 @@ FULL = make_video_job(
     lease_expires_at=NOW + timedelta(milliseconds=4),
     next_attempt_at=NOW + timedelta(milliseconds=5),
 )
-
-
-def make_output(position: int = 0, **changes: object) -> JobOutput:
-    key = ObjectKey.for_output(
-        user_id=USER, job_id="abc123", type=MediaType.IMAGE, created_at=NOW, position=position, ext="png"
-    )
-    output = JobOutput(
-        id=key.output_id,
-        job_id="abc123",
-        user_id=USER,
-        type=MediaType.IMAGE,
-        oss_url=f"https://media.example.com/{key}",
-        oss_path=str(key),
-        size=12345,
-        meta={"width": 4, "height": 3, "format": "png", "crc64": str(2**64 - 1)},
-        created_at=NOW,
-    )
-    return replace(output, **changes)  # type: ignore[arg-type]  # the names are the caller's
 
 
 def test_a_job_comes_back_as_it_went_in(jobs: JobStore) -> None:

@@ -5,28 +5,39 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.errors import DispatchError, NotFoundError, ValidationError
+from shared.domain.errors import (
+    DispatchError,
+    NotFoundError,
+    ProviderFailedError,
+    ProviderUnavailableError,
+    ValidationError,
+)
 from shared.domain.jobs import DISPATCH_GRACE_S, LEASE_S, Job, JobError, JobStatus
+from shared.ports import Finished, MediaUrl, Pending
 from shared.services.jobs import (
+    cancel_job,
     complete,
-    fail,
     first_attempt_due,
     get_job,
+    give_up,
     revive_waiting_jobs,
     start_job,
     wait_for_end,
 )
-from tests.fakes import NOW, USER, RecordingDispatcher, World, make_job
+from tests.fakes import NOW, USER, FakeProvider, RecordingDispatcher, World, make_job, make_output
 
-ERROR = JobError("provider_failed", "it failed", retryable=False)
+IDLE = FakeProvider(AssertionError("submitted"), AssertionError("polled"))
+TASK = Pending("task-1")
+ONE = Finished((MediaUrl("https://results.example.com/0.png"),))
 
 
 def start(world: World, job: Job) -> Job:
     return start_job(job, jobs=world.jobs, dispatcher=world.dispatcher)
 
 
-def revive(world: World, limit: int = 200) -> dict[str, int]:
-    return revive_waiting_jobs(jobs=world.jobs, dispatcher=world.dispatcher, clock=world.clock, limit=limit)
+def revive(world: World, provider: FakeProvider = IDLE, *, batch: int = 200) -> dict[str, int]:
+    until = world.clock.now() + timedelta(minutes=1)
+    return revive_waiting_jobs(service=world.revival(provider), until=until, batch=batch)
 
 
 def new_job(job_id: str = "abc123", **changes: object) -> Job:
@@ -68,9 +79,9 @@ def test_a_dispatch_that_fails_is_made_up_for(world: World) -> None:
     world.dispatcher = RecordingDispatcher(DispatchError("away"))
     job = start(world, new_job())
     assert job.status is JobStatus.QUEUED
-    assert revive(world) == {"dispatched": 0, "failed": 0}
+    assert revive(world) == {"polled": 0, "dispatched": 0, "ended": 0}
     world.clock.advance(DISPATCH_GRACE_S)
-    assert revive(world) == {"dispatched": 1, "failed": 0}
+    assert revive(world) == {"polled": 0, "dispatched": 1, "ended": 0}
     assert world.dispatcher.task_ids == ["job_abc123_1"]
 
 
@@ -104,7 +115,12 @@ def test_waiting_ends_in_time(world: World) -> None:
     assert len(world.clock.slept) == 5
 
 
-@pytest.mark.parametrize("ending", ["complete", "fail"])
+def end(world: World, job: Job) -> Job:
+    error = ProviderFailedError("it failed")
+    return give_up(job, error, jobs=world.jobs, outputs=world.outputs, temp=world.temp, clock=world.clock)
+
+
+@pytest.mark.parametrize("ending", ["complete", "give up"])
 def test_the_temp_files_go_as_soon_as_the_job_ends(world: World, ending: str) -> None:
     job = start(world, new_job())
     world.temp.write("abc123.png", [b"x"])
@@ -112,10 +128,18 @@ def test_the_temp_files_go_as_soon_as_the_job_ends(world: World, ending: str) ->
         done = complete(job, ("w",), jobs=world.jobs, temp=world.temp, clock=world.clock)
         assert (done.status, done.warnings) == (JobStatus.SUCCEEDED, ("w",))
     else:
-        done = fail(job, ERROR, jobs=world.jobs, temp=world.temp, clock=world.clock)
-        assert (done.status, done.error) == (JobStatus.FAILED, ERROR)
+        done = end(world, job)
+        assert (done.status, done.error) == (JobStatus.FAILED, JobError("provider_failed", "it failed", False))
     assert world.job() == done
     assert world.temp_files() == []
+
+
+def test_a_job_given_up_succeeds_with_what_is_stored(world: World) -> None:
+    job = start(world, new_job(count=2))
+    world.outputs.put(make_output())
+    done = end(world, job)
+    assert (done.status, done.error) == (JobStatus.SUCCEEDED, None)
+    assert done.warnings == ("stored 1 of 2 outputs: it failed",)
 
 
 def test_a_job_whose_attempt_died_is_dispatched_again(world: World) -> None:
@@ -129,27 +153,63 @@ def test_a_job_whose_attempt_died_is_dispatched_again(world: World) -> None:
     assert (world.job().attempt, world.job().free(world.clock.now())) == (2, True)
 
 
-def test_a_parked_job_is_dispatched_when_it_is_due(world: World) -> None:
-    world.jobs.add(new_job().claimed(NOW).parked(NOW + timedelta(seconds=30)))
-    assert revive(world)["dispatched"] == 0
+def parked(job_id: str = "abc123") -> Job:
+    job = new_job(job_id).claimed(NOW).submitting(NOW).submitted("task-1", NOW)
+    return job.parked(NOW + timedelta(seconds=30))
+
+
+def test_the_task_of_a_parked_job_is_polled_without_an_invocation(world: World) -> None:
+    world.jobs.add(parked())
+    assert revive(world) == {"polled": 0, "dispatched": 0, "ended": 0}
     world.clock.advance(30)
-    assert revive(world)["dispatched"] == 1
+    provider = FakeProvider(AssertionError("submitted"), TASK, ProviderUnavailableError("away"), ONE)
+    for _ in range(2):
+        assert revive(world, provider) == {"polled": 1, "dispatched": 0, "ended": 0}
+        assert revive(world) == {"polled": 0, "dispatched": 0, "ended": 0}
+        assert world.job() == parked().parked(world.clock.now() + timedelta(seconds=5))
+        world.clock.advance(5)
+    assert revive(world, provider) == {"polled": 1, "dispatched": 1, "ended": 0}
+    assert world.dispatcher.task_ids == ["job_abc123_2"]
+    assert provider.polled == ["task-1"] * 3
+
+
+def test_a_task_that_failed_is_left_to_the_jobs_own_attempt(world: World) -> None:
+    world.jobs.add(parked())
+    world.clock.advance(30)
+    provider = FakeProvider(AssertionError("submitted"), ProviderFailedError("no"))
+    assert revive(world, provider) == {"polled": 1, "dispatched": 1, "ended": 0}
+    assert not world.job().status.final
+
+
+def test_many_tasks_are_polled_in_one_invocation_and_those_left_over_in_the_next(world: World) -> None:
+    for number in range(25):
+        world.jobs.add(parked(f"job-{number:02}"))
+    world.clock.advance(30)
+    tick = 3  # one minute has room for 20 of them
+
+    def poll() -> Pending:
+        world.clock.advance(tick)
+        return TASK
+
+    provider = FakeProvider(AssertionError("submitted"), poll, poll_interval_s=300)
+    assert revive(world, provider, batch=10)["polled"] == 20
+    assert revive(world, provider, batch=10)["polled"] == 5
 
 
 def test_a_job_past_its_deadline_fails(world: World) -> None:
     world.jobs.add(new_job().claimed(NOW))
     world.clock.advance(3600)
-    assert revive(world) == {"dispatched": 0, "failed": 1}
+    assert revive(world) == {"polled": 0, "dispatched": 0, "ended": 1}
     job = world.job()
     assert (job.status, job.error and job.error.code) == (JobStatus.FAILED, "deadline_exceeded")
-    assert revive(world) == {"dispatched": 0, "failed": 0}
+    assert revive(world) == {"polled": 0, "dispatched": 0, "ended": 0}
 
 
 def test_a_job_taken_up_meanwhile_is_let_go(world: World) -> None:
     stale = new_job()
     world.jobs.add(stale.claimed(NOW))
     world.jobs.waiting = lambda now, *, limit: [stale]
-    assert revive(world) == {"dispatched": 0, "failed": 0}
+    assert revive(world) == {"polled": 0, "dispatched": 0, "ended": 0}
     assert world.job().attempt == 1
     assert world.dispatcher.task_ids == []
 
@@ -159,15 +219,54 @@ def test_a_dispatch_that_fails_does_not_keep_the_others(world: World) -> None:
     for number, job_id in enumerate("ab"):
         world.jobs.add(replace(new_job(job_id), created_at=NOW + timedelta(seconds=number)))
     world.clock.advance(DISPATCH_GRACE_S)
-    assert revive(world) == {"dispatched": 1, "failed": 0}
+    assert revive(world) == {"polled": 0, "dispatched": 1, "ended": 0}
     world.clock.advance(DISPATCH_GRACE_S)
-    assert revive(world) == {"dispatched": 2, "failed": 0}
+    assert revive(world) == {"polled": 0, "dispatched": 2, "ended": 0}
     assert world.dispatcher.task_ids == ["job_b_1", "job_a_2", "job_b_2"]
 
 
-def test_the_longest_waiting_come_first_and_only_so_many(world: World) -> None:
+def test_the_longest_waiting_come_first(world: World) -> None:
     for age, job_id in ((1, "young"), (3, "old"), (2, "middle")):
         world.jobs.add(replace(new_job(job_id), created_at=NOW - timedelta(seconds=age)))
     world.clock.advance(DISPATCH_GRACE_S)
-    assert revive(world, limit=2)["dispatched"] == 2
-    assert world.dispatcher.task_ids == ["job_old_1", "job_middle_1"]
+    assert revive(world, batch=2)["dispatched"] == 3
+    assert world.dispatcher.task_ids == ["job_old_1", "job_middle_1", "job_young_1"]
+
+
+def cancel(world: World) -> Job:
+    return cancel_job("abc123", USER, jobs=world.jobs, dispatcher=world.dispatcher, clock=world.clock)
+
+
+def test_a_job_of_which_the_provider_knows_nothing_is_cancelled_at_once(world: World) -> None:
+    start(world, new_job())
+    done = cancel(world)
+    assert (done.status, done.finished_at, done.error) == (JobStatus.CANCELLED, NOW, None)
+    assert cancel(world) == world.job() == done
+
+
+def test_an_attempt_at_work_is_left_to_honour_the_wish(world: World) -> None:
+    world.jobs.add(new_job().claimed(NOW))
+    assert cancel(world) == world.job() == replace(new_job().claimed(NOW), cancel_requested_at=NOW)
+    assert world.dispatcher.task_ids == []
+    world.clock.advance(1)
+    assert cancel(world).cancel_requested_at == NOW
+
+
+def test_a_parked_job_is_dispatched_so_that_the_provider_hears_of_the_wish(world: World) -> None:
+    world.jobs.add(parked())
+    assert (cancel(world).status, world.dispatcher.task_ids) == (JobStatus.RUNNING, ["job_abc123_2"])
+
+
+def test_a_wish_whose_dispatch_failed_is_made_up_for(world: World) -> None:
+    world.jobs.add(parked())
+    world.dispatcher = RecordingDispatcher(DispatchError("away"))
+    assert cancel(world).cancel_requested_at == NOW
+    world.clock.advance(DISPATCH_GRACE_S)
+    assert revive(world) == {"polled": 0, "dispatched": 1, "ended": 0}
+
+
+def test_another_users_job_cannot_be_cancelled(world: World) -> None:
+    start(world, new_job())
+    with pytest.raises(NotFoundError):
+        cancel_job("abc123", "other", jobs=world.jobs, dispatcher=world.dispatcher, clock=world.clock)
+    assert world.job().cancel_requested_at is None
