@@ -160,13 +160,13 @@ def _revive(job: Job, service: RevivalService, counts: Counter[str]) -> None:
             counts["ended"] += 1
             return
         if job.provider_task_id is not None and job.cancel_requested_at is None:
-            counts["polled"] += 1
             provider = service.provider_of(job.model)
+            counts["polled"] += 1
             if _is_pending(provider, job.provider_task_id):
                 service.jobs.save(job.parked(now + timedelta(seconds=provider.poll_interval_s)))
                 return
-        counts["dispatched"] += 1
         _dispatch_again(job, jobs=service.jobs, dispatcher=service.dispatcher, clock=service.clock)
+        counts["dispatched"] += 1
     except LeaseLostError:
         return  # somebody has just taken it up: all the better
     except DispatchError:

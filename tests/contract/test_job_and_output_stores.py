@@ -10,13 +10,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from shared.adapters.database import Database, SqlJobStore, SqlOutputStore
 from shared.domain.errors import DatabaseUnavailableError, LeaseLostError
-from shared.domain.jobs import Job, JobError, JobStatus
+from shared.domain.jobs import Job, JobError, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.ports import JobStore, OutputStore
 from shared.settings import DatabaseSettings
@@ -88,6 +89,8 @@ FULL = make_video_job(
     failures=2,
     lease_expires_at=NOW + timedelta(milliseconds=4),
     next_attempt_at=NOW + timedelta(milliseconds=5),
+    cancel_requested_at=NOW + timedelta(milliseconds=6),
+    legacy_url="https://old.example.com/图.png",
 )
 
 
@@ -349,6 +352,96 @@ def test_the_same_output_put_by_many_at_once_is_one_row(outputs: OutputStore) ->
     assert len(outputs.of_job("abc123")) == 1
 
 
+LATER = NOW + timedelta(minutes=5)
+
+
+def intend(outputs: OutputStore, position: int = 0, attempt: int = 0, **changes: object) -> OutputIntent:
+    intent = OutputIntent(make_output(position, **changes), position, attempt)
+    outputs.intend(intent, lease_expires_at=LATER)
+    return intent
+
+
+def test_an_intent_comes_back_as_it_went_in_and_renews_the_lease(jobs: JobStore, outputs: OutputStore) -> None:
+    job = jobs.add(make_job(attempt=2))
+    second, first = intend(outputs, 1, 2), intend(outputs, 0, 2)
+    assert list(outputs.intents_of_job("abc123")) == [first, second]
+    assert list(outputs.intents_of_job("ABC123")) == list(outputs.of_job("abc123")) == []
+    assert jobs.get("abc123") == replace(job, lease_expires_at=LATER)
+
+
+def test_an_intent_takes_the_place_of_the_one_before(jobs: JobStore, outputs: OutputStore) -> None:
+    jobs.add(make_job())
+    intend(outputs)
+    newer = intend(outputs, size=1, id="another", oss_path="another.webp")
+    assert list(outputs.intents_of_job("abc123")) == [newer]
+
+
+def test_a_commit_puts_the_row_in_place_of_the_intent(jobs: JobStore, outputs: OutputStore) -> None:
+    job = jobs.add(make_job())
+    intent, other = intend(outputs), intend(outputs, 1)
+    outputs.commit(intent, lease_expires_at=LATER + timedelta(1))
+    assert list(outputs.of_job("abc123")) == [intent.output]
+    assert list(outputs.intents_of_job("abc123")) == [other]
+    assert jobs.get("abc123") == replace(job, lease_expires_at=LATER + timedelta(1))
+    outputs.commit(intent, lease_expires_at=LATER)
+    assert list(outputs.of_job("abc123")) == [intent.output]
+
+
+@pytest.mark.parametrize("change", [{"attempt": 3}, {"status": JobStatus.FAILED}, {"id": "another"}])
+def test_a_stale_attempt_neither_intends_nor_commits(
+    jobs: JobStore, outputs: OutputStore, change: dict[str, Any]
+) -> None:
+    job = jobs.add(replace(make_job(attempt=2), **change))
+    intent = OutputIntent(make_output(), 0, 2)
+    for write in (outputs.intend, outputs.commit):
+        with pytest.raises(LeaseLostError):
+            write(intent, lease_expires_at=LATER)
+    assert list(outputs.intents_of_job("abc123")) == list(outputs.of_job("abc123")) == []
+    assert jobs.get(job.id) == job
+
+
+def test_a_row_put_by_another_takes_the_intent_out(jobs: JobStore, outputs: OutputStore) -> None:
+    jobs.add(make_job())
+    intent, other = intend(outputs), intend(outputs, 1)
+    outputs.put(intent.output)
+    assert list(outputs.intents_of_job("abc123")) == [other]
+
+
+def test_old_intents_are_found_oldest_first(jobs: JobStore, outputs: OutputStore) -> None:
+    jobs.add(make_job())
+    ages = {0: 2, 1: 3, 2: 1, 3: 0}
+    made = {n: intend(outputs, n, created_at=NOW - timedelta(hours=age)) for n, age in ages.items()}
+    assert list(outputs.intents_before(NOW, limit=9)) == [made[1], made[0], made[2]]
+    assert list(outputs.intents_before(NOW, limit=1)) == [made[1]]
+
+
+def test_an_intent_is_removed_for_its_attempt_only(jobs: JobStore, outputs: OutputStore) -> None:
+    jobs.add(make_job())
+    intent = intend(outputs)
+    outputs.remove_intent(replace(intent, attempt=1))
+    outputs.remove_intent(replace(intent, position=1))
+    assert list(outputs.intents_of_job("abc123")) == [intent]
+    for _ in range(2):
+        outputs.remove_intent(intent)
+        assert list(outputs.intents_of_job("abc123")) == []
+
+
+def test_a_wish_to_cancel_is_the_users_and_no_attempt_unwrites_it(jobs: JobStore) -> None:
+    job = jobs.add(make_job())
+    jobs.request_cancel("abc123", NOW)
+    jobs.request_cancel("abc123", LATER)
+    jobs.request_cancel("another", NOW)
+    claimed = job.claimed(NOW)
+    jobs.save(claimed, over_attempt=0)
+    assert jobs.get("abc123") == replace(claimed, cancel_requested_at=NOW)
+
+
+def test_a_job_that_has_ended_takes_no_wish_to_cancel(jobs: JobStore) -> None:
+    job = jobs.add(make_job(status=JobStatus.SUCCEEDED))
+    jobs.request_cancel("abc123", NOW)
+    assert jobs.get("abc123") == job
+
+
 @pytest.fixture
 def own_mariadb() -> Iterator[MariaDb]:
     """A server of the test's own, to be stopped and killed."""
@@ -378,6 +471,12 @@ def test_outages(own_mariadb: MariaDb) -> None:
         lambda: outputs.get("x"),
         lambda: outputs.of_job("x"),
         lambda: outputs.remove("x"),
+        lambda: outputs.intend(OutputIntent(make_output(), 0, 1), lease_expires_at=NOW),
+        lambda: outputs.commit(OutputIntent(make_output(), 0, 1), lease_expires_at=NOW),
+        lambda: outputs.intents_of_job("x"),
+        lambda: outputs.intents_before(NOW, limit=1),
+        lambda: outputs.remove_intent(OutputIntent(make_output(), 0, 1)),
+        lambda: jobs.request_cancel("x", NOW),
     ]
     for call in calls:
         with pytest.raises(DatabaseUnavailableError) as caught:

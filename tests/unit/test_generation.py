@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any, NoReturn
 
 import pytest
 
@@ -19,10 +20,10 @@ from shared.domain.errors import (
     StorageUnavailableError,
     SubmissionUnknownError,
 )
-from shared.domain.jobs import LEASE_S, MAX_FAILURES, Job, JobStatus
-from shared.ports import Finished, MediaBase64, MediaUrl, Pending, RefusedResult
+from shared.domain.jobs import LEASE_S, MAX_FAILURES, SUBMIT_LEASE_S, Job, JobStatus
+from shared.ports import Finished, MediaBase64, MediaUrl, Pending, RefusedResult, StoredObject
 from shared.services.generation import advance_job
-from tests.fakes import NOW, Chunk, FakeProvider, World, make_job, make_png, make_video_job
+from tests.fakes import NOW, Chunk, FakeProvider, World, make_job, make_output, make_png, make_video_job, play
 
 LATER = NOW + timedelta(minutes=10)
 URLS = [f"https://results.example.com/{n}.png" for n in range(4)]
@@ -145,7 +146,7 @@ def test_an_unknown_submission_is_never_repeated(world: World) -> None:
 def test_a_crash_while_submitting_is_never_paid_twice(world: World) -> None:
     # The instance died between the intent and the answer.
     add(world, make_job().claimed(NOW).submitting(NOW))
-    world.clock.advance(LEASE_S)
+    world.clock.advance(SUBMIT_LEASE_S)
     provider = FakeProvider(ONE)
     done = advance(world, provider)
     assert (provider.submitted, done.status, done.error.code) == ([], JobStatus.FAILED, "submission_unknown")
@@ -326,14 +327,16 @@ def test_a_storage_away_for_good_fails_the_job_at_last(world: World) -> None:
 
 
 def test_a_retryable_failure_beside_a_success_is_repeated_and_at_last_a_warning(world: World) -> None:
-    add(world)
+    add(world, make_job(count=2))
     both = Finished((MediaUrl(URLS[0]), MediaUrl(URLS[1])))
     provider = FakeProvider(Pending("task-1"), both)
+    world.store.failures = [None]
     for _ in range(MAX_FAILURES - 1):
-        world.store.failures = [None, StorageUnavailableError("away")]
+        world.store.failures.append(StorageUnavailableError("away"))
         with pytest.raises(StorageUnavailableError):
             advance(world, provider)
-    world.store.failures = [None, StorageUnavailableError("away")]
+    assert world.downloads.fetched.count(URLS[0]) == 1  # what is stored is not stored again
+    world.store.failures = [StorageUnavailableError("away")]
     done = advance(world, provider)
     assert (done.status, done.warnings) == (JobStatus.SUCCEEDED, ("output 2 of 2: away",))
     assert len(world.outputs.of_job("abc123")) == 1
@@ -399,7 +402,7 @@ def test_a_download_that_breaks_off_is_repeated(world: World) -> None:
 
 def take_over(world: World) -> Job:
     """Be another attempt that claims the job once the lease of the first is dead."""
-    world.clock.advance(LEASE_S)
+    world.clock.advance(SUBMIT_LEASE_S)
     job = world.job()
     other = job.claimed(world.clock.now())
     world.jobs.save(other, over_attempt=job.attempt)
@@ -478,3 +481,117 @@ def test_a_result_of_a_bug_leaves_no_temp_file_either(world: World) -> None:
     with pytest.raises(RuntimeError):
         advance(world, FakeProvider(Pending("task-1"), ONE))
     assert world.temp_files() == []
+
+
+def test_a_task_id_is_worth_several_tries(world: World) -> None:
+    add(world)
+    save = world.jobs.save
+
+    def failing(job: Job, *, over_attempt: int | None = None) -> None:
+        world.jobs.away = job.provider_task_id is not None and len(world.clock.slept) < 2
+        try:
+            save(job, over_attempt=over_attempt)
+        finally:
+            world.jobs.away = False
+
+    world.jobs.save = failing
+    provider = FakeProvider(Pending("task-1"), ONE)
+    assert advance(world, provider).status is JobStatus.SUCCEEDED
+    assert (world.clock.slept, len(provider.submitted)) == ([1, 4], 1)
+
+
+def test_an_impatient_invocation_leaves_the_waiting_to_the_minute_timer(world: World) -> None:
+    add(world)
+    world.patience_s = 12
+    provider = FakeProvider(Pending("task-1"), Pending("task-1"))
+    parked = advance(world, provider)
+    assert (parked.status, parked.lease_expires_at) == (JobStatus.RUNNING, None)
+    assert (world.clock.now(), parked.next_attempt_at) == (NOW + timedelta(seconds=10), NOW + timedelta(seconds=15))
+
+
+def test_an_upload_that_was_never_confirmed_is_neither_fetched_nor_put_again(world: World) -> None:
+    add(world)
+    put = world.store.put
+
+    def put_and_lose_the_answer(*args: Any, **kwargs: Any) -> NoReturn:
+        put(*args, **kwargs)
+        raise StorageUnavailableError("OSS did not answer")
+
+    world.store.put = put_and_lose_the_answer
+    provider = FakeProvider(Pending("task-1"), ONE)
+    with pytest.raises(StorageUnavailableError):
+        advance(world, provider)
+    assert (len(world.outputs.intents_of_job("abc123")), world.outputs.of_job("abc123")) == (1, [])
+    assert advance(world, provider).status is JobStatus.SUCCEEDED
+    assert (world.downloads.fetched, len(world.store.puts)) == ([URLS[0]], 1)
+    assert (world.outputs.intents_of_job("abc123"), len(world.outputs.of_job("abc123"))) == ([], 1)
+
+
+def test_what_came_in_the_answer_and_died_with_the_function_is_told(world: World) -> None:
+    add(world, make_job().claimed(NOW).submitting(NOW).storing(NOW))
+    world.clock.advance(LEASE_S)
+    done = advance(world, FakeProvider(AssertionError("submitted again")))
+    assert (done.status, done.error.code) == (JobStatus.FAILED, "result_lost")
+
+
+def test_what_was_stored_before_the_rest_was_lost_is_delivered(world: World) -> None:
+    add(world, make_job(count=2).claimed(NOW).submitting(NOW).storing(NOW))
+    world.outputs.put(make_output(1))
+    world.clock.advance(LEASE_S)
+    done = advance(world, FakeProvider(AssertionError("submitted again")))
+    assert (done.status, done.error) == (JobStatus.SUCCEEDED, None)
+    assert done.warnings[0].startswith("stored 1 of 2 outputs: the provider delivered inside its answer")
+
+
+def wish(world: World) -> None:
+    world.jobs.request_cancel("abc123", world.clock.now())
+
+
+def test_a_wish_to_cancel_is_honoured_before_anything_costs(world: World) -> None:
+    add(world)
+    wish(world)
+    provider = FakeProvider(ONE)
+    done = advance(world, provider)
+    assert (done.status, done.lease_expires_at, provider.submitted) == (JobStatus.CANCELLED, None, [])
+    assert world.job().status is JobStatus.CANCELLED
+
+
+def test_a_wish_to_cancel_is_honoured_while_waiting_and_told_the_provider(world: World) -> None:
+    add(world)
+    provider = FakeProvider(Pending("task-1"), lambda: (wish(world), Pending("task-1"))[1])
+    assert advance(world, provider).status is JobStatus.CANCELLED
+    assert (provider.cancelled, len(provider.polled)) == (["task-1"], 1)
+
+
+def test_a_provider_that_cannot_be_told_keeps_no_job_from_being_cancelled(world: World) -> None:
+    add(world, make_job().claimed(NOW).submitting(NOW).submitted("task-1", NOW).parked(NOW))
+    wish(world)
+    provider = FakeProvider(ONE)
+    provider.cancel = lambda _: play(ProviderUnavailableError("away"))
+    assert advance(world, provider).status is JobStatus.CANCELLED
+
+
+def test_a_wish_to_cancel_keeps_what_is_stored_already(world: World) -> None:
+    add(world, make_job(count=2))
+    world.downloads.bodies[URLS[0]] = [lambda: (wish(world), make_png())[1]]
+    both = Finished((MediaUrl(URLS[0]), MediaUrl(URLS[1])))
+    assert advance(world, FakeProvider(Pending("task-1"), both)).status is JobStatus.CANCELLED
+    assert (world.downloads.fetched, len(world.outputs.of_job("abc123"))) == ([URLS[0]], 1)
+    assert world.temp_files() == []
+
+
+def test_the_lease_is_kept_while_uploading(world: World) -> None:
+    add(world)
+    free: list[bool] = []
+    put = world.store.put
+
+    def slow_put(*args: Any, on_block: Callable[[], None], **kwargs: Any) -> StoredObject:
+        for _ in range(12):
+            world.clock.advance(15)
+            on_block()
+            free.append(world.job().free(world.clock.now()))
+        return put(*args, on_block=on_block, **kwargs)
+
+    world.store.put = slow_put
+    assert advance(world, FakeProvider(Pending("task-1"), ONE)).status is JobStatus.SUCCEEDED
+    assert free == [False] * 12

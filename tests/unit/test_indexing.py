@@ -49,6 +49,7 @@ def test_repeating_changes_nothing(world: World) -> None:
 
 def test_the_row_that_the_job_wrote_is_left_as_it_is(world: World) -> None:
     world.downloads.bodies["https://r.example.com/1"] = make_png()
+    world.jobs.add(make_job())
     written = upload_job_output_from_source(make_job(), 0, MediaUrl("https://r.example.com/1"), storage=world.storage)
     index(world)
     assert list(world.outputs.of_job("abc123")) == [written]

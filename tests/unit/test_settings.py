@@ -215,6 +215,7 @@ def test_the_instance(environment: pytest.MonkeyPatch) -> None:
     assert settings.RuntimeSettings.read() == settings.RuntimeSettings(
         temp_dir="/tmp/dream-factory",  # noqa: S108 - the folder of the requirement
         log_level="INFO",
+        patience_s=60.0,
         cors_origins=(),
         function_name="",
         version="LATEST",

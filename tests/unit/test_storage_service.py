@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastcrc import crc64
@@ -16,6 +17,7 @@ from shared.domain.errors import (
     DatabaseUnavailableError,
     DownloadInterruptedError,
     DreamFactoryError,
+    LeaseLostError,
     MediaTooLargeError,
     ProviderRefusedError,
     StorageUnavailableError,
@@ -37,6 +39,12 @@ from tests.fakes import MP4_HEAD, NOW, USER, World, make_job, make_png, make_vid
 
 URL = "https://results.example.com/1.png"
 KEY = f"users/{USER}/jobs/abc123/image-1703123456789.png"
+PUT: dict[str, Any] = {"content_type": "image/png", "meta": {}, "on_block": lambda: None}
+
+
+@pytest.fixture(autouse=True)
+def held_job(world: World) -> None:
+    world.jobs.add(make_job())
 
 
 def pieces(data: bytes, size: int = 7) -> Iterator[bytes]:
@@ -131,6 +139,37 @@ def test_storing_again_changes_nothing(world: World) -> None:
     assert world.outputs.of_job("abc123") == [first]
 
 
+def test_an_object_of_an_earlier_attempt_is_taken_when_it_is_the_same(world: World) -> None:
+    world.downloads.bodies[URL] = make_png()
+    world.store.failures = [StorageUnavailableError("the answer was lost")]
+    put = world.store.put
+    with pytest.raises(StorageUnavailableError):
+        upload_job_output_from_source(make_job(), 0, MediaUrl(URL), storage=world.storage)
+    (intent,) = world.outputs.intents_of_job("abc123")
+    assert (intent.position, intent.attempt, intent.output.oss_path) == (0, 0, KEY)
+    assert world.outputs.of_job("abc123") == []
+    put(KEY, save_temp_file(make_job(), 0, [make_png()], storage=world.storage)[0].path, **PUT)
+    upload_job_output_from_source(make_job(), 0, MediaUrl(URL), storage=world.storage)
+    assert (len(world.outputs.of_job("abc123")), world.outputs.intents_of_job("abc123")) == (1, [])
+
+
+def test_an_object_that_is_another_is_never_replaced(world: World) -> None:
+    file, _ = save_temp_file(make_job(), 0, [make_png(noise=[1])], storage=world.storage)
+    world.store.put(KEY, file.path, **PUT)
+    world.downloads.bodies[URL] = make_png(noise=[2])
+    with pytest.raises(ChecksumMismatchError):
+        upload_job_output_from_source(make_job(), 0, MediaUrl(URL), storage=world.storage)
+    assert world.store.objects[KEY].data == make_png(noise=[1])
+    assert world.outputs.of_job("abc123") == []
+
+
+def test_a_stale_attempt_writes_neither_intent_nor_object_nor_row(world: World) -> None:
+    world.downloads.bodies[URL] = make_png()
+    with pytest.raises(LeaseLostError):
+        upload_job_output_from_source(make_job(attempt=7), 0, MediaUrl(URL), storage=world.storage)
+    assert (world.store.puts, world.outputs.intents_of_job("abc123"), world.outputs.of_job("abc123")) == ([], [], [])
+
+
 def test_bytes_in_the_answer_are_stored_the_same_way(world: World) -> None:
     png = make_png(noise=bytes(range(256)) * 4)
     text = base64.b64encode(png).decode()
@@ -195,6 +234,7 @@ def test_the_size_is_compared_where_oss_keeps_no_checksum(world: World) -> None:
     put = world.store.put
     for size, error in ((len(png) - 1, ChecksumMismatchError), (len(png), None)):
         world.store.put = lambda *args, size=size, **kwargs: (put(*args, **kwargs), StoredObject(size, None))[1]
+        world.store.objects.clear()
         with pytest.raises(error) if error else nullcontext():
             upload_job_output_from_source(make_job(), 0, MediaUrl(URL), storage=world.storage)
     assert len(world.outputs.of_job("abc123")) == 1
