@@ -15,6 +15,7 @@ from shared.domain.errors import (
     MediaTooLargeError,
     ObjectExistsError,
     ProviderRefusedError,
+    StorageUnavailableError,
     WrongMediaError,
 )
 from shared.domain.jobs import Job, JobOutput, OutputIntent, lease_from
@@ -117,10 +118,12 @@ def upload_job_output(
             meta={"user": job.user_id, "job": job.id, "position": str(position)},
             on_block=on_chunk,
         )
-    except ObjectExistsError:
-        # An earlier attempt's upload, of which it heard nothing.
+    except (ObjectExistsError, StorageUnavailableError):
+        # It may be there all the same: put by an earlier attempt, or by this one, of which nothing was heard.
         stored = storage.store.head(str(key))
-    if stored is None or not is_stored(output, stored):
+        if stored is None:
+            raise
+    if not is_stored(output, stored):
         raise ChecksumMismatchError("OSS holds other bytes than those that were sent")
     commit(intent, storage=storage)
     return output

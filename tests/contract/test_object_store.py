@@ -14,7 +14,7 @@ from oss_support import BUCKET, KEY, REGION, RunningOss
 
 from devcloud.faults import Fault
 from shared.adapters.oss import OssObjectStore
-from shared.domain.errors import StorageError, StorageRefusedError, StorageUnavailableError
+from shared.domain.errors import ObjectExistsError, StorageError, StorageRefusedError, StorageUnavailableError
 from shared.ports import ObjectStore, StoredObject
 from shared.settings import OssSettings
 from tests.fakes import USER, InMemoryObjectStore, make_png
@@ -72,7 +72,7 @@ def png(tmp_path: Path) -> Path:
 
 
 def put(store: ObjectStore, path: Path, key: str = KEYS[0], **meta: str) -> StoredObject:
-    return store.put(key, path, content_type="image/png", meta=meta)
+    return store.put(key, path, content_type="image/png", meta=meta, on_block=lambda: None)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -90,12 +90,27 @@ def test_what_is_not_there_is_none(store: ObjectStore) -> None:
     assert store.head("users/u/jobs/j/image-1703123456789.png") is None
 
 
-def test_an_object_of_that_key_is_replaced(store: ObjectStore, png: Path) -> None:
-    put(store, png)
+def test_an_object_of_that_key_is_not_replaced(store: ObjectStore, png: Path) -> None:
+    first = put(store, png)
     png.write_bytes(make_png(noise=range(50)))
-    again = put(store, png)
-    assert store.head(KEYS[0]) == again
-    assert again.size == png.stat().st_size
+    with pytest.raises(ObjectExistsError):
+        put(store, png)
+    assert store.head(KEYS[0]) == first
+
+
+class _StoppedError(Exception):
+    pass
+
+
+def test_what_is_raised_between_blocks_ends_the_upload(store: ObjectStore, png: Path) -> None:
+    def stop() -> None:
+        raise _StoppedError
+
+    with pytest.raises(_StoppedError):
+        store.put(KEYS[0], png, content_type="image/png", meta={}, on_block=stop)
+    assert store.head(KEYS[0]) is None
+    put(store, png)  # the broken connection is not used again
+    assert store.head(KEYS[0]) is not None
 
 
 def test_an_empty_object_is_one(store: ObjectStore, tmp_path: Path) -> None:
@@ -134,12 +149,12 @@ def test_a_role_signs_with_its_token(
     environment: pytest.MonkeyPatch, oss: RunningOss, real: OssObjectStore, png: Path
 ) -> None:
     environment.delenv("OSS_ACCESS_KEY")
-    for _ in range(2):  # the platform renews the credentials while the instance lives
+    for key in KEYS[:2]:  # the platform renews the credentials while the instance lives
         role = oss.credentials.assume_role()
         environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", role.access_key_id)
         environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", role.access_key_secret)
         environment.setenv("ALIBABA_CLOUD_SECURITY_TOKEN", role.security_token or "")
-        assert put(real, png).size == png.stat().st_size
+        assert put(real, png, key).size == png.stat().st_size
 
 
 @pytest.mark.parametrize("what", ["put", "head", "read_start"])
@@ -229,7 +244,7 @@ def test_an_upload_of_64_mib_takes_little_memory(real: OssObjectStore, tmp_path:
     put(real, path)  # what is built once is not counted
     tracemalloc.start()
     try:
-        stored = put(real, path)
+        stored = put(real, path, KEYS[1])
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -115,9 +115,23 @@ def test_a_task_that_failed(ai: ServedEmulator, dashscope: DashScope) -> None:
 
 def test_a_task_that_was_cancelled(ai: ServedEmulator, dashscope: DashScope) -> None:
     task_id = pending(dashscope.submit(replace(IMAGE, prompt="[slow]")))
-    assert ai.http.post(f"/api/v1/tasks/{task_id}/cancel").status_code == 200
+    assert dashscope.cancel(task_id)
     with pytest.raises(ProviderFailedError, match="cancelled"):
         dashscope.poll(task_id)
+
+
+def test_a_task_that_is_at_work_cannot_be_cancelled_any_more(ai: ServedEmulator, dashscope: DashScope) -> None:
+    task_id = pending(dashscope.submit(replace(IMAGE, prompt="[slow]")))
+    ai.advance(20)
+    assert not dashscope.cancel(task_id)
+    assert isinstance(dashscope.poll(task_id), Pending)
+
+
+def test_a_cancellation_that_is_not_answered_says_so(ai: ServedEmulator, dashscope: DashScope) -> None:
+    task_id = pending(dashscope.submit(IMAGE))
+    ai.arm({"drop": True}, operation="cancel")
+    with pytest.raises(ProviderUnavailableError):
+        dashscope.cancel(task_id)
 
 
 def test_a_task_is_forgotten_after_a_day(ai: ServedEmulator, dashscope: DashScope) -> None:

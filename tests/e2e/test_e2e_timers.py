@@ -3,6 +3,7 @@
 import itertools
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,9 @@ from tests.local_cloud import LocalCloud, eventually
 
 USER = "test@factory-buy.com"
 SMALL = Case("small", "/ai/generate-image", {"size": "512x512"}, (512, 512), "wan2.2-t2i-flash")
+VIDEO = Case(
+    "video", "/ai/generate-video", {"duration": 2, "size": "832x480"}, (832, 480), "wan2.6-t2v", 1, 2, ext="mp4"
+)
 TEMP_FILES = {"triggerName": "daily", "payload": '{"task": "temp-files"}'}
 
 
@@ -107,3 +111,22 @@ def test_a_finished_job_is_left_alone(cloud: LocalCloud, prompt: str) -> None:
     cloud.advance(60)
     eventually(lambda: timer_runs(cloud) > before)
     assert api.get(f"/jobs/{job['id']}").json() == job and len(cloud.charges(prompt)) == 1
+
+
+def test_a_video_waits_at_no_instance_and_is_fetched_when_it_is_done(
+    start_cloud: Callable[..., LocalCloud], tmp_path: Path, prompt: str
+) -> None:
+    cloud = start_cloud(tmp_path / "data", env={"PATIENCE_S": "0.3"})
+    api, slow = cloud.api(USER), f"[slow] {prompt}"
+    job = generate(api, slow, path=VIDEO.path, **VIDEO.body)
+    eventually(lambda: cloud.rows("SELECT id FROM jobs WHERE id = ? AND provider_task_id IS NOT NULL", job["id"]))
+    eventually(lambda: not any(each["busy"] for each in cloud.instances("generate-video")))
+    polled = len(cloud.invocations("generate-video"))
+    # Poll after poll comes from the minute timer alone; the function is not invoked before the video is there.
+    cloud.execute("UPDATE jobs SET next_attempt_at = '2020-01-01 00:00:00' WHERE id = ?", job["id"])
+    cloud.invoke("clean-up", {"triggerName": "every-minute", "payload": '{"task": "jobs"}'})
+    assert len(cloud.invocations("generate-video")) == polled
+    assert not cloud.rows("SELECT id FROM jobs WHERE next_attempt_at < '2021-01-01 00:00:00'")
+    cloud.advance(61)
+    check_succeeded(cloud, USER, cloud.finish(api, job["id"]), VIDEO)
+    assert len(cloud.charges(slow)) == 1

@@ -515,6 +515,7 @@ def test_an_upload_that_was_never_confirmed_is_neither_fetched_nor_put_again(wor
 
     def put_and_lose_the_answer(*args: Any, **kwargs: Any) -> NoReturn:
         put(*args, **kwargs)
+        world.store.away = True
         raise StorageUnavailableError("OSS did not answer")
 
     world.store.put = put_and_lose_the_answer
@@ -522,6 +523,7 @@ def test_an_upload_that_was_never_confirmed_is_neither_fetched_nor_put_again(wor
     with pytest.raises(StorageUnavailableError):
         advance(world, provider)
     assert (len(world.outputs.intents_of_job("abc123")), world.outputs.of_job("abc123")) == (1, [])
+    world.store.away = False
     assert advance(world, provider).status is JobStatus.SUCCEEDED
     assert (world.downloads.fetched, len(world.store.puts)) == ([URLS[0]], 1)
     assert (world.outputs.intents_of_job("abc123"), len(world.outputs.of_job("abc123"))) == ([], 1)

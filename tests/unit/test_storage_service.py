@@ -141,14 +141,13 @@ def test_storing_again_changes_nothing(world: World) -> None:
 
 def test_an_object_of_an_earlier_attempt_is_taken_when_it_is_the_same(world: World) -> None:
     world.downloads.bodies[URL] = make_png()
-    world.store.failures = [StorageUnavailableError("the answer was lost")]
-    put = world.store.put
+    world.store.failures = [StorageUnavailableError("away")]
     with pytest.raises(StorageUnavailableError):
         upload_job_output_from_source(make_job(), 0, MediaUrl(URL), storage=world.storage)
     (intent,) = world.outputs.intents_of_job("abc123")
     assert (intent.position, intent.attempt, intent.output.oss_path) == (0, 0, KEY)
     assert world.outputs.of_job("abc123") == []
-    put(KEY, save_temp_file(make_job(), 0, [make_png()], storage=world.storage)[0].path, **PUT)
+    world.store.put(KEY, save_temp_file(make_job(), 0, [make_png()], storage=world.storage)[0].path, **PUT)
     upload_job_output_from_source(make_job(), 0, MediaUrl(URL), storage=world.storage)
     assert (len(world.outputs.of_job("abc123")), world.outputs.intents_of_job("abc123")) == (1, [])
 
