@@ -110,8 +110,26 @@ def upload_job_output(
     output = make_output(key, file.size, facts.with_crc64(file.crc64), store=storage.store, now=storage.clock.now())
     intent = OutputIntent(output, position, job.attempt)
     storage.outputs.intend(intent, lease_expires_at=lease_from(storage.clock.now()))
+    stored = _put(job, position, file, format_, key, storage=storage, on_chunk=on_chunk)
+    if not is_stored(output, stored):
+        raise ChecksumMismatchError("OSS holds other bytes than those that were sent")
+    commit(intent, storage=storage)
+    return output
+
+
+def _put(
+    job: Job,
+    position: int,
+    file: TempFile,
+    format_: MediaFormat,
+    key: ObjectKey,
+    *,
+    storage: StorageService,
+    on_chunk: Callable[[], None],
+) -> StoredObject:
+    """Upload the file, and return what OSS has then."""
     try:
-        stored: StoredObject | None = storage.store.put(
+        return storage.store.put(
             str(key),
             file.path,
             content_type=format_.content_type,
@@ -123,10 +141,7 @@ def upload_job_output(
         stored = storage.store.head(str(key))
         if stored is None:
             raise
-    if not is_stored(output, stored):
-        raise ChecksumMismatchError("OSS holds other bytes than those that were sent")
-    commit(intent, storage=storage)
-    return output
+        return stored
 
 
 def is_stored(output: JobOutput, stored: StoredObject) -> bool:
