@@ -29,6 +29,7 @@ from weakref import WeakKeyDictionary, WeakSet
 _ANSWER_TIMEOUT_S = 30
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NAMES_CHANGED = ("link", "mkdir", "remove", "rename", "replace", "rmdir", "symlink", "truncate", "unlink")
+_ANNOUNCED_AS = {"unlink": "remove", "replace": "rename"}
 _HTTP = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.1\r\n")
 _QUERY = 3  # MySQL's command COM_QUERY
 
@@ -208,7 +209,7 @@ def _watch_files(points: CrashPoints, folder: str) -> None:
         def change(path: Any, *args: Any, **kwargs: Any) -> Any:
             result = function(path, *args, **kwargs)
             if inside(path):
-                points.reach(f"file after {function.__name__}")
+                points.reach(f"file after {_ANNOUNCED_AS.get(function.__name__, function.__name__)}")
             return result
 
         return change

@@ -54,7 +54,7 @@ IMAGES = Order(
 )
 VIDEO = Order(
     "/ai/generate-video",
-    {"prompt": _PROMPT, "model": "wan2.6-t2v", "size": "128x128", "duration": 2, "seed": 1},
+    {"prompt": _PROMPT, "model": "wan2.6-t2v", "size": "832x480", "duration": 2, "seed": 1},
     1,
     "mp4",
 )
