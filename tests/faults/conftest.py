@@ -13,6 +13,7 @@ from tests.faults.world import running_world
 from tests.mariadb import MariaDb, migrate
 
 _TALLY = "crash points"
+_STRIDE = 4
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,13 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def every_point(pytestconfig: pytest.Config) -> bool:
-    """Whether this is the long run."""
-    return bool(pytestconfig.getoption("--every-point", default=False))
+def stride(pytestconfig: pytest.Config) -> int:
+    """Which of the points are tried where not all of them need to be: every n-th."""
+    return 1 if pytestconfig.getoption("--every-point", default=False) else _STRIDE
 
 
 @pytest.fixture(scope="session")
-def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """The functions over SQLite."""
     folder = tmp_path_factory.mktemp("sqlite")
     url = f"sqlite:///{folder / 'jobs.db'}"

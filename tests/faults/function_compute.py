@@ -4,8 +4,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +61,9 @@ class Platform:
         timers = [trigger for trigger in triggers if isinstance(trigger, TimerTrigger)]
         return [timer for timer in timers if (timer.cron == EVERY_MINUTE) is minutely]
 
-    def log_tails(self) -> dict[str, str]:
-        """Return the last that the instances of each function said."""
-        return {f"{name} {host}": made.log_tail() for (name, host), made in self._instances.items()}
+    def running(self) -> list[Instances]:
+        """Return the instances that there are."""
+        return list(self._instances.values())
 
     def close(self) -> None:
         """End every process."""
@@ -96,11 +95,14 @@ class Run:
         self.user = f"user-{next(_NUMBERS)}@factory-buy.com"
         self.points: list[str] = []
         self.struck: Invocation | None = None
+        self.last: Invocation | None = None
         self.submission_unknown = False
         self._host = 0
         self.world.database.clear()
         self.world.fc.accepted.clear()
         self.world.events.clear()
+        for instances in platform.running():
+            instances.forget_log()
         self._charges_before = len(self.world.charges())
 
     # -- what others do
@@ -145,14 +147,17 @@ class Run:
         elif self.world.events and not late:
             self.deliver_events()
         elif self._unfinished():
-            self.world.clock.advance(60)
-            self.world.database.let_a_minute_pass()
+            self._let_a_minute_pass()
             self.fire(minutely=True)
         elif self.world.events:
             self.deliver_events()
         else:
             return False
         return True
+
+    def _let_a_minute_pass(self) -> None:
+        self.world.clock.advance(60)
+        self.world.database.let_a_minute_pass()
 
     def fire(self, *, minutely: bool) -> None:
         """Fire the timers of every minute, or the others."""
@@ -173,13 +178,15 @@ class Run:
         for _ in range(1 + self.platform.functions[function].asynchronous.max_retries):
             if self.invoke(function, event).returned:
                 return
+            if self.plan.slow:
+                self._let_a_minute_pass()
 
     def invoke(self, function: str, event: str) -> Invocation:
         """Run one invocation, which meets the planned fault if its turn has come."""
         instances, fault = self.platform.instances(function, self._host), self._fault_for(function)
         left_before = self.platform.temp_files(self._host)
         timeout_s = self.plan.timeout_s if function.startswith("generate-") else None
-        invocation = instances.start(event, fault, timeout_s=timeout_s)
+        self.last = invocation = instances.start(event, fault, timeout_s=timeout_s)
         rival = None
         if fault is not None and self.plan.rival:
             rival = self.platform.instances(function, 1).start(event)
@@ -203,15 +210,6 @@ class Run:
             assert not left, f"an invocation that ended by itself left temp files: {left}"
         return invocation
 
-    @contextmanager
-    def elsewhere(self) -> Iterator[None]:
-        """Run invocations on another host, out of reach of the fault."""
-        plan, self.plan, self._host = self.plan, Plan(events=self.plan.events, timeout_s=self.plan.timeout_s), 1
-        try:
-            yield
-        finally:
-            self.plan, self._host = plan, 0
-
     def _fault_for(self, function: str) -> Fault | None:
         fault = self.plan.fault
         if fault is None or self.struck is not None or function not in self.plan.functions:
@@ -225,6 +223,16 @@ class Run:
                 self.struck = invocation
                 self.points = self.points[: self.plan.at]
                 self._look_at_submission()
+
+    def overtake(self) -> None:
+        """Have another host do what is left of the job, as if the process here had not been heard of for a minute."""
+        plan, self.plan, self._host = self.plan, Plan(events=self.plan.events, timeout_s=self.plan.timeout_s), 1
+        try:
+            self._let_a_minute_pass()
+            self.fire(minutely=True)
+            self.settle()
+        finally:
+            self.plan, self._host = plan, 0
 
     def _look_at_submission(self) -> None:
         """Note whether the provider was asked and its answer is not written down: nobody can know what it did."""

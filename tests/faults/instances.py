@@ -19,13 +19,14 @@ from devcloud.fc.manifest import Function
 
 _SCRIPT = Path(__file__).with_name("function_process.py")
 _TIMEOUT_S = 90
+Kind = Literal["kill", "freeze", "drop"]
 
 
 @dataclass(frozen=True)
 class Fault:
     """What strikes a process at its n-th point (from 1)."""
 
-    kind: Literal["kill", "freeze", "drop"]
+    kind: Kind
     at: int
 
 
@@ -106,6 +107,7 @@ class Instances:
         peers: Mapping[str, str],
     ) -> None:
         self.log = log
+        self._log_from = 0
         self._modules: set[str] = set()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         description = {
@@ -147,9 +149,13 @@ class Instances:
         """Have later instances forked with the modules that this invocation had to import."""
         self._modules.update(ended.modules)
 
-    def log_tail(self) -> str:
-        """Return the last that the instances said."""
-        return self.log.read_text(errors="replace")[-3000:]
+    def said(self) -> str:
+        """Return what was logged since ``forget_log``."""
+        return self.log.read_bytes()[self._log_from :].decode(errors="replace")
+
+    def forget_log(self) -> None:
+        """Leave what has been logged so far out of ``said``."""
+        self._log_from = self.log.stat().st_size
 
     def close(self) -> None:
         """End the process; its children die with it."""

@@ -18,7 +18,8 @@ class Plan:
 
     The points of all invocations of ``functions`` are counted through, so that every one of them has its turn.
     ``meanwhile`` is the block in which a frozen process is resumed. With a ``rival`` the invocation that is struck has
-    a twin on another host, which begins at the same time. ``timeout_s`` is what a generating function may take.
+    a twin on another host, which begins at the same time. A platform that is ``slow`` repeats an invocation when the
+    lease of the one before has died. ``timeout_s`` is what a generating function may take.
     """
 
     functions: frozenset[str] = frozenset()
@@ -26,6 +27,7 @@ class Plan:
     events: Literal["once", "lost", "doubled", "late"] = "once"
     meanwhile: Callable[[Any], AbstractContextManager[None]] = _nothing
     rival: bool = False
+    slow: bool = False
     timeout_s: float | None = None
 
     @property

@@ -1,14 +1,12 @@
 """What is played: a course of events from its first request to rest, and the look at what is left of it."""
 
 import io
+import json
 import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
-
-import json
 
 from PIL import Image
 
@@ -104,7 +102,8 @@ _IMAGE, _VIDEO, _API = frozenset({"generate-image"}), frozenset({"generate-video
 IMAGE_JOB = Scenario("images", _IMAGE, _play_job(IMAGES))
 VIDEO_JOB = Scenario("video", _VIDEO, _play_job(VIDEO))
 # A function that may hardly take any time gives the job back after each look at the provider.
-PARKED_VIDEO_JOB = Scenario("video-parked", frozenset({"generate-video", "clean-up"}), _play_job(VIDEO), timeout_s=0.001)
+_STEPWISE = frozenset({"generate-video", "clean-up"})
+PARKED_VIDEO_JOB = Scenario("video-parked", _STEPWISE, _play_job(VIDEO), timeout_s=0.001)
 INLINE_JOB = Scenario("images-inline", _IMAGE, _play_job(INLINE_IMAGES))
 POST = Scenario("post", _API, _play_job(IMAGES))
 LOST_DISPATCH = Scenario("lost-dispatch", frozenset({"clean-up"}), _play_lost_dispatch)
