@@ -1,0 +1,81 @@
+"""A world per test process and database, and the tally of the crash points."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.database import Database
+from tests.faults.function_compute import Platform
+from tests.faults.world import running_world
+from tests.mariadb import MariaDb, migrate
+
+_TALLY = "crash points"
+_STRIDE = 4
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-point", action="store_true", help="try every crash point in every variant")
+
+
+@pytest.fixture(scope="session")
+def stride(pytestconfig: pytest.Config) -> int:
+    """Which of the points are tried where not all of them need to be: every n-th."""
+    return 1 if pytestconfig.getoption("--every-point", default=False) else _STRIDE
+
+
+@pytest.fixture(scope="session")
+def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """The functions over SQLite."""
+    folder = tmp_path_factory.mktemp("sqlite")
+    url = f"sqlite:///{folder / 'jobs.db'}"
+    migrate(url)
+    yield from _platform(folder, url)
+
+
+@pytest.fixture(scope="session")
+def on_mariadb(tmp_path_factory: pytest.TempPathFactory, mariadb: MariaDb) -> Iterator[Platform]:
+    """The functions over MariaDB."""
+    yield from _platform(tmp_path_factory.mktemp("mariadb"), mariadb.create_database())
+
+
+def _platform(folder: Path, url: str) -> Iterator[Platform]:
+    with running_world(folder / "world", Database(url)) as world:
+        platform = Platform(world, folder / "functions")
+        try:
+            yield platform
+        finally:
+            platform.close()
+
+
+@pytest.fixture
+def platform(request: pytest.FixtureRequest) -> Platform:
+    """The functions over the database that the test's parameter names."""
+    made: Platform = request.getfixturevalue(request.param)
+    return made
+
+
+@pytest.fixture
+def tally(record_property: Callable[[str, object], None]) -> Callable[[str, int, int], None]:
+    """Note how many points were tried of how many: ``tally(name, tried, found)``."""
+
+    def note(name: str, tried: int, found: int) -> None:
+        record_property(_TALLY, json.dumps([name, tried, found]))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    tried, found = Counter[str](), Counter[str]()
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties if report.when == "call" else ():
+            if name == _TALLY:
+                subject, count, of = json.loads(str(value))
+                tried[subject] += count
+                found[subject] = max(found[subject], of)
+    if tried:
+        terminalreporter.section(_TALLY)
+        for subject in sorted(tried):
+            terminalreporter.write_line(f"{tried[subject]:5d} tried of {found[subject]:4d}  {subject}")

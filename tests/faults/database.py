@@ -1,0 +1,85 @@
+"""The database as a looker-on sees it: a connection of its own for every question."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pymysql.cursors
+
+_PAST = "2020-01-01 00:00:00"
+
+
+class Database:
+    """The database at a DATABASE_URL. In statements ``?`` stands for a value."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._sqlite = url.startswith("sqlite:")
+        self.tables = self._tables()
+
+    def rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
+        """Query."""
+        with self._connection() as (connection, mark):
+            cursor = connection.cursor()
+            cursor.execute(sql.replace("?", mark), values)
+            return [dict(row) for row in cursor.fetchall()]
+
+    def execute(self, sql: str, *values: object) -> None:
+        """Change."""
+        with self._connection() as (connection, mark):
+            connection.cursor().execute(sql.replace("?", mark), values)
+            connection.commit()
+
+    def clear(self) -> None:
+        """Remove every row."""
+        for table in self.tables:
+            self.execute(f"DELETE FROM {table}")
+
+    def contents(self) -> dict[str, list[dict[str, Any]]]:
+        """Return every row of every table."""
+        return {table: sorted(self.rows(f"SELECT * FROM {table}"), key=str) for table in self.tables}
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return the row of a job."""
+        (row,) = self.rows("SELECT * FROM jobs WHERE id = ?", job_id)
+        return row
+
+    def let_a_minute_pass(self) -> None:
+        """Make every lease dead and every next attempt due, which is what a minute does to them."""
+        for column in ("lease_expires_at", "next_attempt_at"):
+            self.execute(f"UPDATE jobs SET {column} = '{_PAST}' WHERE {column} IS NOT NULL")
+
+    def let_an_hour_pass(self) -> None:
+        """Let a minute pass, and age the intents."""
+        self.let_a_minute_pass()
+        if "output_intents" in self.tables:
+            self.execute(f"UPDATE output_intents SET created_at = '{_PAST}'")
+
+    def _tables(self) -> list[str]:
+        query = "SELECT name FROM sqlite_master WHERE type = 'table'" if self._sqlite else "SHOW TABLES"
+        names = [str(next(iter(row.values()))) for row in self.rows(query)]
+        return [name for name in names if name != "alembic_version"]
+
+    @contextmanager
+    def _connection(self) -> Iterator[tuple[Any, str]]:
+        if self._sqlite:
+            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=30)) as connection:
+                connection.row_factory = sqlite3.Row
+                yield connection, "?"
+            return
+        parts = urlsplit(self.url)
+        with closing(
+            pymysql.connect(
+                host=parts.hostname,
+                port=parts.port or 3306,
+                user=unquote(parts.username or ""),
+                password=unquote(parts.password or ""),
+                database=parts.path.removeprefix("/"),
+                charset="utf8mb4",
+                ssl_disabled=True,
+                cursorclass=pymysql.cursors.DictCursor,
+            )
+        ) as connection:
+            yield connection, "%s"

@@ -1,0 +1,172 @@
+"""What is played: a course of events from its first request to rest, and the look at what is left of it."""
+
+import io
+import json
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from tests.faults.function_compute import FINAL, Run
+
+_CONTENT_TYPES = {"png": "image/png", "mp4": "video/mp4"}
+_DAY_S = 25 * 3600
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``play`` takes a run to rest and checks it; ``functions`` are those whose every step is a crash point."""
+
+    name: str
+    functions: frozenset[str]
+    play: Callable[[Run], None]
+    timeout_s: float | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Order:
+    """A request to the API and what must come of it."""
+
+    path: str
+    body: dict[str, Any]
+    count: int
+    ext: str
+
+    def place(self, run: Run) -> str:
+        """Ask for the job and return its id."""
+        return run.post(self.path, self.body)
+
+
+_PROMPT = "a lighthouse at dusk"
+IMAGES = Order(
+    "/ai/generate-image",
+    {"prompt": _PROMPT, "model": "wan2.2-t2i-flash", "size": "512x512", "count": 2, "seed": 1},
+    2,
+    "png",
+)
+VIDEO = Order(
+    "/ai/generate-video",
+    {"prompt": _PROMPT, "model": "wan2.6-t2v", "size": "832x480", "duration": 2, "seed": 1},
+    1,
+    "mp4",
+)
+INLINE_IMAGES = Order(
+    "/ai/generate-image", {"prompt": _PROMPT, "model": "gpt-image-1", "size": "1024x1024", "count": 2}, 2, "png"
+)
+
+
+def _play_job(order: Order) -> Callable[[Run], None]:
+    def play(run: Run) -> None:
+        job_id = order.place(run)
+        run.settle()
+        check_job(run, job_id, order)
+
+    return play
+
+
+def _play_lost_dispatch(run: Run) -> None:
+    job_id = IMAGES.place(run)
+    run.world.fc.accepted.clear()
+    run.settle()
+    check_job(run, job_id, IMAGES)
+
+
+def _play_foreign_object(run: Run) -> None:
+    """Somebody else puts an object under an output's key, replaces it and deletes it."""
+    key = f"users/{run.user}/jobs/{uuid.uuid4()}/image-1703123456789.png"
+    for shade in (60, 200):
+        run.world.bucket.put_object(key, _png(shade), headers={"Content-Type": "image/png"})
+        run.settle()
+        if run.plan.events != "lost":
+            _check_rows_have_objects(run, 1)
+    run.world.bucket.delete_object(key)
+    run.settle()
+    assert run.objects() == {}
+    if run.plan.events != "lost":
+        assert run.world.database.rows("SELECT * FROM job_outputs") == []
+
+
+def _png(shade: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (shade, 32), (shade, shade, shade)).save(file, "PNG")
+    return file.getvalue()
+
+
+_IMAGE, _VIDEO, _API = frozenset({"generate-image"}), frozenset({"generate-video"}), frozenset({"api"})
+IMAGE_JOB = Scenario("images", _IMAGE, _play_job(IMAGES))
+VIDEO_JOB = Scenario("video", _VIDEO, _play_job(VIDEO))
+# A function that may hardly take any time gives the job back after each look at the provider.
+_STEPWISE = frozenset({"generate-video", "clean-up"})
+PARKED_VIDEO_JOB = Scenario("video-parked", _STEPWISE, _play_job(VIDEO), timeout_s=0.001)
+INLINE_JOB = Scenario("images-inline", _IMAGE, _play_job(INLINE_IMAGES))
+POST = Scenario("post", _API, _play_job(IMAGES))
+LOST_DISPATCH = Scenario("lost-dispatch", frozenset({"clean-up"}), _play_lost_dispatch)
+INDEXING = Scenario("index-outputs", frozenset({"index-outputs"}), _play_foreign_object)
+JOBS = (IMAGE_JOB, VIDEO_JOB, PARKED_VIDEO_JOB, INLINE_JOB)
+ALL = (*JOBS, POST, LOST_DISPATCH, INDEXING)
+
+
+# -- what is left
+
+
+def check_job(run: Run, job_id: str, order: Order) -> None:
+    """Check that the job has ended well, or for a stated reason, and that all is in its place."""
+    rows = run.world.database.rows("SELECT * FROM jobs")
+    assert [row["id"] for row in rows] == [job_id], "one request, one job"
+    (job,) = rows
+    assert job["status"] in FINAL and job["finished_at"] is not None
+    assert (job["lease_expires_at"], job["next_attempt_at"]) == (None, None), "it is still to be worked on"
+    charges = [charge["count"] for charge in run.charges()]
+    if job["status"] == "succeeded":
+        assert charges == [order.count], "paid once"
+        _check_rows_have_objects(run, order.count)
+        assert {path.rpartition(".")[2] for path in run.objects()} == {order.ext}
+    else:
+        assert job["status"] == "failed"
+        error = json.loads(job["error"])
+        assert run.submission_unknown and error["code"] == "submission_unknown", error
+        assert charges in ([], [order.count]), "paid at most once"
+        _check_rows_have_objects(run)
+    _check_nothing_is_left(run)
+    assert run.world.database.job(job_id)["status"] == job["status"]
+
+
+def _check_rows_have_objects(run: Run, count: int | None = None) -> None:
+    """Check that rows and objects are the same outputs, each once."""
+    rows = {row["oss_path"]: row for row in run.world.database.rows("SELECT * FROM job_outputs")}
+    objects = run.objects()
+    for path, row in rows.items():
+        meta = json.loads(row["meta"])
+        extension = path.rpartition(".")[2]
+        stated = {"size": row["size"], "crc64": meta["crc64"], "type": _CONTENT_TYPES[extension]}
+        assert objects.get(path) == stated, f"the row of {path} does not tell what is in OSS"
+        assert meta["format"] == extension
+    if count is not None:
+        assert len(rows) == count
+        assert rows.keys() == objects.keys(), "objects without a row"
+
+
+def _check_nothing_is_left(run: Run) -> None:
+    """Let an hour pass, and a day for the temp disk, and check that no trace of the work remains."""
+    platform, database = run.platform, run.world.database
+    if platform.temp_files(0) or "output_intents" in database.tables:
+        before = run.state()
+        for path in platform.temp_files(0):
+            then = path.stat().st_mtime - _DAY_S
+            os.utime(path, (then, then))
+        run.world.clock.advance(3600)
+        database.let_an_hour_pass()
+        run.fire(minutely=False)
+        run.fire(minutely=True)
+        run.settle()
+        assert platform.temp_files(0) == set(), "temp files are left"
+        if "output_intents" in database.tables:
+            assert database.rows("SELECT * FROM output_intents") == [], "intents are left"
+            before["output_intents"] = []
+        assert run.state() == before, "the clean-up has changed what was to last"

@@ -1,0 +1,101 @@
+"""Every step of a function's process is the last one once; the job ends all the same, stored once and paid once.
+
+Each test takes a share of a scenario's steps, so that test processes can divide them among themselves. What multiplies
+the matrix (races, events, broken connections) takes some of the steps by default and all of them in the long run.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.faults import matrix
+from tests.faults.function_compute import Platform, Run
+from tests.faults.plan import Plan
+from tests.faults.scenarios import ALL, INDEXING, JOBS, Scenario
+
+SHARES = 3
+Tally = Callable[[str, int, int], None]
+on_each_database = pytest.mark.parametrize("platform", ["on_sqlite", "on_mariadb"], indirect=True)
+in_shares = pytest.mark.parametrize("share", range(SHARES))
+of_each_job = pytest.mark.parametrize("scenario", JOBS, ids=str)
+of_everything = pytest.mark.parametrize("scenario", ALL, ids=str)
+
+
+@on_each_database
+@of_everything
+@in_shares
+def test_killed(platform: Platform, scenario: Scenario, share: int, tally: Tally) -> None:
+    tried, found = matrix.strike(platform, scenario, "kill", Plan(), slice(share, None, SHARES))
+    tally(f"{scenario}: killed", tried, found)
+
+
+@on_each_database
+@of_each_job
+@in_shares
+def test_killed_and_repeated_when_the_lease_is_dead(
+    platform: Platform, scenario: Scenario, share: int, tally: Tally, stride: int
+) -> None:
+    points = slice(share * stride, None, SHARES * stride)
+    tried, found = matrix.strike(platform, scenario, "kill", Plan(slow=True), points)
+    tally(f"{scenario}: killed, repeated late", tried, found)
+
+
+@on_each_database
+@of_everything
+@in_shares
+def test_cut_off(platform: Platform, scenario: Scenario, share: int, tally: Tally) -> None:
+    tried, found = matrix.strike(platform, scenario, "drop", Plan(), slice(share, None, SHARES))
+    tally(f"{scenario}: connection broken", tried, found)
+
+
+@contextmanager
+def overtaken(run: Run) -> Iterator[None]:
+    """Let another host do the job, and see that the one who slept through it changes nothing any more."""
+    run.overtake()
+    before = run.state()
+    yield
+    assert run.state() == before, "the stale attempt has changed something"
+
+
+@on_each_database
+@of_each_job
+@in_shares
+def test_frozen_and_overtaken(platform: Platform, scenario: Scenario, share: int, tally: Tally) -> None:
+    plan = Plan(meanwhile=overtaken)
+    tried, found = matrix.strike(platform, scenario, "freeze", plan, slice(share, None, SHARES))
+    tally(f"{scenario}: frozen and overtaken", tried, found)
+
+
+@on_each_database
+@of_each_job
+@in_shares
+def test_killed_beside_a_rival(platform: Platform, scenario: Scenario, share: int, tally: Tally, stride: int) -> None:
+    points = slice(share * stride, None, SHARES * stride)
+    tried, found = matrix.strike(platform, scenario, "kill", Plan(rival=True), points)
+    tally(f"{scenario}: killed beside a rival", tried, found)
+
+
+@contextmanager
+def told_in_between(run: Run) -> Iterator[None]:
+    """Deliver the events so far while the process that caused them stands still."""
+    run.deliver_events()
+    yield
+
+
+@on_each_database
+@pytest.mark.parametrize("scenario", [*JOBS, INDEXING], ids=str)
+@in_shares
+def test_events_in_between(platform: Platform, scenario: Scenario, share: int, tally: Tally, stride: int) -> None:
+    points = slice(share * stride, None, SHARES * stride)
+    tried, found = matrix.strike(platform, scenario, "freeze", Plan(meanwhile=told_in_between), points)
+    tally(f"{scenario}: events at any time", tried, found)
+
+
+@on_each_database
+@of_each_job
+@pytest.mark.parametrize("events", ["lost", "doubled", "late"])
+def test_killed_with_events(platform: Platform, scenario: Scenario, events: str, tally: Tally, stride: int) -> None:
+    plan = Plan(events=events)  # type: ignore[arg-type]  # one of the three
+    tried, found = matrix.strike(platform, scenario, "kill", plan, slice(stride // 2, None, stride))
+    tally(f"{scenario}: killed, events {events}", tried, found)
