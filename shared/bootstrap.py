@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shared.adapters.tokens import TokenVerifier
     from shared.ports import Provider
     from shared.services.generation import GenerationService
+    from shared.services.indexing import IndexingService
     from shared.services.storage import StorageService
 
 _PROVIDER_TIMEOUT_S = 180.0  # a synchronous images API draws while the caller waits
@@ -127,6 +128,13 @@ def generation_service() -> "GenerationService":
     from shared.services.generation import GenerationService
 
     return GenerationService(jobs=jobs(), provider_of=provider_of, storage=storage_service())
+
+
+@cache
+def indexing_service() -> "IndexingService":
+    from shared.services.indexing import IndexingService
+
+    return IndexingService(store=object_store(), outputs=outputs(), jobs=jobs(), probe=media_probe(), clock=clock())
 
 
 @cache

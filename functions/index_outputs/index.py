@@ -11,11 +11,4 @@ from shared.services.indexing import index_object
 def handler(event: OssEvent, context: Context) -> None:
     # OSS delivers at least once and in any order: index_object is safe to repeat.
     for record in event.events:
-        index_object(
-            record.key,
-            store=bootstrap.object_store(),
-            outputs=bootstrap.outputs(),
-            jobs=bootstrap.jobs(),
-            probe=bootstrap.media_probe(),
-            clock=bootstrap.clock(),
-        )
+        index_object(record.key, service=bootstrap.indexing_service())

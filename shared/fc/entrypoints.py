@@ -29,21 +29,23 @@ log = logging.getLogger(__name__)
 E = TypeVar("E", bound=Event)
 
 
-def event_entrypoint(handler: Callable[[E, Context], Any]) -> Callable[[bytes, Context], None]:
+def event_entrypoint(handler: Callable[[E, Context], Any]) -> Callable[[bytes, Context], Any]:
     """Make a handler of ``handler(event: SomeEvent, context)``; the event's model is read from its annotation.
 
-    What the handler returns, such as counts of what it did, goes into the summary line.
+    What the handler returns, such as counts of what it did, goes into the summary line and, as JSON, to whoever invoked
+    the function and waits for it.
     """
     model: type[E] = get_type_hints(handler)["event"]
     configure_logging(RuntimeSettings.read().log_level)
 
     @wraps(handler)
-    def entrypoint(event: bytes, context: Context) -> None:
+    def entrypoint(event: bytes, context: Context) -> Any:
         started = _begin(context)
         outcome: dict[str, Any] = {"outcome": "error"}
         try:
             result = handler(parse_event(model, event), context)
             outcome = {"outcome": "ok"} if result is None else {"outcome": "ok", "result": result}
+            return result
         except Exception as error:
             outcome["error"] = describe(error)
             raise

@@ -37,9 +37,10 @@ class TimerEvent(Event):
 
 
 class CleanUpTask(Event):
-    """The payload of our timers."""
+    """The payload of our timers. With ``dry_run`` the reconcile changes nothing and says what it would do."""
 
-    task: Literal["temp-files", "jobs"]
+    task: Literal["temp-files", "jobs", "reconcile"]
+    dry_run: bool = False
 
 
 class _OssObject(Event):
