@@ -159,6 +159,9 @@ class TempFiles(Protocol):
     def remove_older(self, age: timedelta, now: datetime) -> int:
         """Remove files not written to for ``age`` and return their number."""
 
+    def remove_beyond(self, share: float) -> int:
+        """Remove the oldest files until the rest takes at most ``share`` of the disk, and return their number."""
+
 
 class MediaProbe(Protocol):
     """Reads width, height, duration and the like."""

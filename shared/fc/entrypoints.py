@@ -1,7 +1,7 @@
 """From Function Compute's ``handler(event: bytes, context)`` to a handler with a typed event.
 
 Event handlers let errors out, so that Function Compute repeats the invocation; the HTTP entrypoint maps them to
-RFC 9457 problems. Each writes one summary line per invocation.
+RFC 9457 problems. Each sweeps the temp folder first and writes one summary line per invocation.
 """
 
 import logging
@@ -22,6 +22,7 @@ from shared.domain.errors import (
 from shared.fc.context import Context
 from shared.fc.events import Event, HttpEvent, parse_event
 from shared.fc.http import Response, problem
+from shared.fc.temp_folder import sweep_temp_folder
 from shared.observability import configure_logging, describe, request_id
 from shared.settings import RuntimeSettings
 
@@ -84,7 +85,9 @@ def http_entrypoint(
 
 def _begin(context: Context) -> float:
     request_id.set(context.request_id)
-    return time.perf_counter()
+    started = time.perf_counter()
+    sweep_temp_folder()
+    return started
 
 
 def _summarise(started: float, outcome: dict[str, Any]) -> None:
