@@ -69,6 +69,13 @@ class OssEvent(Event):
     events: list[OssRecord]
 
 
+class IndexEvent(OssEvent):
+    """What ``index-outputs`` takes: an OSS trigger's event, or ours, which names a job whose prefix to index."""
+
+    events: list[OssRecord] = Field(default_factory=list)
+    job_id: str | None = None
+
+
 class HttpEvent(Event):
     """An HTTP trigger's event. Header names are in lower case here, whatever the platform made of them."""
 
