@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shared.adapters.tokens import TokenVerifier
     from shared.ports import Provider
     from shared.services.generation import GenerationService
+    from shared.services.indexing import IndexingService
     from shared.services.jobs import RevivalService
     from shared.services.storage import StorageService
 
@@ -147,6 +148,13 @@ def revival_service() -> "RevivalService":
         dispatcher=dispatcher(),
         clock=clock(),
     )
+
+
+@cache
+def indexing_service() -> "IndexingService":
+    from shared.services.indexing import IndexingService
+
+    return IndexingService(store=object_store(), outputs=outputs(), jobs=jobs(), probe=media_probe(), clock=clock())
 
 
 @cache

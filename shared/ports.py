@@ -1,6 +1,6 @@
 """What the services need of the world."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -42,6 +42,9 @@ class JobStore(Protocol):
 
     def waiting(self, now: datetime, *, limit: int) -> Sequence[Job]:
         """Return unfinished jobs that are due and free: not begun in time, parked, or with a dead lease."""
+
+    def recent(self, since: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
+        """Return jobs created or finished at ``since`` or later, the oldest first; ``after`` is the last one seen."""
 
 
 class OutputStore(Protocol):
@@ -90,6 +93,23 @@ class StoredObject:
     crc64: int | None
 
 
+@dataclass(frozen=True)
+class ListedObject:
+    """An object in a list. ``age`` is the time since it was last modified, by OSS's own clock."""
+
+    key: str
+    size: int
+    age: timedelta
+
+
+@dataclass(frozen=True)
+class MultipartUpload:
+    """A multipart upload that was initiated and neither completed nor aborted; its parts are billed."""
+
+    key: str
+    upload_id: str
+
+
 class ObjectStore(Protocol):
     """The bucket. Every method may raise StorageRefusedError and StorageUnavailableError."""
 
@@ -104,8 +124,20 @@ class ObjectStore(Protocol):
     def head(self, key: str) -> StoredObject | None:
         """Return what OSS has under the key, or None."""
 
-    def read_start(self, key: str, size_bytes: int) -> bytes:
-        """Return the object's first bytes."""
+    def read_range(self, key: str, start: int, size_bytes: int) -> bytes:
+        """Return up to ``size_bytes`` bytes from ``start``, which must lie inside the object."""
+
+    def list(self, prefix: str) -> Iterator[ListedObject]:
+        """Yield the objects below ``prefix`` by key. A list that breaks off raises, after what came before."""
+
+    def delete(self, key: str) -> None:
+        """Delete the object; nothing happens if there is none."""
+
+    def multipart_uploads(self, prefix: str, older_than: timedelta) -> Iterator[MultipartUpload]:
+        """Yield the unfinished uploads below ``prefix`` that were initiated longer ago, by OSS's own clock."""
+
+    def abort_upload(self, upload: MultipartUpload) -> None:
+        """Abort the upload, which frees its parts; nothing happens if it has ended meanwhile."""
 
     def url(self, key: str) -> str:
         """Return the object's public URL."""
@@ -131,6 +163,9 @@ class TempFiles(Protocol):
 
     def remove_older(self, age: timedelta, now: datetime) -> int:
         """Remove files not written to for ``age`` and return their number."""
+
+    def remove_beyond(self, share: float) -> int:
+        """Remove the oldest files until the rest takes at most ``share`` of the disk, and return their number."""
 
 
 class MediaProbe(Protocol):

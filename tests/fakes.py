@@ -17,13 +17,15 @@ from shared.domain.errors import (
     LeaseLostError,
     MediaTooLargeError,
     ObjectExistsError,
+    StorageRefusedError,
     StorageUnavailableError,
 )
 from shared.domain.jobs import Job, JobOutput, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.domain.media import MediaFacts
-from shared.ports import Finished, Limits, Pending, StoredObject
+from shared.ports import Finished, Limits, ListedObject, MultipartUpload, Pending, StoredObject
 from shared.services.generation import GenerationService
+from shared.services.indexing import IndexingService
 from shared.services.jobs import RevivalService
 from shared.services.storage import StorageService
 
@@ -95,6 +97,16 @@ class InMemoryJobStore:
                 and any(at is not None and at <= now for at in (row.lease_expires_at, row.next_attempt_at))
             ]
         return sorted(due, key=lambda row: row.created_at)[:limit]
+
+    def recent(self, since: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
+        with self._session():
+            found = [
+                row
+                for row in self._rows.values()
+                if (row.created_at >= since or (row.finished_at is not None and row.finished_at >= since))
+                and (after is None or (row.created_at, row.id) > (after.created_at, after.id))
+            ]
+        return sorted(found, key=lambda row: (row.created_at, row.id))[:limit]
 
     def _session(self) -> threading.Lock:
         if self.away:
@@ -175,13 +187,21 @@ class HeldObject:
     data: bytes
     content_type: str = "application/octet-stream"
     meta: tuple[tuple[str, str], ...] = ()
+    modified_at: datetime = NOW
 
 
 class InMemoryObjectStore:
-    """The bucket. Each put takes the next of ``failures`` first; ``spoil`` changes what arrives."""
+    """The bucket. Each put takes the next of ``failures`` first; ``spoil`` changes what arrives.
 
-    def __init__(self, base_url: str = "https://media.example.com") -> None:
+    A list breaks off behind ``list_breaks_after`` objects. ``uploads`` holds when each unfinished upload was initiated.
+    """
+
+    def __init__(self, base_url: str = "https://media.example.com", clock: FakeClock | None = None) -> None:
         self.away = False
+        self.clock = clock or FakeClock()
+        self.list_breaks_after: int | None = None
+        self.uploads: dict[MultipartUpload, datetime] = {}
+        self.ranges: list[tuple[int, int]] = []
         self.objects: dict[str, HeldObject] = {}
         self.puts: list[str] = []
         self.failures: list[Exception | None] = []
@@ -198,7 +218,8 @@ class InMemoryObjectStore:
             raise failure
         if key in self.objects:
             raise ObjectExistsError("there is an object of that key")
-        held = HeldObject(self.spoil(path.read_bytes()), content_type, tuple(sorted(meta.items())))
+        data = self.spoil(path.read_bytes())
+        held = HeldObject(data, content_type, tuple(sorted(meta.items())), self.clock.now())
         self.objects[key] = held
         return StoredObject(len(held.data), crc64.xz(held.data))
 
@@ -207,9 +228,38 @@ class InMemoryObjectStore:
         held = self.objects.get(key)
         return None if held is None else StoredObject(len(held.data), crc64.xz(held.data))
 
-    def read_start(self, key: str, size_bytes: int) -> bytes:
+    def read_range(self, key: str, start: int, size_bytes: int) -> bytes:
         self._answer()
-        return self.objects[key].data[:size_bytes]
+        self.ranges.append((start, size_bytes))
+        data = self.objects[key].data
+        if start >= len(data):
+            raise StorageRefusedError("OSS refused: 416 (InvalidRange)")
+        return data[start : start + size_bytes]
+
+    def list(self, prefix: str) -> Iterator[ListedObject]:
+        found = sorted((key, held) for key, held in self.objects.items() if key.startswith(prefix))
+        for number, (key, held) in enumerate(found):
+            self._answer()
+            if number == self.list_breaks_after:
+                break
+            yield ListedObject(key, len(held.data), self.clock.now() - held.modified_at)
+        self._answer()
+        if self.list_breaks_after is not None:
+            raise StorageUnavailableError("the connection to OSS broke off")
+
+    def delete(self, key: str) -> None:
+        self._answer()
+        self.objects.pop(key, None)
+
+    def multipart_uploads(self, prefix: str, older_than: timedelta) -> Iterator[MultipartUpload]:
+        self._answer()
+        for upload, initiated_at in sorted(self.uploads.items(), key=lambda item: item[0].key):
+            if upload.key.startswith(prefix) and self.clock.now() - initiated_at > older_than:
+                yield upload
+
+    def abort_upload(self, upload: MultipartUpload) -> None:
+        self._answer()
+        self.uploads.pop(upload, None)
 
     def url(self, key: str) -> str:
         return f"{self._base_url}/{quote(key)}"
@@ -315,7 +365,7 @@ class World:
         self.clock = FakeClock()
         self.jobs = InMemoryJobStore()
         self.outputs = InMemoryOutputStore(self.jobs)
-        self.store = InMemoryObjectStore()
+        self.store = InMemoryObjectStore(clock=self.clock)
         self.temp = TempFolder(str(folder))
         self.probe = StubProbe()
         self.downloads = FakeDownloads()
@@ -333,6 +383,12 @@ class World:
             downloads=self.downloads,
             limits=self.limits,
             clock=self.clock,
+        )
+
+    @property
+    def indexing(self) -> IndexingService:
+        return IndexingService(
+            store=self.store, outputs=self.outputs, jobs=self.jobs, probe=self.probe, clock=self.clock
         )
 
     def generation(self, provider: FakeProvider) -> GenerationService:

@@ -20,6 +20,7 @@ from devcloud.oss.front import cors, website
 from devcloud.oss.front.access import admit
 from devcloud.oss.front.buckets import check_bucket_name
 from devcloud.oss.front.forms import read_form
+from devcloud.oss.front.headers import http_date
 from devcloud.oss.front.routes import Operation, check_names, route
 from devcloud.oss.front.service import Service
 from devcloud.oss.lifecycle import apply_lifecycle
@@ -95,6 +96,7 @@ class OssEmulator:
             reply, effect = await self._answer(scope, receive)
         except ClientGoneError:
             return
+        _date(send, reply, self._service.clock.now())
         try:
             if effect.get("drop"):
                 await _hang_up(receive, send, flush=False)
@@ -200,6 +202,13 @@ async def _send(send: Send, reply: Reply, pace: Pace, method: str, limit: int | 
             limit = None if limit is None else limit - len(chunk)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
     return True
+
+
+def _date(send: Send, reply: Reply, now: float) -> None:
+    """State the emulator's time in place of the server's: clients tell by it how old an object is."""
+    cycle = send.__self__  # type: ignore[attr-defined]  # uvicorn's own
+    cycle.default_headers = [header for header in cycle.default_headers if header[0] != b"date"]
+    reply.headers["date"] = http_date(now)
 
 
 async def _hang_up(receive: Receive, send: Send, *, flush: bool) -> None:

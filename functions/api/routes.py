@@ -18,14 +18,14 @@ from shared.domain.errors import (
     UnsupportedTypeError,
     ValidationError,
 )
-from shared.domain.jobs import Job, JobStatus
+from shared.domain.jobs import Job, JobOutput, JobStatus
 from shared.domain.keys import MediaType
 from shared.domain.models import DEFAULT_DURATION_S, Model, Size, choose_model
 from shared.fc.events import HttpEvent
 from shared.fc.http import Response, json_response, problem
 from shared.observability import request_id
 from shared.services import jobs as jobs_service
-from shared.services.storage import get_job_outputs
+from shared.services.legacy import find_outputs
 from shared.settings import RuntimeSettings
 
 B = TypeVar("B", bound=pydantic.BaseModel)
@@ -106,7 +106,7 @@ def get_job(event: HttpEvent, job_id: str) -> Response:
 
 
 def get_outputs(event: HttpEvent, job_id: str) -> Response:
-    """Show the outputs of a job; a job from before there were rows has none."""
+    """Show the outputs of a job; one from before there were rows has what is known of it."""
     user_id = _authenticate(event)
     job = jobs_service.get_job(job_id, user_id, jobs=bootstrap.jobs())
     data = [output.model_dump(by_alias=True) for output in _show_outputs(job)]
@@ -219,9 +219,15 @@ def _read_idempotency_key(event: HttpEvent) -> str | None:
 
 def _show_outputs(job: Job) -> Sequence[schemas.OutputJson]:
     urls = bootstrap.output_urls()
+    found = find_outputs(
+        job,
+        outputs=bootstrap.outputs(),
+        key_of=urls.key_of,
+        index=lambda job: bootstrap.dispatcher().index(job),  # only a job without rows pays for the HTTP client
+    )
     return [
-        schemas.show_output(output, urls.url_of(output))
-        for output in get_job_outputs(job.id, outputs=bootstrap.outputs())
+        schemas.show_output(output, urls.url_of(output) if isinstance(output, JobOutput) else output.oss_url)
+        for output in found
     ]
 
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from pydantic.alias_generators import to_camel
 
 from shared.domain.jobs import Job, JobOutput
+from shared.services.legacy import LegacyOutput
 
 _MAX_SEED = 2_147_483_647
 
@@ -59,14 +60,17 @@ class VideoRequest(GenerateRequest):
 
 
 class OutputJson(_Json):
-    """One image or video. ``size`` is in bytes; there is no local path and no object key here."""
+    """One image or video. ``size`` is in bytes; there is no local path and no object key here.
+
+    Of an output of the former system that is known by its URL alone, ``size`` and every value of ``meta`` are null.
+    """
 
     id: str
     job_id: str
     user_id: str
     type: Literal["image", "video"]
     oss_url: str
-    size: int
+    size: int | None
     meta: dict[str, Any]
     created_at: Time
 
@@ -95,7 +99,7 @@ class JobJson(_Json):
     outputs: list[OutputJson]
 
 
-def show_output(output: JobOutput, url: str) -> OutputJson:
+def show_output(output: JobOutput | LegacyOutput, url: str) -> OutputJson:
     """Return what a user may see of an output."""
     return OutputJson(
         id=output.id,

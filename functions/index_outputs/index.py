@@ -1,21 +1,16 @@
-"""OSS trigger: make the rows of job_outputs follow the objects."""
+"""OSS trigger: make the rows of job_outputs follow the objects. Synchronous invocation: those of one job, at once."""
 
 from shared import bootstrap
 from shared.fc.context import Context
 from shared.fc.entrypoints import event_entrypoint
-from shared.fc.events import OssEvent
-from shared.services.indexing import index_object
+from shared.fc.events import IndexEvent
+from shared.services.indexing import index_job, index_object
 
 
 @event_entrypoint
-def handler(event: OssEvent, context: Context) -> None:
+def handler(event: IndexEvent, context: Context) -> dict[str, int]:
     # OSS delivers at least once and in any order: index_object is safe to repeat.
     for record in event.events:
-        index_object(
-            record.key,
-            store=bootstrap.object_store(),
-            outputs=bootstrap.outputs(),
-            jobs=bootstrap.jobs(),
-            probe=bootstrap.media_probe(),
-            clock=bootstrap.clock(),
-        )
+        index_object(record.key, service=bootstrap.indexing_service())
+    of_job = index_job(event.job_id, service=bootstrap.indexing_service()) if event.job_id else 0
+    return {"objects": len(event.events) + of_job}

@@ -16,6 +16,8 @@ _TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=3), "mysql")
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("cancel_requested_at", _TIME))
     op.add_column("jobs", sa.Column("legacy_url", sa.Text()))
+    op.create_index("jobs_by_creation", "jobs", ["created_at"])
+    op.create_index("jobs_by_end", "jobs", ["finished_at"])
     op.create_table(
         "output_intents",
         sa.Column("job_id", sa.String(64), primary_key=True),
@@ -38,5 +40,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("output_intents")
+    op.drop_index("jobs_by_end", "jobs")
+    op.drop_index("jobs_by_creation", "jobs")
     op.drop_column("jobs", "legacy_url")
     op.drop_column("jobs", "cancel_requested_at")

@@ -240,6 +240,17 @@ class SqlJobStore:
             )
         return [_to_job(row) for row in rows]
 
+    def recent(self, since: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
+        """Return jobs created or finished at ``since`` or later, the oldest first; ``after`` is the last one seen."""
+        wanted = (_JobRow.created_at >= since) | (_JobRow.finished_at >= since)
+        if after is not None:
+            same_time = (_JobRow.created_at == after.created_at) & (_JobRow.id > after.id)
+            wanted &= (_JobRow.created_at > after.created_at) | same_time
+        with self._database.session():
+            query = _JobRow.select().where(wanted).order_by(_JobRow.created_at, _JobRow.id)
+            rows = list(query.limit(limit))
+        return [_to_job(row) for row in rows]
+
 
 class SqlOutputStore:
     """The tables ``job_outputs`` and ``output_intents``."""

@@ -1,4 +1,4 @@
-"""Asynchronous invocations through Function Compute's API InvokeFunction."""
+"""Invocations of our own functions through Function Compute's API InvokeFunction."""
 
 import json
 import secrets
@@ -12,11 +12,13 @@ from shared.adapters.acs3 import sign_request
 from shared.domain.errors import DispatchError
 from shared.domain.jobs import Job
 
+_TIMEOUT_S = 30.0
+_INDEXING_TIMEOUT_S = 10.0  # a user waits for the answer
 _FUNCTIONS = {"image": "generate-image", "video": "generate-video"}
 
 
 class FunctionInvoker:
-    """Starts the function that advances a job.
+    """Starts the function that advances a job, and asks the one that indexes a job's objects.
 
     The task id is made of the job and its attempt. Function Compute takes an id once and answers 409 afterwards,
     so a repeated hand-over starts nothing twice.
@@ -29,8 +31,28 @@ class FunctionInvoker:
 
     def dispatch(self, job: Job) -> None:
         """Hand the job over. Raises DispatchError."""
+        asynchronous = {"x-fc-invocation-type": "Async", "x-fc-async-task-id": job.task_id}
+        response = self._invoke(_FUNCTIONS[job.type], job, asynchronous)
+        if response.status_code not in {202, 409}:
+            raise DispatchError(f"Function Compute answered HTTP {response.status_code}")
+
+    def index(self, job: Job) -> None:
+        """Have what lies below the job's prefix indexed, and wait. Raises DispatchError: it was not, or not yet."""
+        response = self._invoke("index-outputs", job, {}, timeout_s=_INDEXING_TIMEOUT_S)
+        if response.status_code != 200:
+            raise DispatchError(f"Function Compute answered HTTP {response.status_code}")
+        if error := response.headers.get("x-fc-error-type"):
+            raise DispatchError(f"index-outputs failed ({error})")
+
+    def _invoke(
+        self,
+        function: str,
+        job: Job,
+        special: dict[str, str],
+        timeout_s: float = _TIMEOUT_S,
+    ) -> httpx.Response:
         credentials = settings.role_credentials()
-        path = f"/2023-03-30/functions/{_FUNCTIONS[job.type]}/invocations"
+        path = f"/2023-03-30/functions/{function}/invocations"
         query = {"qualifier": "LATEST"}
         body = json.dumps({"jobId": job.id}).encode()
         headers = {
@@ -40,8 +62,7 @@ class FunctionInvoker:
             "x-acs-version": "2023-03-30",
             "x-acs-date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "x-acs-signature-nonce": secrets.token_hex(16),
-            "x-fc-invocation-type": "Async",
-            "x-fc-async-task-id": job.task_id,
+            **special,
         }
         if credentials.security_token:
             headers["x-acs-security-token"] = credentials.security_token.get_secret_value()
@@ -55,8 +76,8 @@ class FunctionInvoker:
             access_key_secret=credentials.access_key_secret.get_secret_value(),
         )
         try:
-            response = self._client.post(self._endpoint + path, params=query, content=body, headers=signed)
+            return self._client.post(
+                self._endpoint + path, params=query, content=body, headers=signed, timeout=timeout_s
+            )
         except httpx.HTTPError as error:
             raise DispatchError(f"Function Compute did not answer ({type(error).__name__})") from error
-        if response.status_code not in {202, 409}:
-            raise DispatchError(f"Function Compute answered HTTP {response.status_code}")

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
+from xml.etree.ElementTree import ParseError
 
 import oss2
 import requests.adapters
@@ -11,11 +14,13 @@ from oss2.credentials import Credentials, CredentialsProvider
 
 from shared import settings
 from shared.domain.errors import ObjectExistsError, StorageRefusedError, StorageUnavailableError
-from shared.ports import StoredObject
+from shared.ports import ListedObject, MultipartUpload, StoredObject
 
 _CACHE_CONTROL = "public, max-age=31536000, immutable"
 _UPLOAD_BLOCK_BYTES = 256 * 1024
 _CONNECT_TIMEOUT_S = 10
+_PAGE = 1000  # the most that OSS lists at once
+_STRICT_RANGE = {"x-oss-range-behavior": "standard"}  # else a range beyond the end gets the whole object
 
 
 class _RoleCredentials(CredentialsProvider):  # type: ignore[misc]  # oss2 carries no types
@@ -83,15 +88,64 @@ class OssObjectStore:
             raise
         return StoredObject(int(result.content_length), result.server_crc)
 
-    def read_start(self, key: str, size_bytes: int) -> bytes:
-        """Return the object's first bytes."""
+    def read_range(self, key: str, start: int, size_bytes: int) -> bytes:
+        """Return up to ``size_bytes`` bytes from ``start``, which must lie inside the object."""
         with _translated():
-            data: bytes = self._bucket.get_object(key, byte_range=(0, size_bytes - 1)).read()
+            result = self._bucket.get_object(key, byte_range=(start, start + size_bytes - 1), headers=_STRICT_RANGE)
+            data: bytes = result.read()
         return data
+
+    def list(self, prefix: str) -> Iterator[ListedObject]:
+        """Yield the objects below ``prefix`` by key, a page of a thousand at a time."""
+        token = ""
+        while True:
+            with _translated():
+                page = self._bucket.list_objects_v2(prefix, continuation_token=token, max_keys=_PAGE)
+            now = _time_of(page)
+            for found in page.object_list:
+                yield ListedObject(found.key, found.size, timedelta(seconds=now - found.last_modified))
+            if not page.is_truncated:
+                return
+            token = page.next_continuation_token
+
+    def delete(self, key: str) -> None:
+        """Delete the object; nothing happens if there is none."""
+        with _translated():
+            self._bucket.delete_object(key)
+
+    def multipart_uploads(self, prefix: str, older_than: timedelta) -> Iterator[MultipartUpload]:
+        """Yield the unfinished uploads below ``prefix`` that were initiated longer ago, by OSS's own clock."""
+        key = upload_id = ""
+        while True:
+            with _translated():
+                page = self._bucket.list_multipart_uploads(
+                    prefix, key_marker=key, upload_id_marker=upload_id, max_uploads=_PAGE
+                )
+            limit = _time_of(page) - older_than.total_seconds()
+            for upload in page.upload_list:
+                if upload.initiation_date < limit:
+                    yield MultipartUpload(upload.key, upload.upload_id)
+            if not page.is_truncated:
+                return
+            key, upload_id = page.next_key_marker, page.next_upload_id_marker
+
+    def abort_upload(self, upload: MultipartUpload) -> None:
+        """Abort the upload, which frees its parts; nothing happens if it has ended meanwhile."""
+        try:
+            with _translated():
+                self._bucket.abort_multipart_upload(upload.key, upload.upload_id)
+        except StorageRefusedError as error:
+            if not isinstance(error.__cause__, oss2.exceptions.NoSuchUpload):
+                raise
 
     def url(self, key: str) -> str:
         """Return the object's public URL."""
         return f"{self._base_url}/{quote(key)}"
+
+
+def _time_of(page: Any) -> int:
+    """Return OSS's own time, in Unix seconds: ages by our clock would be wrong by what it is wrong."""
+    return int(oss2.utils.http_to_unixtime(page.headers["Date"]))
 
 
 @contextmanager
@@ -111,3 +165,5 @@ def _translated() -> Iterator[None]:
         raise StorageRefusedError("the OSS client refused the request") from error
     except requests.RequestException as error:
         raise StorageUnavailableError("the connection to OSS broke off") from error
+    except ParseError as error:
+        raise StorageUnavailableError("OSS's answer cannot be read") from error

@@ -7,10 +7,12 @@ and 31 MB. Source: https://www.alibabacloud.com/help/en/oss/developer-reference/
 import hashlib
 import hmac
 from datetime import UTC, datetime
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from shared import settings
+from shared.domain.errors import ValidationError
 from shared.domain.jobs import JobOutput
+from shared.domain.keys import ObjectKey
 
 _ALGORITHM = "OSS4-HMAC-SHA256"
 
@@ -27,6 +29,23 @@ class OutputUrls:
         if ttl_s is None:
             return output.oss_url
         return presign(self._config, settings.oss_credentials(), output.oss_path, ttl_s, datetime.now(UTC))
+
+    def key_of(self, url: str) -> ObjectKey | None:
+        """Return the key of an output that a URL of the bucket names, signed or not; None for every other URL."""
+        bucket, region = self._config.bucket, self._config.region
+        addresses = (
+            self._config.base_url,
+            settings.bucket_url(self._config.endpoint, bucket),
+            f"https://{bucket}.oss-{region}.aliyuncs.com",
+            f"http://{bucket}.oss-{region}.aliyuncs.com",
+        )
+        for address in addresses:
+            if url.startswith(f"{address}/"):
+                try:
+                    return ObjectKey.parse(unquote(urlsplit(url.removeprefix(f"{address}/")).path))
+                except (ValidationError, ValueError):
+                    return None
+        return None
 
 
 def presign(

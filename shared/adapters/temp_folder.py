@@ -2,11 +2,11 @@
 
 import errno
 import logging
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-
-from fastcrc import crc64
 
 from shared.domain.errors import TempDiskFullError
 from shared.domain.keys import check_job_id
@@ -17,13 +17,19 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class TempFolder:
-    """Files directly in one folder, which is made when it is first written to."""
+    """Files directly in one folder, which is made when it is first written to.
 
-    def __init__(self, folder: str) -> None:
+    ``disk_bytes`` is the size of its disk; left out, the disk is asked.
+    """
+
+    def __init__(self, folder: str, disk_bytes: int | None = None) -> None:
         self._folder = Path(folder)
+        self._disk_bytes = disk_bytes
 
     def write(self, name: str, chunks: Iterable[bytes]) -> TempFile:
         """Write a file as the chunks come, and its CRC-64/XZ with it; a failure leaves no file behind."""
+        from fastcrc import crc64  # functions that only sweep do not bring it along
+
         path = self._folder / name
         size = checksum = 0
         try:
@@ -53,6 +59,24 @@ class TempFolder:
         limit = (now - age).timestamp()
         return sum(self._remove(path) for path in self._files() if _modified(path) < limit)
 
+    def remove_beyond(self, share: float) -> int:
+        """Remove the files longest not written to until the rest takes at most ``share`` of the disk."""
+        found = [(path, status) for path in self._files() if (status := _status(path))]
+        if not found:
+            return 0
+        excess = sum(status.st_size for _, status in found) - share * self._disk_size()
+        removed = 0
+        for path, status in sorted(found, key=lambda each: each[1].st_mtime):
+            if excess <= 0:
+                break
+            if self._remove(path):
+                removed += 1
+                excess -= status.st_size
+        return removed
+
+    def _disk_size(self) -> int:
+        return self._disk_bytes or shutil.disk_usage(self._folder).total
+
     def _files(self) -> Iterator[Path]:
         try:
             found = list(self._folder.iterdir())
@@ -81,7 +105,12 @@ def _is_of_job(path: Path, job_id: str) -> bool:
 
 
 def _modified(path: Path) -> float:
+    status = _status(path)
+    return float("inf") if status is None else status.st_mtime
+
+
+def _status(path: Path) -> os.stat_result | None:
     try:
-        return path.lstat().st_mtime
+        return path.lstat()
     except FileNotFoundError:
-        return float("inf")
+        return None

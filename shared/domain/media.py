@@ -90,7 +90,7 @@ class MediaFacts:
     Pixels for ``width`` and ``height``, seconds for ``duration``, frames a second for ``frame_rate``.
     """
 
-    format: str
+    format: str | None
     width: int | None = None
     height: int | None = None
     duration: float | None = None

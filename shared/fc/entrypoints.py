@@ -1,7 +1,7 @@
 """From Function Compute's ``handler(event: bytes, context)`` to a handler with a typed event.
 
 Event handlers let errors out, so that Function Compute repeats the invocation; the HTTP entrypoint maps them to
-RFC 9457 problems. Each writes one summary line per invocation.
+RFC 9457 problems. Each sweeps the temp folder first and writes one summary line per invocation.
 """
 
 import logging
@@ -22,6 +22,7 @@ from shared.domain.errors import (
 from shared.fc.context import Context
 from shared.fc.events import Event, HttpEvent, parse_event
 from shared.fc.http import Response, problem
+from shared.fc.temp_folder import sweep_temp_folder
 from shared.observability import configure_logging, describe, request_id
 from shared.settings import RuntimeSettings
 
@@ -29,21 +30,23 @@ log = logging.getLogger(__name__)
 E = TypeVar("E", bound=Event)
 
 
-def event_entrypoint(handler: Callable[[E, Context], Any]) -> Callable[[bytes, Context], None]:
+def event_entrypoint(handler: Callable[[E, Context], Any]) -> Callable[[bytes, Context], Any]:
     """Make a handler of ``handler(event: SomeEvent, context)``; the event's model is read from its annotation.
 
-    What the handler returns, such as counts of what it did, goes into the summary line.
+    What the handler returns, such as counts of what it did, goes into the summary line and, as JSON, to whoever invoked
+    the function and waits for it.
     """
     model: type[E] = get_type_hints(handler)["event"]
     configure_logging(RuntimeSettings.read().log_level)
 
     @wraps(handler)
-    def entrypoint(event: bytes, context: Context) -> None:
+    def entrypoint(event: bytes, context: Context) -> Any:
         started = _begin(context)
         outcome: dict[str, Any] = {"outcome": "error"}
         try:
             result = handler(parse_event(model, event), context)
             outcome = {"outcome": "ok"} if result is None else {"outcome": "ok", "result": result}
+            return result
         except Exception as error:
             outcome["error"] = describe(error)
             raise
@@ -82,7 +85,9 @@ def http_entrypoint(
 
 def _begin(context: Context) -> float:
     request_id.set(context.request_id)
-    return time.perf_counter()
+    started = time.perf_counter()
+    sweep_temp_folder()
+    return started
 
 
 def _summarise(started: float, outcome: dict[str, Any]) -> None:

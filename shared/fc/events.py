@@ -37,9 +37,10 @@ class TimerEvent(Event):
 
 
 class CleanUpTask(Event):
-    """The payload of our timers."""
+    """The payload of our timers. With ``dry_run`` the reconcile changes nothing and says what it would do."""
 
-    task: Literal["temp-files", "jobs"]
+    task: Literal["temp-files", "jobs", "reconcile"]
+    dry_run: bool = False
 
 
 class _OssObject(Event):
@@ -66,6 +67,13 @@ class OssEvent(Event):
     """An OSS trigger's event."""
 
     events: list[OssRecord]
+
+
+class IndexEvent(OssEvent):
+    """What ``index-outputs`` takes: an OSS trigger's event, or ours, which names a job whose prefix to index."""
+
+    events: list[OssRecord] = Field(default_factory=list)
+    job_id: str | None = None
 
 
 class HttpEvent(Event):

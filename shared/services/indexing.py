@@ -1,69 +1,201 @@
 """Make the rows of ``job_outputs`` follow the objects in the bucket.
 
 OSS tells of a change at least once and in any order, and perhaps not at all. So nothing is read from the event but
-the key; what is true is asked of the bucket, and repeating it all changes nothing.
+the key; what is true is asked of the bucket, and after each write it is asked again: whoever writes a row last has seen
+the object that it speaks of, however many do it at once.
+
+In the bucket it only asks (HEAD, GET of a range, list), and the trigger tells of objects written and deleted; what it
+writes, it writes to the database. So it never triggers itself.
 """
 
+import io
 import logging
-from io import BytesIO
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO, cast
 from urllib.parse import unquote
 
 from shared.domain.errors import ValidationError, WrongMediaError
-from shared.domain.jobs import JobStatus
+from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import ObjectKey
 from shared.domain.media import SNIFF_BYTES, MediaFacts, sniff_format
 from shared.ports import Clock, JobStore, MediaProbe, ObjectStore, OutputStore, StoredObject
 from shared.services.storage import make_output
 
 log = logging.getLogger(__name__)
-_HEADER_BYTES = 1024 * 1024
+_END_BYTES = 1024 * 1024
 
 
-def index_object(
-    key: str, *, store: ObjectStore, outputs: OutputStore, jobs: JobStore, probe: MediaProbe, clock: Clock
-) -> None:
+@dataclass(frozen=True)
+class IndexingService:
+    """What rows are made to follow objects with."""
+
+    store: ObjectStore
+    outputs: OutputStore
+    jobs: JobStore
+    probe: MediaProbe
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class RowToPut:
+    """A row that is missing, or says what is no longer true."""
+
+    output: JobOutput
+
+
+@dataclass(frozen=True)
+class RowToRemove:
+    """A row whose object is gone, or has become something else."""
+
+    output_id: str
+
+
+Change = RowToPut | RowToRemove
+
+
+def index_object(key: str, *, service: IndexingService) -> None:
     """Make the row of one object as it must be: there if the object is there, gone if it is gone.
 
-    A job that is known writes its rows itself, and one that failed has none; only what was put or replaced after a
-    job's success, or belongs to no known job, is added here. Whether OSS percent-encodes keys in events is stated
-    nowhere, so both readings of ``key`` are looked after; asking for an object that is not there does no harm.
-    Raises StorageUnavailableError and DatabaseUnavailableError, after which the event is delivered again.
+    Whether OSS percent-encodes keys in events is stated nowhere, so both readings of ``key`` are looked after; asking
+    for an object that is not there does no harm. Raises StorageUnavailableError, StorageRefusedError and
+    DatabaseUnavailableError, after which the event is delivered again.
     """
     for reading in dict.fromkeys((key, unquote(key))):
-        _index(reading, store=store, outputs=outputs, jobs=jobs, probe=probe, clock=clock)
+        follow_object(reading, service=service, write=lambda change: write_change(change, outputs=service.outputs))
 
 
-def _index(
-    key: str, *, store: ObjectStore, outputs: OutputStore, jobs: JobStore, probe: MediaProbe, clock: Clock
-) -> None:
+def index_job(job_id: str, *, service: IndexingService) -> int:
+    """Do that for every object below the job's prefix and return their number; 0 for a job that is not known."""
+    job = service.jobs.get(job_id)
+    if job is None:
+        return 0
+    # The whole list first: one that breaks off raises, and nothing has been done by half of it.
+    found = [each.key for each in service.store.list(job_prefix(job))]
+    for key in found:
+        follow_object(key, service=service, write=lambda change: write_change(change, outputs=service.outputs))
+    return len(found)
+
+
+def job_prefix(job: Job) -> str:
+    """Return what the keys of a job's outputs begin with."""
+    return f"users/{job.user_id}/jobs/{job.id}/"
+
+
+def follow_object(key: str, *, service: IndexingService, write: Callable[[Change], bool]) -> None:
+    """Have ``write`` change the row of an object until it is as it must be, or until ``write`` returns False."""
     try:
         parsed = ObjectKey.parse(key)
     except ValidationError:
         log.info("not the key of an output")
         return
-    stored = store.head(key)
+    stored = service.store.head(key)
+    while (change := _find_change(parsed, stored, service=service)) and write(change):
+        seen, stored = stored, service.store.head(key)
+        if stored == seen:
+            return
+
+
+def write_change(change: Change, *, outputs: OutputStore) -> bool:
+    """Write the change down."""
+    match change:
+        case RowToPut(output):
+            outputs.put(output)
+        case RowToRemove(output_id):
+            outputs.remove(output_id)
+    return True
+
+
+def is_same(output: JobOutput, stored: StoredObject) -> bool:
+    """Tell whether the object is certainly the one that the row speaks of: of equal size and CRC-64."""
+    return output.size == stored.size and stored.crc64 is not None and output.meta.get("crc64") == str(stored.crc64)
+
+
+def is_unwanted(job: Job | None) -> bool:
+    """Tell whether the job has ended without success, so that nobody waits for what it was about to store."""
+    return job is not None and job.status in {JobStatus.FAILED, JobStatus.CANCELLED}
+
+
+def _find_change(key: ObjectKey, stored: StoredObject | None, *, service: IndexingService) -> Change | None:
+    row = service.outputs.get(key.output_id)
     if stored is None:
-        outputs.remove(parsed.output_id)
-        return
-    row = outputs.get(parsed.output_id)
-    if row is not None and row.size == stored.size and row.meta.get("crc64") == str(stored.crc64):
-        return
-    job = jobs.get(parsed.job_id)
-    if job is not None and job.status is not JobStatus.SUCCEEDED:
-        return
-    facts = _read_facts(key, stored, store=store, probe=probe)
+        # An intent that names the object stays: its attempt may be about to put it.
+        return None if row is None else RowToRemove(row.id)
+    if row is not None and is_same(row, stored):
+        return None
+    job = service.jobs.get(key.job_id)
+    intent = _find_intent(key, outputs=service.outputs)
+    if intent is not None and is_same(intent.output, stored) and not is_unwanted(job):
+        # The function put it and could not say so. What it knew of the object need not be read again.
+        return RowToPut(intent.output)
+    if job is not None and (not job.status.final or (intent is not None and is_unwanted(job))):
+        # While a job is at work its keys are its own; what a failed one left behind, the reconcile settles.
+        return None
+    facts = _read_facts(str(key), stored, service=service)
     if facts is not None:
-        outputs.put(make_output(parsed, stored.size, facts, store=store, now=clock.now()))
-    elif row is not None and row.size != stored.size:
-        outputs.remove(parsed.output_id)  # the media that it spoke of has been replaced by something else
+        made = make_output(key, stored.size, facts, store=service.store, now=service.clock.now())
+        # OSS keeps no checksum of very old objects; there the row is as good as it gets.
+        return None if row is not None and (row.size, row.meta) == (made.size, made.meta) else RowToPut(made)
+    return RowToRemove(row.id) if row is not None and row.size != stored.size else None
 
 
-def _read_facts(key: str, stored: StoredObject, *, store: ObjectStore, probe: MediaProbe) -> MediaFacts | None:
-    """Return what the object's first megabyte tells, or None if it is no media."""
-    head = store.read_start(key, _HEADER_BYTES)
+def _find_intent(key: ObjectKey, *, outputs: OutputStore) -> OutputIntent | None:
+    return next((each for each in outputs.intents_of_job(key.job_id) if each.output.id == key.output_id), None)
+
+
+def _read_facts(key: str, stored: StoredObject, *, service: IndexingService) -> MediaFacts | None:
+    """Return what the object's two ends tell, or None if it is no media."""
+    ends = _ObjectEnds(stored.size, lambda start, size_bytes: service.store.read_range(key, start, size_bytes))
     try:
-        format_ = sniff_format(head[:SNIFF_BYTES])
-        return probe.probe(BytesIO(head), format_.name).with_crc64(stored.crc64)
+        format_ = sniff_format(ends.read(SNIFF_BYTES))
+        ends.seek(0)
+        return service.probe.probe(cast(BinaryIO, ends), format_.name).with_crc64(stored.crc64)
     except WrongMediaError as error:
         log.warning("an object under an output's key is no media", extra={"reason": str(error)})
         return None
+
+
+class _ObjectEnds(io.RawIOBase):
+    """An object as a file that ends within its first megabyte, unless it is read in its last one.
+
+    Formats keep what the probe asks for at the start; MP4 may keep it at the end (``moov`` behind ``mdat``), and the
+    probe leaps there. Each end is fetched when it is first read, so an object costs one request, at most two, and never
+    more than two megabytes.
+    """
+
+    def __init__(self, size: int, read_range: Callable[[int, int], bytes]) -> None:
+        self._size = size
+        self._read_range = read_range
+        self._position = 0
+        self._ends: dict[int, bytes] = {}
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # any buffer will do
+        data = self._read_end(len(buffer))
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def _read_end(self, size_bytes: int) -> bytes:
+        tail = max(self._size - _END_BYTES, 0)
+        if self._position >= self._size:
+            return b""
+        start = 0 if self._position < _END_BYTES else tail
+        if self._position < start:
+            return b""
+        if start not in self._ends:
+            self._ends[start] = self._read_range(start, min(_END_BYTES, self._size))
+        at = self._position - start
+        return self._ends[start][at : at + size_bytes]

@@ -29,6 +29,7 @@ class _Platform(ThreadingHTTPServer):
 
     daemon_threads = True
     status = 202
+    error_type: str | None = None
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -48,6 +49,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.command, self.path, headers, body))
         self.send_response(self.server.status)
         self.send_header("Content-Length", "0")
+        if self.server.error_type:
+            self.send_header("X-Fc-Error-Type", self.server.error_type)
         self.end_headers()
 
     def do_PUT(self) -> None:
@@ -175,3 +178,26 @@ def test_nothing_listens() -> None:
         pytest.raises(DispatchError, match="did not answer"),
     ):
         FunctionInvoker(DispatchSettings("http://127.0.0.1:1"), client).dispatch(make_job())
+
+
+def test_indexing_is_waited_for(platform: _Platform, invoker: FunctionInvoker) -> None:
+    platform.status = 200
+    invoker.index(make_job())
+    ((method, path, headers, body),) = platform.requests
+    assert (method, path) == ("POST", "/2023-03-30/functions/index-outputs/invocations?qualifier=LATEST")
+    assert json.loads(body) == {"jobId": "abc123"}
+    assert "x-fc-invocation-type" not in headers and "x-fc-async-task-id" not in headers
+    assert signed_again(method, path, headers, body) == headers["authorization"]
+
+
+@pytest.mark.parametrize("status", [202, 400, 403, 404, 429, 500, 503])
+def test_indexing_that_was_not_done_is_an_error(platform: _Platform, invoker: FunctionInvoker, status: int) -> None:
+    platform.status = status
+    with pytest.raises(DispatchError, match=f"HTTP {status}"):
+        invoker.index(make_job())
+
+
+def test_indexing_that_failed_is_an_error(platform: _Platform, invoker: FunctionInvoker) -> None:
+    platform.status, platform.error_type = 200, "UnhandledInvocationError"
+    with pytest.raises(DispatchError, match="UnhandledInvocationError"):
+        invoker.index(make_job())

@@ -495,6 +495,39 @@ def _works_at_the_second_try(call: Callable[[], object]) -> object:
         return call()
 
 
+def at(hours: float) -> datetime:
+    return NOW + timedelta(hours=hours)
+
+
+def test_recent_jobs_are_those_created_or_finished_since(jobs: JobStore) -> None:
+    ended = JobStatus.SUCCEEDED
+    for job in (
+        make_job(id="old", created_at=at(-9), status=ended, finished_at=at(-8)),
+        make_job(id="stuck", created_at=at(-9)),
+        make_job(id="finished", created_at=at(-9), status=ended, finished_at=at(0)),
+        make_job(id="created", created_at=at(0)),
+        make_job(id="both", created_at=at(1), status=JobStatus.FAILED, finished_at=at(2)),
+    ):
+        jobs.add(job)
+    assert [job.id for job in jobs.recent(NOW, limit=10)] == ["finished", "created", "both"]
+    assert jobs.recent(at(0), limit=1) == [jobs.get("finished")]
+    assert list(jobs.recent(at(3), limit=10)) == []
+
+
+def test_recent_jobs_come_page_by_page_the_oldest_first(jobs: JobStore) -> None:
+    # Many of one millisecond: the id tells them apart, compared byte by byte.
+    ids = ["B", "a", "b", "é", "c", "z"]
+    for number, job_id in enumerate(ids):
+        jobs.add(make_job(id=job_id, created_at=at(number // 3)))
+    jobs.add(make_job(id="A", created_at=at(-1), finished_at=at(5), status=JobStatus.SUCCEEDED))
+    seen, last = [], None
+    while page := jobs.recent(NOW, limit=2, after=last):
+        assert len(page) <= 2
+        seen += [job.id for job in page]
+        last = page[-1]
+    assert seen == ["A", "B", "a", "b", "c", "z", "é"]
+
+
 def test_a_wrong_password_is_an_outage_without_the_password(mariadb: MariaDb) -> None:
     url = mariadb.create_database().replace(mariadb.password, "another")
     with pytest.raises(DatabaseUnavailableError) as caught:

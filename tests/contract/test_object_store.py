@@ -3,6 +3,7 @@
 import secrets
 import tracemalloc
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -10,12 +11,13 @@ import httpx
 import oss2
 import pytest
 from fastcrc import crc64
+from oss_process import fill
 from oss_support import BUCKET, KEY, REGION, RunningOss
 
 from devcloud.faults import Fault
 from shared.adapters.oss import OssObjectStore
 from shared.domain.errors import ObjectExistsError, StorageError, StorageRefusedError, StorageUnavailableError
-from shared.ports import ObjectStore, StoredObject
+from shared.ports import MultipartUpload, ObjectStore, StoredObject
 from shared.settings import OssSettings
 from tests.fakes import USER, InMemoryObjectStore, make_png
 
@@ -81,9 +83,85 @@ def test_what_is_put_is_there(store: ObjectStore, png: Path, key: str) -> None:
     expected = StoredObject(len(data), crc64.xz(data))
     assert put(store, png, key) == expected
     assert store.head(key) == expected
-    assert store.read_start(key, 10_000) == data
-    assert store.read_start(key, 8) == data[:8]
-    assert store.read_start(key, len(data)) == data
+    assert store.read_range(key, 0, 10_000) == data
+    assert store.read_range(key, 0, 8) == data[:8]
+    assert store.read_range(key, 0, len(data)) == data
+
+
+def test_a_range_is_read_as_it_is(store: ObjectStore, png: Path) -> None:
+    put(store, png)
+    data = png.read_bytes()
+    assert store.read_range(KEYS[0], 20, 10) == data[20:30]
+    assert store.read_range(KEYS[0], len(data) - 3, 1000) == data[-3:]
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 1000])
+def test_a_range_beyond_the_end_is_refused_and_not_the_whole_object(store: ObjectStore, png: Path, beyond: int) -> None:
+    put(store, png)
+    with pytest.raises(StorageRefusedError, match="InvalidRange"):
+        store.read_range(KEYS[0], png.stat().st_size + beyond, 10)
+
+
+def test_a_list_holds_what_is_below_the_prefix_by_key(store: ObjectStore, png: Path) -> None:
+    for key in (*reversed(KEYS), "users/b/jobs/j/image-1703123456789.png", "source/a"):
+        put(store, png, key)
+    found = list(store.list("users/"))
+    assert [each.key for each in found] == sorted([*KEYS, "users/b/jobs/j/image-1703123456789.png"])
+    assert {each.size for each in found} == {png.stat().st_size}
+    assert all(timedelta(seconds=-1) <= each.age < timedelta(minutes=1) for each in found)
+    assert [each.key for each in store.list("users/用户 😀/jobs/j/")] == [KEYS[2]]
+    assert list(store.list("users/nobody/")) == []
+
+
+def test_ages_are_by_the_clock_of_oss(real: OssObjectStore, png: Path, oss: RunningOss) -> None:
+    put(real, png)
+    oss.turn_clock(3600)
+    put(real, png, KEYS[1])
+    ages = {each.key: each.age.total_seconds() for each in real.list("users/")}
+    assert ages[KEYS[0]] == pytest.approx(3600, abs=5)
+    assert ages[KEYS[1]] == pytest.approx(0, abs=5)
+
+
+def test_a_list_has_more_than_a_page(real: OssObjectStore, oss: RunningOss, bucket: str) -> None:
+    fill(oss, bucket, 2345)
+    found = [each.key for each in real.list("p/")]
+    assert len(found) == 2345
+    assert found == sorted(set(found))
+
+
+def test_a_deleted_object_is_gone_and_may_be_deleted_again(store: ObjectStore, png: Path) -> None:
+    for key in KEYS:
+        put(store, png, key)
+    for _ in range(2):
+        store.delete(KEYS[2])
+    assert [key for key in KEYS if store.head(key) is None] == [KEYS[2]]
+
+
+def test_unfinished_uploads_by_age(real: OssObjectStore, oss: RunningOss, bucket: str) -> None:
+    sdk = oss.bucket(bucket)
+    old = {key: sdk.init_multipart_upload(key).upload_id for key in (*KEYS, "source/a")}
+    sdk.upload_part(KEYS[1], old[KEYS[1]], 1, b"part")
+    oss.turn_clock(3600)
+    young = sdk.init_multipart_upload(KEYS[0]).upload_id
+    half_an_hour = timedelta(minutes=30)
+    found = list(real.multipart_uploads("users/", half_an_hour))
+    assert found == [MultipartUpload(key, old[key]) for key in sorted(KEYS)]
+    assert len(list(real.multipart_uploads("users/", timedelta(hours=2)))) == 0
+    for upload in [*found, found[0]]:
+        real.abort_upload(upload)
+    assert list(real.multipart_uploads("users/", half_an_hour)) == []
+    left = {upload.upload_id for upload in oss2.MultipartUploadIterator(sdk)}
+    assert left == {young, old["source/a"]}
+
+
+def test_unfinished_uploads_of_more_than_a_page(real: OssObjectStore, oss: RunningOss, bucket: str) -> None:
+    sdk = oss.bucket(bucket)
+    # Many of one key: then a page ends between two of its uploads.
+    started = {sdk.init_multipart_upload(f"users/{number // 700}").upload_id for number in range(1050)}
+    oss.turn_clock(60)
+    found = list(real.multipart_uploads("users/", timedelta(seconds=30)))
+    assert len(found) == 1050
+    assert {upload.upload_id for upload in found} == started
 
 
 def test_what_is_not_there_is_none(store: ObjectStore) -> None:
@@ -157,7 +235,7 @@ def test_a_role_signs_with_its_token(
         assert put(real, png, key).size == png.stat().st_size
 
 
-@pytest.mark.parametrize("what", ["put", "head", "read_start"])
+@pytest.mark.parametrize("what", ["put", "head", "read_range"])
 @pytest.mark.parametrize("how", ["secret", "bucket"])
 def test_a_refusal_is_told_from_what_is_not_there(
     environment: pytest.MonkeyPatch, oss: RunningOss, png: Path, what: str, how: str
@@ -168,7 +246,7 @@ def test_a_refusal_is_told_from_what_is_not_there(
     calls = {
         "put": lambda: put(refusing, png),
         "head": lambda: refusing.head(KEYS[0]),
-        "read_start": lambda: refusing.read_start(KEYS[0], 10),
+        "read_range": lambda: refusing.read_range(KEYS[0], 0, 10),
     }
     with pytest.raises(StorageRefusedError, match="OSS refused: 40") as caught:
         calls[what]()
@@ -178,16 +256,16 @@ def test_a_refusal_is_told_from_what_is_not_there(
 
 def test_an_object_that_is_not_there_cannot_be_read(real: OssObjectStore) -> None:
     with pytest.raises(StorageError, match="NoSuchKey"):
-        real.read_start("users/u/jobs/j/image-1703123456789.png", 10)
+        real.read_range("users/u/jobs/j/image-1703123456789.png", 0, 10)
 
 
-@pytest.mark.parametrize("what", ["put", "head", "read_start"])
+@pytest.mark.parametrize("what", ["put", "head", "read_range"])
 def test_oss_away(png: Path, what: str) -> None:
     away = OssObjectStore(config("http://127.0.0.1:1", BUCKET))
     calls = {
         "put": lambda: put(away, png),
         "head": lambda: away.head(KEYS[0]),
-        "read_start": lambda: away.read_start(KEYS[0], 10),
+        "read_range": lambda: away.read_range(KEYS[0], 0, 10),
     }
     with pytest.raises(StorageUnavailableError, match="OSS did not answer"):
         calls[what]()
@@ -207,6 +285,13 @@ def test_oss_away(png: Path, what: str) -> None:
         ("HeadObject", {"drop": True}, StorageUnavailableError),
         ("GetObject", {"drop": True}, StorageUnavailableError),
         ("GetObject", {"truncateBytes": 5}, StorageUnavailableError),
+        ("ListObjectsV2", {"status": 503, "code": "ServiceUnavailable"}, StorageUnavailableError),
+        ("ListObjectsV2", {"status": 403, "code": "AccessDenied"}, StorageRefusedError),
+        ("ListObjectsV2", {"drop": True}, StorageUnavailableError),
+        ("ListObjectsV2", {"truncateBytes": 300}, StorageUnavailableError),
+        ("ListMultipartUploads", {"truncateBytes": 100}, StorageUnavailableError),
+        ("DeleteObject", {"status": 403, "code": "AccessDenied"}, StorageRefusedError),
+        ("AbortMultipartUpload", {"status": 500, "code": "InternalError"}, StorageUnavailableError),
     ],
 )
 @pytest.mark.usefixtures("no_faults")
@@ -222,9 +307,15 @@ def test_each_failure_is_translated(
     put(real, png)
     oss.faults.arm(Fault("oss", {"operation": operation, "bucket": bucket}, effect, 10))
     with pytest.raises(error):
-        {"P": lambda: put(real, png), "H": lambda: real.head(KEYS[0]), "G": lambda: real.read_start(KEYS[0], 100)}[
-            operation[0]
-        ]()
+        {
+            "PutObject": lambda: put(real, png),
+            "HeadObject": lambda: real.head(KEYS[0]),
+            "GetObject": lambda: real.read_range(KEYS[0], 0, 100),
+            "ListObjectsV2": lambda: list(real.list("users/")),
+            "ListMultipartUploads": lambda: list(real.multipart_uploads("users/", timedelta())),
+            "DeleteObject": lambda: real.delete(KEYS[0]),
+            "AbortMultipartUpload": lambda: real.abort_upload(MultipartUpload(KEYS[0], "0" * 32)),
+        }[operation]()
 
 
 @pytest.mark.usefixtures("no_faults")

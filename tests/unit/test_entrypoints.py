@@ -2,12 +2,17 @@
 
 import json
 import logging
+import os
+import time
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from shared import bootstrap
 from shared.domain.errors import (
     BadRequestError,
     BodyTooLargeError,
@@ -24,9 +29,19 @@ from shared.fc.context import Context, stop_by
 from shared.fc.entrypoints import event_entrypoint, http_entrypoint
 from shared.fc.events import HttpEvent, JobEvent
 from shared.fc.http import Response, json_response
+from shared.fc.temp_folder import pre_stop
 from tests.fakes import NOW
 
 SECRET = "a-secret-in-a-message"
+
+
+@pytest.fixture(autouse=True)
+def temp_dir(tmp_path: Path, clean_environment: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temp folder of the test's own, for entrypoints sweep it."""
+    clean_environment.setenv("TEMP_DIR", str(tmp_path))
+    bootstrap.temp_files.cache_clear()
+    yield tmp_path
+    bootstrap.temp_files.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +134,55 @@ def test_an_event_handler_lets_errors_out(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(("timeout", "works_s"), [(600, 580), (60, 54), (10, 9)])
 def test_work_is_given_back_in_good_time(timeout: int, works_s: float) -> None:
     assert stop_by(context(timeout), NOW) == NOW + timedelta(seconds=works_s)
+
+
+def leave_behind(folder: Path, name: str, age_h: float) -> Path:
+    path = folder / name
+    path.write_bytes(b"left behind")
+    os.utime(path, (time.time() - age_h * 3600,) * 2)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["event", "http"])
+def test_what_was_left_behind_is_gone_before_the_handler_runs(temp_dir: Path, kind: str) -> None:
+    seen: list[list[str]] = []
+
+    def handle(event: JobEvent, context: Context) -> None:
+        seen.append(sorted(path.name for path in temp_dir.iterdir()))
+
+    def answer(event: HttpEvent) -> Response:
+        seen.append(sorted(path.name for path in temp_dir.iterdir()))
+        return Response(204)
+
+    entrypoint = event_entrypoint(handle) if kind == "event" else http_entrypoint(answer)
+    for _ in range(2):  # with each invocation, not with the first alone
+        leave_behind(temp_dir, "old.png", 24.1)
+        leave_behind(temp_dir, "young.png", 23.9)
+        entrypoint(b'{"jobId": "j"}' if kind == "event" else request(), context())
+    assert seen == [["young.png"], ["young.png"]]
+
+
+def test_a_sweep_that_fails_does_not_keep_the_work(
+    clean_environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def handle(event: JobEvent, context: Context) -> str:
+        return event.job_id
+
+    entrypoint = event_entrypoint(handle)
+    clean_environment.setenv("LOG_LEVEL", "LOUD")
+    assert entrypoint(b'{"jobId": "j"}', context()) == "j"
+    assert "the temp folder could not be swept" in capsys.readouterr().out
+    pre_stop(context())
+
+
+def test_pre_stop_empties_the_temp_folder(temp_dir: Path) -> None:
+    leave_behind(temp_dir, "a.png", 0.001)
+    pre_stop(context())
+    assert list(temp_dir.iterdir()) == []
+
+
+def test_what_a_handler_returns_is_the_functions_result() -> None:
+    def handle(event: JobEvent, context: Context) -> dict[str, int]:
+        return {"removed": 3}
+
+    assert event_entrypoint(handle)(b'{"jobId": "j"}', context()) == {"removed": 3}

@@ -1,26 +1,29 @@
 """Rows that follow the objects in the bucket."""
 
-from collections.abc import Callable
+import random
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 import pytest
 from fastcrc import crc64
 
-from shared.domain.errors import StorageUnavailableError, WrongMediaError
-from shared.domain.jobs import JobStatus
+from shared.domain.errors import StorageRefusedError, StorageUnavailableError, WrongMediaError
+from shared.domain.jobs import JobStatus, OutputIntent
 from shared.domain.keys import ObjectKey
-from shared.ports import MediaUrl
-from shared.services.indexing import index_object
-from shared.services.storage import upload_job_output_from_source
+from shared.domain.media import MediaFacts
+from shared.services.indexing import index_job, index_object
+from shared.services.storage import make_output
 from tests.fakes import USER, HeldObject, World, make_job, make_png
 
 KEY = f"users/{USER}/jobs/abc123/image-1703123456789.png"
 OUTPUT = ObjectKey.parse(KEY).output_id
+MIB = 1024 * 1024
 
 
 def index(world: World, key: str = KEY) -> None:
-    index_object(key, store=world.store, outputs=world.outputs, jobs=world.jobs, probe=world.probe, clock=world.clock)
+    index_object(key, service=world.indexing)
 
 
 def hold(world: World, data: bytes, key: str = KEY) -> None:
@@ -48,11 +51,12 @@ def test_repeating_changes_nothing(world: World) -> None:
 
 
 def test_the_row_that_the_job_wrote_is_left_as_it_is(world: World) -> None:
-    world.downloads.bodies["https://r.example.com/1"] = make_png()
-    world.jobs.add(make_job())
-    written = upload_job_output_from_source(make_job(), 0, MediaUrl("https://r.example.com/1"), storage=world.storage)
+    intent = intend(world)
+    world.outputs.commit(intent, lease_expires_at=world.clock.now())
+    hold(world, INTENDED)
     index(world)
-    assert list(world.outputs.of_job("abc123")) == [written]
+    assert list(world.outputs.of_job("abc123")) == [intent.output]
+    assert world.store.ranges == []
 
 
 def test_an_object_that_is_gone_takes_its_row_with_it(world: World) -> None:
@@ -85,12 +89,20 @@ def test_while_its_job_is_at_work_the_row_is_the_jobs(world: World) -> None:
     assert world.outputs.get(OUTPUT) is not None
 
 
-@pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED, JobStatus.CANCELLED])
-def test_a_job_that_did_not_succeed_gets_no_row(world: World, status: JobStatus) -> None:
+@pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING])
+def test_a_job_at_work_gets_no_row_from_others(world: World, status: JobStatus) -> None:
     world.jobs.add(make_job(status=status))
     hold(world, make_png())
     index(world)
     assert world.outputs.get(OUTPUT) is None
+
+
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED])
+def test_what_another_puts_below_a_dead_job_is_indexed(world: World, status: JobStatus) -> None:
+    world.jobs.add(make_job(status=status))
+    hold(world, make_png())
+    index(world)
+    assert world.outputs.get(OUTPUT) is not None
 
 
 @pytest.mark.parametrize("user", ["test@factory-buy.com", "用户 1", "a+b"])
@@ -141,21 +153,167 @@ def test_an_outage_lets_the_error_out(world: World, away: str) -> None:
 
 
 def test_a_new_object_is_read_no_further_than_its_first_megabyte(world: World) -> None:
-    asked: list[int] = []
-    read_start: Callable[[str, int], bytes] = world.store.read_start
-    world.store.read_start = lambda key, size: (asked.append(size), read_start(key, size))[1]
     hold(world, make_png() + b"x" * 2_000_000)
     index(world)
-    assert asked == [1024 * 1024]
+    assert world.store.ranges == [(0, MIB)]
     assert not isinstance(world.probe.probed[0], Path)
 
 
-def test_a_read_that_fails_lets_the_error_out(world: World) -> None:
+def test_the_object_changed_between_asking_and_reading(world: World) -> None:
     hold(world, make_png())
-
-    def read_start(key: str, size_bytes: int) -> bytes:
-        raise StorageUnavailableError("the connection to OSS broke off")
-
-    world.store.read_start = read_start
-    with pytest.raises(StorageUnavailableError):
+    head = world.store.head
+    world.store.head = lambda key: (head(key), hold(world, b""))[0]
+    with pytest.raises(StorageRefusedError):
         index(world)
+
+
+class LeapingProbe:
+    """Reads where it is told to, as MediaInfo does when it looks for ``moov``."""
+
+    def __init__(self, *places: int) -> None:
+        self.places = places
+        self.read: list[bytes] = []
+        self.size = 0
+
+    def probe(self, source: Path | BinaryIO, format_name: str) -> MediaFacts:
+        assert not isinstance(source, Path)
+        self.size = source.seek(0, 2)
+        for place in self.places:
+            source.seek(place)
+            self.read.append(source.read(4))
+        return MediaFacts(format_name)
+
+
+@pytest.mark.parametrize(
+    ("size", "places", "ranges"),
+    [
+        (100, (0, 96), [(0, 100)]),
+        (MIB, (0, MIB - 4), [(0, MIB)]),
+        (MIB + 500_000, (0, MIB, MIB + 499_996), [(0, MIB), (500_000, MIB)]),
+        (5 * MIB, (0, MIB - 4, 4 * MIB, 5 * MIB - 4), [(0, MIB), (4 * MIB, MIB)]),
+    ],
+)
+def test_both_ends_are_read_once_and_as_they_are(
+    world: World, size: int, places: tuple[int, ...], ranges: list[tuple[int, int]]
+) -> None:
+    data = make_png() + random.Random(7).randbytes(size - len(make_png()))
+    probe = LeapingProbe(*places)
+    hold(world, data)
+    index_object(KEY, service=replace(world.indexing, probe=probe))
+    assert probe.read == [data[place : place + 4] for place in places]
+    assert (probe.size, world.store.ranges) == (size, ranges)
+
+
+def test_the_middle_is_not_read(world: World) -> None:
+    probe = LeapingProbe(MIB, 3 * MIB, 4 * MIB - 1, 5 * MIB)
+    hold(world, make_png().ljust(5 * MIB, b"x"))
+    index_object(KEY, service=replace(world.indexing, probe=probe))
+    assert probe.read == [b""] * 4
+    assert world.store.ranges == [(0, MIB)]
+
+
+INTENDED = make_png(noise=range(5))
+
+
+def intend(world: World, data: bytes = INTENDED, status: JobStatus = JobStatus.STORING) -> OutputIntent:
+    """Let a job write down that it is about to put ``data``, and then get to ``status``."""
+    job = make_job(status=JobStatus.STORING)
+    world.jobs.add(job)
+    facts = MediaFacts("png", width=77, height=55).with_crc64(crc64.xz(data))
+    output = make_output(ObjectKey.parse(KEY), len(data), facts, store=world.store, now=world.clock.now())
+    intent = OutputIntent(output, 0, job.attempt)
+    world.outputs.intend(intent, lease_expires_at=world.clock.now())
+    if status is not JobStatus.STORING:
+        world.jobs.save(replace(job, status=status))
+    return intent
+
+
+@pytest.mark.parametrize(
+    "status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.STORING, JobStatus.SUCCEEDED], ids=str
+)
+def test_an_intent_whose_object_has_arrived_becomes_the_row(world: World, status: JobStatus) -> None:
+    intent = intend(world, status=status)
+    hold(world, INTENDED)
+    world.clock.advance(60)
+    for _ in range(2):
+        index(world)
+        assert list(world.outputs.of_job("abc123")) == [intent.output]
+        assert list(world.outputs.intents_of_job("abc123")) == []
+    assert world.store.ranges == []  # what the function knew need not be read again
+
+
+def test_an_intent_of_other_bytes_is_left_to_its_attempt(world: World) -> None:
+    intent = intend(world)
+    hold(world, make_png())
+    index(world)
+    assert list(world.outputs.of_job("abc123")) == []
+    assert list(world.outputs.intents_of_job("abc123")) == [intent]
+
+
+def test_after_success_what_replaced_the_intended_object_is_indexed(world: World) -> None:
+    intend(world, status=JobStatus.SUCCEEDED)
+    hold(world, make_png())
+    index(world)
+    (row,) = world.outputs.of_job("abc123")
+    assert row.size == len(make_png())
+
+
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED], ids=str)
+@pytest.mark.parametrize("data", [INTENDED, make_png()], ids=["equal", "other"])
+def test_what_a_dead_job_left_behind_is_not_indexed(world: World, status: JobStatus, data: bytes) -> None:
+    intent = intend(world, status=status)
+    hold(world, data)
+    index(world)
+    assert list(world.outputs.of_job("abc123")) == []
+    assert list(world.outputs.intents_of_job("abc123")) == [intent]
+
+
+def test_an_intent_outlives_the_deletion_of_its_object(world: World) -> None:
+    intent = intend(world)
+    index(world)
+    assert list(world.outputs.intents_of_job("abc123")) == [intent]
+
+
+def test_a_row_of_an_object_that_went_meanwhile_does_not_stay(world: World) -> None:
+    hold(world, make_png())
+    put = world.outputs.put
+    # Between the question and the write the object is deleted, and that event is worked off first.
+    world.outputs.put = lambda output: (world.store.objects.pop(KEY, None), index(world), put(output))[2]
+    index(world)
+    assert world.outputs.get(OUTPUT) is None
+
+
+def test_a_row_of_an_object_that_came_meanwhile_is_not_missed(world: World) -> None:
+    hold(world, make_png())
+    index(world)
+    del world.store.objects[KEY]
+    remove = world.outputs.remove
+    world.outputs.remove = lambda output_id: (hold(world, make_png()), index(world), remove(output_id))[2]
+    index(world)
+    assert world.outputs.get(OUTPUT) is not None
+
+
+def test_a_jobs_prefix_is_indexed_as_a_whole(world: World) -> None:
+    job = make_job(status=JobStatus.SUCCEEDED)
+    world.jobs.add(job)
+    other = KEY.replace("789", "790")
+    for key in (
+        KEY,
+        other,
+        f"users/{USER}/jobs/abc123/notes.txt",
+        f"users/{USER}/jobs/abc1234/image-1703123456789.png",
+    ):
+        hold(world, make_png(), key)
+    assert index_job("abc123", service=world.indexing) == 3
+    assert [row.oss_path for row in world.outputs.of_job("abc123")] == [KEY, other]
+    assert list(world.outputs.of_job("abc1234")) == []
+    assert index_job("unknown", service=world.indexing) == 0
+
+
+def test_half_a_list_indexes_nothing(world: World) -> None:
+    world.jobs.add(make_job(status=JobStatus.SUCCEEDED))
+    hold(world, make_png())
+    world.store.list_breaks_after = 1
+    with pytest.raises(StorageUnavailableError):
+        index_job("abc123", service=world.indexing)
+    assert list(world.outputs.of_job("abc123")) == []

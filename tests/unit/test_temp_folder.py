@@ -12,6 +12,7 @@ from fastcrc import crc64
 
 from shared.adapters.temp_folder import TempFolder
 from shared.domain.errors import TempDiskFullError, ValidationError
+from shared.services.sweeping import empty_temp_folder, sweep_temp_files
 from tests.fakes import NOW
 
 
@@ -112,3 +113,67 @@ def test_a_folder_that_is_not_there_holds_nothing(folder: Path) -> None:
     temp = TempFolder(str(folder))
     assert (temp.remove_of_job("j"), temp.remove_older(timedelta(0), NOW)) == (0, 0)
     assert not folder.exists()
+
+
+def fill(folder: Path, *sizes: int) -> TempFolder:
+    """Write a.png, b.png … of those sizes, each a minute younger than the one before, on a disk of 1000 bytes."""
+    temp = TempFolder(str(folder), disk_bytes=1000)
+    for number, (name, size) in enumerate(zip("abcdef", sizes, strict=False)):
+        file = temp.write(f"{name}.png", [b"x" * size])
+        os.utime(file.path, (NOW.timestamp() + 60 * number,) * 2)
+    return temp
+
+
+@pytest.mark.parametrize(
+    ("sizes", "left"),
+    [
+        ((250,), "a"),
+        ((251,), ""),
+        ((100, 100, 50), "abc"),
+        ((100, 100, 51), "bc"),
+        ((10, 240, 10), "bc"),
+        ((10, 10, 900), ""),
+        ((900, 10, 10), "bc"),
+        ((0, 0), "ab"),
+    ],
+)
+def test_the_oldest_files_go_until_the_rest_fits(folder: Path, sizes: tuple[int, ...], left: str) -> None:
+    temp = fill(folder, *sizes)
+    assert temp.remove_beyond(0.25) == len(sizes) - len(left)
+    assert sorted(path.stem for path in folder.iterdir()) == list(left)
+    assert temp.remove_beyond(0.25) == 0
+
+
+def test_without_a_folder_there_is_nothing_beyond(folder: Path) -> None:
+    assert TempFolder(str(folder)).remove_beyond(0) == 0
+
+
+def test_the_disk_says_how_large_it_is(small_disk: Path) -> None:
+    temp = TempFolder(str(small_disk))
+    temp.write("a.png", [b"x" * 20_000])
+    assert temp.remove_beyond(0.5) == 0
+    assert temp.remove_beyond(0.25) == 1
+
+
+def test_what_cannot_be_removed_does_not_keep_the_rest(folder: Path) -> None:
+    temp = fill(folder, 300, 300, 100)
+    removable = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "a.png":
+            raise PermissionError(13, "not permitted")
+        removable(path, missing_ok)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        assert temp.remove_beyond(0.25) == 2
+    assert [path.name for path in folder.iterdir()] == ["a.png"]
+
+
+def test_the_sweep_goes_by_age_and_by_size(folder: Path) -> None:
+    temp = fill(folder, 10, 200, 200)
+    now = NOW + timedelta(hours=24, seconds=1)
+    assert sweep_temp_files(temp=temp, now=now) == 2
+    assert [path.name for path in folder.iterdir()] == ["c.png"]
+    assert empty_temp_folder(temp=temp, now=now) == 1
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,86 @@
+"""Jobs of the former system, which had no rows: answered for, and never with an error."""
+
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.e2e.job_support import check_job_shape, check_problem
+from tests.e2e.test_e2e_indexing import row_of
+from tests.e2e.test_e2e_reconcile import PICTURE, USER, add_job, key_of
+from tests.local_cloud import LocalCloud, download
+
+ELSEWHERE = "https://old.example.com/files/1.png"
+UNKNOWN = {"width": None, "height": None, "format": None, "crc64": None}
+
+
+def shown(api: httpx.Client, job_id: str) -> list[dict[str, Any]]:
+    """Return the job's outputs, which both routes must show alike."""
+    job = api.get(f"/jobs/{job_id}")
+    assert job.status_code == 200, job.text
+    check_job_shape(job.json())
+    outputs = api.get(f"/jobs/{job_id}/outputs")
+    assert outputs.status_code == 200, outputs.text
+    assert outputs.json()["data"] == job.json()["outputs"]
+    found: list[dict[str, Any]] = job.json()["outputs"]
+    return found
+
+
+def put_unseen(cloud: LocalCloud, key: str) -> None:
+    """Put an object whose event is lost, as those of the former system were never told of."""
+    cloud.arm("events", {"key": key}, {"lose": True})
+    cloud.oss2_bucket().put_object(key, PICTURE)
+
+
+@pytest.mark.parametrize("how", ["no url", "local path", "url"])
+def test_what_lies_in_the_bucket_is_shown_with_the_first_read(cloud: LocalCloud, how: str) -> None:
+    job_id = add_job(cloud, attempt=0)
+    key = key_of(job_id)
+    url = {
+        "no url": None,
+        "local path": f"/tmp/dream-factory/{job_id}.png",  # noqa: S108 - what a row may hold
+        "url": f"{cloud.variables['OSS_ENDPOINT']}/{cloud.variables['OSS_BUCKET']}/{quote(key)}?Expires=1",
+    }[how]
+    cloud.execute("UPDATE jobs SET legacy_url = ? WHERE id = ?", url, job_id)
+    put_unseen(cloud, key)
+    put_unseen(cloud, key_of(job_id, 1))
+    api = cloud.api(USER)
+    first, second = shown(api, job_id)
+    assert (first["size"], first["meta"]["width"], first["jobId"]) == (len(PICTURE), 64, job_id)
+    assert download(first["ossUrl"]).content == PICTURE
+    assert row_of(cloud, key) is not None and second["id"] != first["id"]
+    before = len(cloud.invocations("index-outputs"))
+    assert shown(api, job_id) == [first, second]
+    assert len(cloud.invocations("index-outputs")) == before
+
+
+def test_a_stored_url_of_elsewhere_is_shown(cloud: LocalCloud) -> None:
+    job_id = add_job(cloud, legacy_url=ELSEWHERE)
+    (output,) = shown(cloud.api(USER), job_id)
+    assert (output["ossUrl"], output["size"], output["meta"]) == (ELSEWHERE, None, UNKNOWN)
+    assert (output["jobId"], output["userId"], output["type"]) == (job_id, USER, "image")
+    assert shown(cloud.api(USER), job_id) == [output]
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled", "queued"])
+def test_a_job_of_which_nothing_is_left_has_no_outputs(cloud: LocalCloud, status: str) -> None:
+    assert shown(cloud.api(USER), add_job(cloud, status)) == []
+
+
+def test_while_oss_is_away_the_answer_is_empty_and_the_next_read_tries_again(cloud: LocalCloud) -> None:
+    job_id = add_job(cloud)
+    put_unseen(cloud, key_of(job_id))
+    api = cloud.api(USER)
+    cloud.arm("oss", {"operation": "ListObjectsV2"}, {"status": 503, "code": "ServiceUnavailable"}, times=1000)
+    assert api.get(f"/jobs/{job_id}").json()["outputs"] == []
+    log = (cloud.data_dir / "logs" / "api.log").read_text()
+    assert "a job without rows could not be indexed" in log and job_id in log
+    cloud.disarm()
+    assert len(shown(api, job_id)) == 1
+
+
+def test_another_users_old_job_is_not_there(cloud: LocalCloud) -> None:
+    job_id = add_job(cloud, legacy_url=ELSEWHERE)
+    for path in (f"/jobs/{job_id}", f"/jobs/{job_id}/outputs"):
+        check_problem(cloud.api("somebody.else").get(path), 404)

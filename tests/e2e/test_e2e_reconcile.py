@@ -1,0 +1,175 @@
+"""Bucket and tables brought together again: what was lost is made up for, and nothing is destroyed."""
+
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from fastcrc import crc64
+
+from shared.domain.keys import ObjectKey
+from tests.e2e.test_e2e_indexing import count as indexings
+from tests.e2e.test_e2e_indexing import picture, row_appears, row_of, settle
+from tests.local_cloud import LocalCloud, eventually
+
+USER = "test@factory-buy.com"
+PICTURE = picture(64, 48)
+LONG_AGO = datetime.now(UTC) - timedelta(hours=3)
+
+
+def reconcile(cloud: LocalCloud, *, dry_run: bool = False) -> dict[str, Any]:
+    """Run the reconcile and return its counts that are not 0."""
+    payload = json.dumps({"task": "reconcile", "dryRun": dry_run})
+    counts = json.loads(cloud.invoke("clean-up", {"payload": payload}))
+    assert counts["complete"] is True and counts["dry_run"] is dry_run
+    return {name: number for name, number in counts.items() if number and type(number) is int and name != "looked_at"}
+
+
+def add_job(cloud: LocalCloud, status: str = "succeeded", **columns: object) -> str:
+    """Write a job down as it was three hours ago and return its id."""
+    values = {
+        "id": str(uuid.uuid4()),
+        "user_id": USER,
+        "type": "image",
+        "status": status,
+        "prompt": "a lake",
+        "model": "wan2.2-t2i-flash",
+        "size": "64x48",
+        "count": 1,
+        "warnings": "[]",
+        "attempt": 1,
+        "failures": 0,
+        "created_at": LONG_AGO.strftime("%Y-%m-%d %H:%M:%S"),
+        **columns,
+    }
+    insert(cloud, "jobs", values)
+    return str(values["id"])
+
+
+def insert(cloud: LocalCloud, table: str, values: dict[str, object]) -> None:
+    places = ", ".join("?" * len(values))
+    cloud.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", *values.values())
+
+
+def key_of(job_id: str, position: int = 0) -> str:
+    return f"users/{USER}/jobs/{job_id}/image-{1703123456789 + position}.png"
+
+
+def add_output(cloud: LocalCloud, job_id: str, *, table: str = "job_outputs", **columns: object) -> str:
+    """Write down a row, or an intent, of PICTURE and return its key."""
+    key = key_of(job_id)
+    meta = {"width": 64, "height": 48, "format": "png", "crc64": str(crc64.xz(PICTURE))}
+    values = {
+        "id": ObjectKey.parse(key).output_id,
+        "job_id": job_id,
+        "user_id": USER,
+        "type": "image",
+        "oss_url": f"{cloud.variables['OSS_ENDPOINT']}/{key}",
+        "oss_path": key,
+        "size": len(PICTURE),
+        "meta": json.dumps(meta),
+        "created_at": LONG_AGO.strftime("%Y-%m-%d %H:%M:%S"),
+        **columns,
+    }
+    insert(cloud, table, values)
+    return key
+
+
+def add_intent(cloud: LocalCloud, job_id: str) -> str:
+    return add_output(cloud, job_id, table="output_intents", position=0, attempt=1)
+
+
+def intents(cloud: LocalCloud, job_id: str) -> int:
+    return len(cloud.rows("SELECT id FROM output_intents WHERE job_id = ?", job_id))
+
+
+def is_there(cloud: LocalCloud, key: str) -> bool:
+    return bool(cloud.oss2_bucket().object_exists(key))
+
+
+def test_the_event_finishes_what_a_function_that_died_could_not_say(cloud: LocalCloud) -> None:
+    job_id = add_job(cloud, "storing")
+    key = add_intent(cloud, job_id)
+    cloud.oss2_bucket().put_object(key, PICTURE)
+    row = row_appears(cloud, key)
+    assert (row["size"], row["job_id"], intents(cloud, job_id)) == (len(PICTURE), job_id, 0)
+    assert row["created_at"] == LONG_AGO.strftime("%Y-%m-%d %H:%M:%S")  # it is the intent's row, not one made now
+
+
+def test_what_was_lost_is_made_up_for_by_the_hourly_timer(fresh_cloud: LocalCloud) -> None:
+    cloud, bucket = fresh_cloud, fresh_cloud.oss2_bucket()
+    job_id = add_job(cloud)
+    cloud.arm("events", {"key": "users/*"}, {"lose": True})
+    bucket.put_object(key_of(job_id), PICTURE)
+    upload = bucket.init_multipart_upload(key_of(job_id, 1)).upload_id
+    bucket.upload_part(key_of(job_id, 1), upload, 1, b"half")
+    assert reconcile(cloud) == {}
+    cloud.advance(3600)
+    assert row_appears(cloud, key_of(job_id))["meta"]["width"] == 64
+    assert len(bucket.list_multipart_uploads().upload_list) == 1
+    cloud.advance(23 * 3600)
+    eventually(lambda: bucket.list_multipart_uploads().upload_list == [])
+    assert reconcile(cloud) == {}
+
+
+def test_intents_are_settled_and_a_dry_run_says_how(fresh_cloud: LocalCloud) -> None:
+    cloud, bucket = fresh_cloud, fresh_cloud.oss2_bucket()
+    dead, stuck, replaced, empty = (add_job(cloud, status) for status in ("failed", "storing", "cancelled", "failed"))
+    bodies = {dead: PICTURE, stuck: PICTURE, replaced: picture(32, 32)}
+    cloud.arm("events", {"key": "users/*"}, {"lose": True}, times=len(bodies))
+    for job_id, body in bodies.items():
+        bucket.put_object(add_intent(cloud, job_id), body)
+    add_intent(cloud, empty)
+    planned = {"objects_deleted": 1, "intents_completed": 1, "intents_removed": 3, "intents_of_other_bytes": 1}
+    event = {"payload": json.dumps({"task": "reconcile", "dryRun": True})}
+    shown = json.loads(cloud.command("invoke", "clean-up", "--event", json.dumps(event)).stdout)
+    assert shown.items() >= {**planned, "dry_run": True, "complete": True, "rows_removed": 0}.items()
+    assert [intents(cloud, job_id) for job_id in (*bodies, empty)] == [1] * 4
+    assert all(is_there(cloud, key_of(job_id)) for job_id in bodies)
+    assert reconcile(cloud) == planned
+    assert [intents(cloud, job_id) for job_id in (*bodies, empty)] == [0] * 4
+    assert [is_there(cloud, key_of(job_id)) for job_id in bodies] == [False, True, True]
+    assert row_of(cloud, key_of(stuck)) is not None
+    assert reconcile(cloud) == {}
+
+
+def test_rows_without_objects_go_ten_at_a_time(fresh_cloud: LocalCloud) -> None:
+    cloud = fresh_cloud
+    keys = [add_output(cloud, add_job(cloud)) for _ in range(12)]
+    young = add_output(cloud, add_job(cloud), created_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"))
+    withheld = {"rows_removed": 10, "deletions_withheld": 2}
+    assert reconcile(cloud, dry_run=True) == withheld
+    assert len([key for key in keys if row_of(cloud, key)]) == 12
+    assert reconcile(cloud) == withheld
+    assert "more to delete than is believable" in (cloud.data_dir / "logs" / "clean-up.log").read_text()
+    assert reconcile(cloud) == {"rows_removed": 2}
+    assert reconcile(cloud) == {}
+    assert [key for key in [*keys, young] if row_of(cloud, key)] == [young]
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [{"status": 503, "code": "ServiceUnavailable"}, {"drop": True}, {"truncateBytes": 250}],
+    ids=["503", "dropped", "cut"],
+)
+def test_a_list_that_fails_changes_nothing(cloud: LocalCloud, effect: dict[str, object]) -> None:
+    key = add_output(cloud, add_job(cloud))
+    cloud.arm("oss", {"operation": "ListObjectsV2"}, effect, times=1000)
+    assert reconcile(cloud)["skipped"] >= 1
+    assert row_of(cloud, key) is not None
+    cloud.disarm()
+    reconcile(cloud)
+    assert row_of(cloud, key) is None
+
+
+def test_reading_starts_nothing(cloud: LocalCloud) -> None:
+    job_id = add_job(cloud)
+    before = indexings(cloud)
+    cloud.oss2_bucket().put_object(key_of(job_id), PICTURE)
+    settle(cloud, 1, before)
+    assert reconcile(cloud).get("rows_removed") is None
+    cloud.oss2_bucket().put_object(key_of(job_id, 1), PICTURE)
+    # Events are delivered in order: had the reads of the first indexing made one, it would have come before this.
+    settle(cloud, 2, before)
+    assert indexings(cloud) == before + 2
