@@ -4,6 +4,7 @@ import secrets
 import tracemalloc
 from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -20,6 +21,7 @@ from shared.domain.errors import StorageError, StorageRefusedError, StorageUnava
 from shared.ports import MultipartUpload, ObjectStore, StoredObject
 from shared.settings import OssSettings
 from tests.fakes import USER, InMemoryObjectStore, make_png
+from tests.serving import serving
 
 KEYS = [
     f"users/{USER}/jobs/abc123/image-1703123456789.png",
@@ -311,6 +313,32 @@ def test_each_failure_is_translated(
             "DeleteObject": lambda: real.delete(KEYS[0]),
             "AbortMultipartUpload": lambda: real.abort_upload(MultipartUpload(KEYS[0], "0" * 32)),
         }[operation]()
+
+
+class _Proxy(BaseHTTPRequestHandler):
+    """Answers every request with 200 and what is no answer of OSS."""
+
+    body = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("body", [b"", b"no XML", b"<html/>", b"<ListBucketResult><IsTruncated>fal"])
+def test_a_list_that_cannot_be_read_is_none(body: bytes) -> None:
+    handler = type("_Handler", (_Proxy,), {"body": body})
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
+        store = OssObjectStore(config(f"http://127.0.0.1:{server.server_port}", BUCKET))
+        with pytest.raises(StorageUnavailableError, match="cannot be read"):
+            list(store.list("users/"))
+        with pytest.raises(StorageUnavailableError, match="cannot be read"):
+            list(store.multipart_uploads("users/", timedelta()))
 
 
 @pytest.mark.usefixtures("no_faults")
