@@ -206,8 +206,9 @@ async def _send(send: Send, reply: Reply, pace: Pace, method: str, limit: int | 
 
 def _date(send: Send, reply: Reply, now: float) -> None:
     """State the emulator's time in place of the server's: clients tell by it how old an object is."""
-    cycle = send.__self__  # type: ignore[attr-defined]  # uvicorn's own
-    cycle.default_headers = [header for header in cycle.default_headers if header[0] != b"date"]
+    cycle = getattr(send, "__self__", None)  # uvicorn's own, unless something wraps it
+    if cycle is not None:
+        cycle.default_headers = [header for header in cycle.default_headers if header[0] != b"date"]
     reply.headers["date"] = http_date(now)
 
 

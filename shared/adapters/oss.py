@@ -165,5 +165,5 @@ def _translated() -> Iterator[None]:
         raise StorageRefusedError("the OSS client refused the request") from error
     except requests.RequestException as error:
         raise StorageUnavailableError("the connection to OSS broke off") from error
-    except ParseError as error:
+    except (ParseError, RuntimeError) as error:  # no XML, or XML without what oss2 looks for
         raise StorageUnavailableError("OSS's answer cannot be read") from error

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 
@@ -74,6 +74,12 @@ class IndexEvent(OssEvent):
 
     events: list[OssRecord] = Field(default_factory=list)
     job_id: str | None = None
+
+    @model_validator(mode="after")
+    def _name_something(self) -> "IndexEvent":
+        if not self.events and self.job_id is None:
+            raise ValueError("neither events nor jobId")
+        return self
 
 
 class HttpEvent(Event):

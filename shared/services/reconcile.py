@@ -101,7 +101,7 @@ class _Run:
                 with self._skipping("a job"):
                     self._reconcile_job(job)
             last = jobs[-1]
-        return True
+        return not self._late
 
     def _settle(self, intent: OutputIntent) -> None:
         output = intent.output
@@ -127,6 +127,8 @@ class _Run:
         rows = {row.oss_path: row for row in self.service.outputs.of_job(job.id)}
         self._look_at(len(objects) + len(rows))
         for key, found in objects.items():
+            if self._late:
+                return
             row = rows.get(key)
             if found.age > GRACE and (row is None or row.size != found.size):
                 follow_object(key, service=self.service, write=self._write)

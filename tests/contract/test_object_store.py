@@ -4,6 +4,7 @@ import secrets
 import tracemalloc
 from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -12,7 +13,7 @@ import oss2
 import pytest
 from fastcrc import crc64
 from oss_process import fill
-from oss_support import BUCKET, KEY, REGION, RunningOss
+from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
 
 from devcloud.faults import Fault
 from shared.adapters.oss import OssObjectStore
@@ -20,6 +21,7 @@ from shared.domain.errors import ObjectExistsError, StorageError, StorageRefused
 from shared.ports import MultipartUpload, ObjectStore, StoredObject
 from shared.settings import OssSettings
 from tests.fakes import USER, InMemoryObjectStore, make_png
+from tests.serving import serving
 
 KEYS = [
     f"users/{USER}/jobs/abc123/image-1703123456789.png",
@@ -56,6 +58,13 @@ def bucket(oss: RunningOss) -> str:
 @pytest.fixture
 def real(oss: RunningOss, bucket: str) -> OssObjectStore:
     return OssObjectStore(config(oss.endpoint, bucket))
+
+
+@pytest.fixture
+def turnable(tmp_path: Path) -> Iterator[RunningOss]:
+    """An emulator of the test's own, whose clock it may turn."""
+    with running_oss(tmp_path / "oss") as running:
+        yield running
 
 
 @pytest.fixture(params=["memory", "oss"])
@@ -113,9 +122,10 @@ def test_a_list_holds_what_is_below_the_prefix_by_key(store: ObjectStore, png: P
     assert list(store.list("users/nobody/")) == []
 
 
-def test_ages_are_by_the_clock_of_oss(real: OssObjectStore, png: Path, oss: RunningOss) -> None:
+def test_ages_are_by_the_clock_of_oss(turnable: RunningOss, png: Path) -> None:
+    real = OssObjectStore(config(turnable.endpoint, BUCKET))
     put(real, png)
-    oss.turn_clock(3600)
+    turnable.turn_clock(3600)
     put(real, png, KEYS[1])
     ages = {each.key: each.age.total_seconds() for each in real.list("users/")}
     assert ages[KEYS[0]] == pytest.approx(3600, abs=5)
@@ -137,11 +147,12 @@ def test_a_deleted_object_is_gone_and_may_be_deleted_again(store: ObjectStore, p
     assert [key for key in KEYS if store.head(key) is None] == [KEYS[2]]
 
 
-def test_unfinished_uploads_by_age(real: OssObjectStore, oss: RunningOss, bucket: str) -> None:
-    sdk = oss.bucket(bucket)
+def test_unfinished_uploads_by_age(turnable: RunningOss) -> None:
+    real = OssObjectStore(config(turnable.endpoint, BUCKET))
+    sdk = turnable.bucket()
     old = {key: sdk.init_multipart_upload(key).upload_id for key in (*KEYS, "source/a")}
     sdk.upload_part(KEYS[1], old[KEYS[1]], 1, b"part")
-    oss.turn_clock(3600)
+    turnable.turn_clock(3600)
     young = sdk.init_multipart_upload(KEYS[0]).upload_id
     half_an_hour = timedelta(minutes=30)
     found = list(real.multipart_uploads("users/", half_an_hour))
@@ -154,11 +165,12 @@ def test_unfinished_uploads_by_age(real: OssObjectStore, oss: RunningOss, bucket
     assert left == {young, old["source/a"]}
 
 
-def test_unfinished_uploads_of_more_than_a_page(real: OssObjectStore, oss: RunningOss, bucket: str) -> None:
-    sdk = oss.bucket(bucket)
+def test_unfinished_uploads_of_more_than_a_page(turnable: RunningOss) -> None:
+    real = OssObjectStore(config(turnable.endpoint, BUCKET))
+    sdk = turnable.bucket()
     # Many of one key: then a page ends between two of its uploads.
     started = {sdk.init_multipart_upload(f"users/{number // 700}").upload_id for number in range(1050)}
-    oss.turn_clock(60)
+    turnable.turn_clock(60)
     found = list(real.multipart_uploads("users/", timedelta(seconds=30)))
     assert len(found) == 1050
     assert {upload.upload_id for upload in found} == started
@@ -316,6 +328,32 @@ def test_each_failure_is_translated(
             "DeleteObject": lambda: real.delete(KEYS[0]),
             "AbortMultipartUpload": lambda: real.abort_upload(MultipartUpload(KEYS[0], "0" * 32)),
         }[operation]()
+
+
+class _Proxy(BaseHTTPRequestHandler):
+    """Answers every request with 200 and what is no answer of OSS."""
+
+    body = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("body", [b"", b"no XML", b"<html/>", b"<ListBucketResult><IsTruncated>fal"])
+def test_a_list_that_cannot_be_read_is_none(body: bytes) -> None:
+    handler = type("_Handler", (_Proxy,), {"body": body})
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
+        store = OssObjectStore(config(f"http://127.0.0.1:{server.server_port}", BUCKET))
+        with pytest.raises(StorageUnavailableError, match="cannot be read"):
+            list(store.list("users/"))
+        with pytest.raises(StorageUnavailableError, match="cannot be read"):
+            list(store.multipart_uploads("users/", timedelta()))
 
 
 @pytest.mark.usefixtures("no_faults")

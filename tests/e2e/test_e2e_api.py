@@ -381,13 +381,15 @@ def test_a_key_that_is_none_is_a_400(cloud: LocalCloud, prompt: str, key: bytes)
 # -- what an older system left
 
 
-def test_a_job_from_before_there_were_rows_answers_an_empty_list(cloud: LocalCloud, prompt: str) -> None:
-    job = run(cloud, USER, prompt, size="512x512")
+def test_a_job_without_rows_answers_by_what_lies_in_the_bucket(cloud: LocalCloud, prompt: str) -> None:
+    job = run(cloud, USER, prompt, count=2, size="512x512")
     cloud.execute("DELETE FROM job_outputs WHERE job_id = ?", job["id"])
     api = cloud.api(USER)
-    assert api.get(f"/jobs/{job['id']}/outputs").json() == {"data": []}
-    shown = api.get(f"/jobs/{job['id']}")
-    assert shown.status_code == 200 and shown.json()["outputs"] == []
+    shown = api.get(f"/jobs/{job['id']}/outputs").json()["data"]
+    assert [{**output, "createdAt": None} for output in shown] == [
+        {**output, "createdAt": None} for output in job["outputs"]
+    ]
+    assert api.get(f"/jobs/{job['id']}").json() == {**job, "outputs": shown}
 
 
 # -- what the function hands to the platform

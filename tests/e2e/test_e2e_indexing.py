@@ -1,57 +1,16 @@
 """Rows follow objects: what others put into the bucket or delete from it, and events that come twice, late or never."""
 
-import io
-import json
 import struct
 import time
-import uuid
-from typing import Any
 
 import oss2
 import pytest
-from PIL import Image
 
 from tests.e2e.job_support import Case, check_succeeded, run
+from tests.e2e.row_support import USER, count, new_key, picture, row_appears, row_of, settle
 from tests.local_cloud import LocalCloud, eventually
 
-USER = "test@factory-buy.com"
 SMALL = Case("small", "/ai/generate-image", {}, (512, 512), "wan2.2-t2i-flash")
-
-
-def picture(width: int, height: int, format_: str = "PNG") -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (width, height), (200, 90, 30)).save(buffer, format_)
-    return buffer.getvalue()
-
-
-def new_key(user: str = USER, job: str | None = None, name: str = "image-1703123456789.png") -> str:
-    return f"users/{user}/jobs/{job or uuid.uuid4()}/{name}"
-
-
-def row_of(cloud: LocalCloud, key: str) -> dict[str, Any] | None:
-    rows = cloud.rows("SELECT * FROM job_outputs WHERE oss_path = ?", key)
-    assert len(rows) <= 1
-    return {**rows[0], "meta": json.loads(rows[0]["meta"])} if rows else None
-
-
-def row_appears(cloud: LocalCloud, key: str) -> dict[str, Any]:
-    row = eventually(lambda: row_of(cloud, key))
-    assert row is not None
-    return row
-
-
-def settle(cloud: LocalCloud, more: int, before: int) -> None:
-    """Return once ``more`` invocations of index-outputs have come since there were ``before``, and all have ended."""
-
-    def settled() -> bool:
-        found = cloud.invocations("index-outputs")
-        return len(found) >= before + more and all(each["status"] == "succeeded" for each in found[before:])
-
-    eventually(settled)
-
-
-def count(cloud: LocalCloud) -> int:
-    return len(cloud.invocations("index-outputs"))
 
 
 @pytest.mark.parametrize("how", ["one", "batch"])

@@ -7,8 +7,7 @@ import httpx
 import pytest
 
 from tests.e2e.job_support import check_job_shape, check_problem
-from tests.e2e.test_e2e_indexing import row_of
-from tests.e2e.test_e2e_reconcile import PICTURE, USER, add_job, key_of
+from tests.e2e.row_support import PICTURE, USER, add_job, key_of, row_of
 from tests.local_cloud import LocalCloud, download
 
 ELSEWHERE = "https://old.example.com/files/1.png"

@@ -1,21 +1,27 @@
 """Bucket and tables brought together again: what was lost is made up for, and nothing is destroyed."""
 
 import json
-import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from fastcrc import crc64
 
-from shared.domain.keys import ObjectKey
-from tests.e2e.test_e2e_indexing import count as indexings
-from tests.e2e.test_e2e_indexing import picture, row_appears, row_of, settle
+from tests.e2e.row_support import (
+    LONG_AGO,
+    PICTURE,
+    add_intent,
+    add_job,
+    add_output,
+    count,
+    intents,
+    is_there,
+    key_of,
+    picture,
+    row_appears,
+    row_of,
+    settle,
+)
 from tests.local_cloud import LocalCloud, eventually
-
-USER = "test@factory-buy.com"
-PICTURE = picture(64, 48)
-LONG_AGO = datetime.now(UTC) - timedelta(hours=3)
 
 
 def reconcile(cloud: LocalCloud, *, dry_run: bool = False) -> dict[str, Any]:
@@ -24,68 +30,6 @@ def reconcile(cloud: LocalCloud, *, dry_run: bool = False) -> dict[str, Any]:
     counts = json.loads(cloud.invoke("clean-up", {"payload": payload}))
     assert counts["complete"] is True and counts["dry_run"] is dry_run
     return {name: number for name, number in counts.items() if number and type(number) is int and name != "looked_at"}
-
-
-def add_job(cloud: LocalCloud, status: str = "succeeded", **columns: object) -> str:
-    """Write a job down as it was three hours ago and return its id."""
-    values = {
-        "id": str(uuid.uuid4()),
-        "user_id": USER,
-        "type": "image",
-        "status": status,
-        "prompt": "a lake",
-        "model": "wan2.2-t2i-flash",
-        "size": "64x48",
-        "count": 1,
-        "warnings": "[]",
-        "attempt": 1,
-        "failures": 0,
-        "created_at": LONG_AGO.strftime("%Y-%m-%d %H:%M:%S"),
-        **columns,
-    }
-    insert(cloud, "jobs", values)
-    return str(values["id"])
-
-
-def insert(cloud: LocalCloud, table: str, values: dict[str, object]) -> None:
-    places = ", ".join("?" * len(values))
-    cloud.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", *values.values())
-
-
-def key_of(job_id: str, position: int = 0) -> str:
-    return f"users/{USER}/jobs/{job_id}/image-{1703123456789 + position}.png"
-
-
-def add_output(cloud: LocalCloud, job_id: str, *, table: str = "job_outputs", **columns: object) -> str:
-    """Write down a row, or an intent, of PICTURE and return its key."""
-    key = key_of(job_id)
-    meta = {"width": 64, "height": 48, "format": "png", "crc64": str(crc64.xz(PICTURE))}
-    values = {
-        "id": ObjectKey.parse(key).output_id,
-        "job_id": job_id,
-        "user_id": USER,
-        "type": "image",
-        "oss_url": f"{cloud.variables['OSS_ENDPOINT']}/{key}",
-        "oss_path": key,
-        "size": len(PICTURE),
-        "meta": json.dumps(meta),
-        "created_at": LONG_AGO.strftime("%Y-%m-%d %H:%M:%S"),
-        **columns,
-    }
-    insert(cloud, table, values)
-    return key
-
-
-def add_intent(cloud: LocalCloud, job_id: str) -> str:
-    return add_output(cloud, job_id, table="output_intents", position=0, attempt=1)
-
-
-def intents(cloud: LocalCloud, job_id: str) -> int:
-    return len(cloud.rows("SELECT id FROM output_intents WHERE job_id = ?", job_id))
-
-
-def is_there(cloud: LocalCloud, key: str) -> bool:
-    return bool(cloud.oss2_bucket().object_exists(key))
 
 
 def test_the_event_finishes_what_a_function_that_died_could_not_say(cloud: LocalCloud) -> None:
@@ -165,11 +109,11 @@ def test_a_list_that_fails_changes_nothing(cloud: LocalCloud, effect: dict[str, 
 
 def test_reading_starts_nothing(cloud: LocalCloud) -> None:
     job_id = add_job(cloud)
-    before = indexings(cloud)
+    before = count(cloud)
     cloud.oss2_bucket().put_object(key_of(job_id), PICTURE)
     settle(cloud, 1, before)
     assert reconcile(cloud).get("rows_removed") is None
     cloud.oss2_bucket().put_object(key_of(job_id, 1), PICTURE)
     # Events are delivered in order: had the reads of the first indexing made one, it would have come before this.
     settle(cloud, 2, before)
-    assert indexings(cloud) == before + 2
+    assert count(cloud) == before + 2

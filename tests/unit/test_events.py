@@ -7,7 +7,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from shared.fc.events import CleanUpTask, HttpEvent, JobEvent, OssEvent, TimerEvent, parse_event
+from shared.fc.events import CleanUpTask, HttpEvent, IndexEvent, JobEvent, OssEvent, TimerEvent, parse_event
 
 EVENTS = Path(__file__).resolve().parents[1] / "events"
 
@@ -101,3 +101,27 @@ def test_our_own_invocation() -> None:
 def test_an_event_that_is_none_is_an_error(event: bytes) -> None:
     with pytest.raises(ValueError):
         parse_event(OssEvent, event)
+
+
+@pytest.mark.parametrize(
+    ("payload", "task", "dry_run"),
+    [
+        ('{"task": "reconcile"}', "reconcile", False),
+        ('{"task":"reconcile","dryRun":true}', "reconcile", True),
+        ('{"task": "jobs"}', "jobs", False),
+    ],
+)
+def test_a_task_may_be_a_dry_run(payload: str, task: str, dry_run: bool) -> None:
+    read = CleanUpTask.model_validate_json(payload)
+    assert (read.task, read.dry_run) == (task, dry_run)
+
+
+def test_index_outputs_takes_the_events_of_oss_and_a_job() -> None:
+    assert len(parse_event(IndexEvent, captured("oss_put")).events) == 1
+    assert parse_event(IndexEvent, b'{"jobId": "abc123"}').job_id == "abc123"
+
+
+@pytest.mark.parametrize("event", [b"{}", b'{"events": []}', b'{"records": [{}]}', b'{"events": [{}]}'])
+def test_an_event_that_names_nothing_is_refused(event: bytes) -> None:
+    with pytest.raises(pydantic.ValidationError):
+        parse_event(IndexEvent, event)

@@ -373,6 +373,27 @@ def test_it_stops_in_time_and_goes_on_in_the_next_run(world: World, steps: int) 
     assert len(world.store.objects) == 2
 
 
+@pytest.mark.parametrize("what", ["upload", "intent", "row"])
+def test_when_its_time_is_over_it_does_nothing_more(world: World, what: str) -> None:
+    if what == "upload":
+        world.store.uploads[MultipartUpload("users/u/a", "1")] = world.clock.now() - timedelta(days=2)
+    else:
+        make_dead(world, rows=int(what == "row"), objects=int(what == "intent"))
+    before = state(world)
+    assert run(world, for_s=0) == {"incomplete": 1}
+    assert state(world) == before
+
+
+def test_a_large_prefix_is_left_when_the_time_is_over(world: World) -> None:
+    job = add_job(world)
+    for position in range(20):
+        hold(world, output_of(world, job, position=position).oss_path)
+    world.clock.advance(HOUR + 1)
+    probe = world.probe.probe
+    world.probe.probe = lambda source, name: (world.clock.advance(10), probe(source, name))[1]
+    assert run(world, for_s=45) == {"rows_added": 5, "incomplete": 1}
+
+
 def test_while_oss_is_away_nothing_changes(world: World) -> None:
     make_dead(world, rows=2, objects=2)
     before = state(world)

@@ -100,7 +100,7 @@ def test_no_token(header: str | None) -> None:
     [
         ({"exp": int(time.time()) - 60}, "it has expired"),
         ({"exp": None}, "the claim 'exp' is missing"),
-        ({"nbf": int(time.time()) + 600}, "it is not valid yet"),
+        ({"nbf": int(time.time()) + 86_400}, "it is not valid yet"),
         ({"sub": None}, "the claim 'sub' is missing"),
         ({"iss": "https://other.example.com"}, "it is from another issuer"),
         ({"iss": None}, "the claim 'iss' is missing"),
