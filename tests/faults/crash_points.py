@@ -38,11 +38,14 @@ class CrashPoints:
     """Counts the points and lets ``fault`` strike at the one whose turn it is.
 
     ``fault`` is ``{"kind": "kill" | "freeze" | "drop", "at": n}``, counted from 1, or None; ``report`` gets a dict for
-    each point.
+    each point; ``freeze`` returns when the process may go on.
     """
 
-    def __init__(self, report: Callable[[dict[str, Any]], None], fault: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self, report: Callable[[dict[str, Any]], None], freeze: Callable[[], None], fault: Mapping[str, Any] | None
+    ) -> None:
         self._report = report
+        self._freeze = freeze
         self._fault = fault or {"kind": "none", "at": 0}
         self._count = 0
 
@@ -59,8 +62,7 @@ class CrashPoints:
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "freeze" if not locking:
-                self._report({"frozen": True})
-                os.kill(os.getpid(), signal.SIGSTOP)
+                self._freeze()
             case "drop" if connection is not None:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)

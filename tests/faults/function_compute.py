@@ -187,12 +187,14 @@ class Run:
         left_before = self.platform.temp_files(self._host)
         timeout_s = self.plan.timeout_s if function.startswith("generate-") else None
         self.last = invocation = instances.start(event, fault, timeout_s=timeout_s)
-        rival = None
+        twin = None
         if fault is not None and self.plan.rival:
-            rival = self.platform.instances(function, 1).start(event)
+            twin = self.platform.instances(function, 1)
+            rival = twin.start(event)
         try:
             invocation.wait()
             if invocation.frozen:
+                self.struck = invocation
                 self._look_at_submission()
                 with self.plan.meanwhile(self):
                     invocation.resume()
@@ -200,8 +202,8 @@ class Run:
             invocation.kill()
             raise
         finally:
-            if rival is not None:
-                rival.wait()
+            if twin is not None:
+                twin.learn(rival.wait())
                 assert not self.platform.temp_files(1), "the rival left temp files"
         self._note(function, fault, invocation)
         if not invocation.killed:
@@ -217,12 +219,13 @@ class Run:
         return Fault(fault.kind, fault.at - len(self.points))
 
     def _note(self, function: str, fault: Fault | None, invocation: Invocation) -> None:
-        if function in self.plan.functions and self.struck is None:
-            self.points += invocation.points
-            if fault is not None and len(invocation.points) >= fault.at:
-                self.struck = invocation
-                self.points = self.points[: self.plan.at]
-                self._look_at_submission()
+        if function not in self.plan.functions or self.struck not in (None, invocation):
+            return
+        self.points += invocation.points
+        if fault is not None and len(invocation.points) >= fault.at:
+            self.struck = invocation
+            self.points = self.points[: self.plan.at]
+            self._look_at_submission()
 
     def overtake(self) -> None:
         """Have another host do what is left of the job, as if the process here had not been heard of for a minute."""

@@ -1,7 +1,7 @@
 """A function's instances from one mould: a process that has imported the handler and forks for each invocation.
 
 Started as a script with one argument, a JSON description. Each message on the inherited control socket is an invocation
-and brings the pipe on which its process reports, one JSON object a line. The parent never runs the handler, so that
+and brings two pipes: on one its process reports, one JSON object a line, on the other it is told to thaw. The parent never runs the handler, so that
 every child is an instance that has just started: no connection open, nothing remembered.
 """
 
@@ -34,13 +34,18 @@ def _load(handler: str) -> Any:
     return getattr(importlib.import_module(module), function)
 
 
-def _invoke(handler: Any, request: dict[str, Any], description: dict[str, Any], pipe: int) -> None:
+def _invoke(handler: Any, request: dict[str, Any], description: dict[str, Any], reports: int, thaw: int) -> None:
     def report(line: dict[str, Any]) -> None:
-        os.write(pipe, json.dumps(line).encode() + b"\n")
+        os.write(reports, json.dumps(line).encode() + b"\n")
+
+    def freeze() -> None:
+        report({"frozen": True})
+        if not os.read(thaw, 1):
+            os._exit(1)  # nobody is left to go on for
 
     report({"pid": os.getpid()})
     known = set(sys.modules)
-    points = CrashPoints(report, request["fault"])
+    points = CrashPoints(report, freeze, request["fault"])
     watch(points, folder=os.environ["TEMP_DIR"], peers=description["peers"])
     context = SimpleNamespace(
         request_id=request["requestId"],
@@ -74,7 +79,7 @@ def _main() -> None:
     control = socket.socket(fileno=description["control"])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the children
     while True:
-        message, pipes, _, _ = socket.recv_fds(control, 1 << 20, 1)
+        message, pipes, _, _ = socket.recv_fds(control, 1 << 20, 2)
         if not message:
             return
         request = json.loads(message)
@@ -86,9 +91,10 @@ def _main() -> None:
             _die_with_parent()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             control.close()
-            _invoke(handler, request, description, pipes[0])
+            _invoke(handler, request, description, *pipes)
             os._exit(0)
-        os.close(pipes[0])
+        for pipe in pipes:
+            os.close(pipe)
 
 
 def _certificates() -> str:

@@ -12,7 +12,7 @@ import pytest
 from tests.faults import matrix
 from tests.faults.function_compute import Platform, Run
 from tests.faults.plan import Plan
-from tests.faults.scenarios import ALL, INDEXING, JOBS, Scenario
+from tests.faults.scenarios import ALL, JOBS, Scenario
 
 SHARES = 3
 Tally = Callable[[str, int, int], None]
@@ -84,7 +84,7 @@ def told_in_between(run: Run) -> Iterator[None]:
 
 
 @on_each_database
-@pytest.mark.parametrize("scenario", [*JOBS, INDEXING], ids=str)
+@of_each_job
 @in_shares
 def test_events_in_between(platform: Platform, scenario: Scenario, share: int, tally: Tally, stride: int) -> None:
     points = slice(share * stride, None, SHARES * stride)
