@@ -1,8 +1,9 @@
 """A function's instances from one mould: a process that has imported the handler and forks for each invocation.
 
 Started as a script with one argument, a JSON description. Each message on the inherited control socket is an invocation
-and brings two pipes: on one its process reports, one JSON object a line, on the other it is told to thaw. The parent never runs the handler, so that
-every child is an instance that has just started: no connection open, nothing remembered.
+and brings two pipes: on one its process reports, one JSON object a line, on the other it is told to thaw. The parent
+never runs the handler, so that every child is an instance that has just started: no connection open, nothing
+remembered.
 """
 
 import contextlib
@@ -73,7 +74,8 @@ def _main() -> None:
     # The first entry is this script's own folder, which a function must not see.
     sys.path[0] = description["codeDir"]
     # Nothing here is encrypted, and each context would read all the certificates again: 30 ms of CPU.
-    ssl.create_default_context = functools.cache(ssl.create_default_context)
+    tls: Any = ssl
+    tls.create_default_context = functools.cache(ssl.create_default_context)
     ssl.create_default_context(cafile=_certificates())
     handler = _load(description["function"]["handler"])
     control = socket.socket(fileno=description["control"])

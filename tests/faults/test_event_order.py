@@ -1,4 +1,4 @@
-"""OSS promises neither that events come once nor that they come in order: the rows are those of the objects all the same."""
+"""OSS promises neither that events come once nor that they come in order: rows follow the objects all the same."""
 
 from itertools import permutations
 
