@@ -196,8 +196,7 @@ class Run:
             if invocation.frozen:
                 self.struck = invocation
                 self._look_at_submission()
-                with self.plan.meanwhile(self):
-                    invocation.resume()
+                self.plan.meanwhile(self, invocation.resume)
         except BaseException:
             invocation.kill()
             raise
@@ -227,15 +226,21 @@ class Run:
             self.points = self.points[: self.plan.at]
             self._look_at_submission()
 
-    def overtake(self) -> None:
-        """Have another host do what is left of the job, as if the process here had not been heard of for a minute."""
-        plan, self.plan, self._host = self.plan, Plan(events=self.plan.events, timeout_s=self.plan.timeout_s), 1
+    def overtake(self, **plan: Any) -> None:
+        """Have another host do what is left of the job, as if the process here had not been heard of for a minute.
+
+        ``plan`` is what is in store for that host.
+        """
+        kept = self.plan, self.struck, self.points
+        self.plan = Plan(events=self.plan.events, timeout_s=self.plan.timeout_s, **plan)
+        self.struck, self.points, self._host = None, [], 1
         try:
             self._let_a_minute_pass()
             self.fire(minutely=True)
             self.settle()
         finally:
-            self.plan, self._host = plan, 0
+            self.plan, self.struck, self.points = kept
+            self._host = 0
 
     def _look_at_submission(self) -> None:
         """Note whether the provider was asked and its answer is not written down: nobody can know what it did."""
