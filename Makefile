@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check fmt bench conformance package migrate setup lock clean
+.PHONY: help demo up test faults check fmt bench conformance package migrate setup lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -23,6 +23,9 @@ up: $(VENV)/.local ## run the local cloud with data that stays; ARGS="--port 900
 
 test: setup ## every test; installs and starts what it needs; ARGS=tests/unit for a part
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+faults: setup ## the crash matrix with every step in every variant, which takes about half an hour
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/faults --every-point --timeout 900 $(ARGS)
 
 check: setup ## lint, types, imports, formatting
 	$(BIN)/ruff check .

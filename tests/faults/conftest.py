@@ -58,11 +58,14 @@ def platform(request: pytest.FixtureRequest) -> Platform:
 
 
 @pytest.fixture
-def tally(record_property: Callable[[str, object], None]) -> Callable[[str, int, int], None]:
+def tally(
+    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> Callable[[str, int, int], None]:
     """Note how many points were tried of how many: ``tally(name, tried, found)``."""
+    database = request.node.callspec.params["platform"].replace("_", " ")
 
     def note(name: str, tried: int, found: int) -> None:
-        record_property(_TALLY, json.dumps([name, tried, found]))
+        record_property(_TALLY, json.dumps([f"{name} ({database})", tried, found]))
 
     return note
 
@@ -78,4 +81,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if tried:
         terminalreporter.section(_TALLY)
         for subject in sorted(tried):
-            terminalreporter.write_line(f"{tried[subject]:5d} tried of {found[subject]:4d}  {subject}")
+            terminalreporter.write_line(f"{tried[subject]:6d} tried of {found[subject]:4d}  {subject}")
+        terminalreporter.write_line(f"{tried.total():6d} in all")

@@ -38,11 +38,14 @@ class CrashPoints:
     """Counts the points and lets ``fault`` strike at the one whose turn it is.
 
     ``fault`` is ``{"kind": "kill" | "freeze" | "drop", "at": n}``, counted from 1, or None; ``report`` gets a dict for
-    each point.
+    each point; ``freeze`` returns when the process may go on.
     """
 
-    def __init__(self, report: Callable[[dict[str, Any]], None], fault: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self, report: Callable[[dict[str, Any]], None], freeze: Callable[[], None], fault: Mapping[str, Any] | None
+    ) -> None:
         self._report = report
+        self._freeze = freeze
         self._fault = fault or {"kind": "none", "at": 0}
         self._count = 0
 
@@ -59,8 +62,7 @@ class CrashPoints:
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "freeze" if not locking:
-                self._report({"frozen": True})
-                os.kill(os.getpid(), signal.SIGSTOP)
+                self._freeze()
             case "drop" if connection is not None:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
@@ -69,48 +71,59 @@ class CrashPoints:
 
 def watch(points: CrashPoints, *, folder: str, peers: Mapping[str, str]) -> None:
     """Hook into this process for the rest of its life. ``peers`` names the ports that it will talk to."""
-    _watch_connections(points, peers)
+    _Connections(points, peers).watch()
     _watch_sqlite(points)
-    _watch_files(points, folder)
+    _Files(points, folder).watch()
 
 
 # -- net
 
 
-def _watch_connections(points: CrashPoints, peers: Mapping[str, str]) -> None:
-    unanswered: WeakKeyDictionary[socket.socket, str] = WeakKeyDictionary()
-    locking: WeakSet[socket.socket] = WeakSet()
-    kind: Any = socket.socket
+class _Connections:
+    """What is said over TCP: a request's bytes, and the moment at which its answer is there."""
 
-    def sending(method: Any) -> Any:
+    def __init__(self, points: CrashPoints, peers: Mapping[str, str]) -> None:
+        self._points = points
+        self._peers = peers
+        self._unanswered: WeakKeyDictionary[socket.socket, str] = WeakKeyDictionary()
+        self._locking: WeakSet[socket.socket] = WeakSet()
+
+    def watch(self) -> None:
+        kind: Any = socket.socket
+        for names, hooked in ((("send", "sendall"), self._sending), (("recv", "recv_into"), self._receiving)):
+            for name in names:
+                setattr(kind, name, hooked(getattr(kind, name)))
+
+    def _sending(self, method: Any) -> Any:
         def send(connection: socket.socket, data: Any, *args: Any) -> Any:
             if connection.family in (socket.AF_INET, socket.AF_INET6):
-                peer = peers.get(str(connection.getpeername()[1]), "unknown")
-                what = _request(peer, bytes(memoryview(data)[:512])) or unanswered.get(connection, peer)
-                points.reach(f"net before {what}", connection, locking=connection in locking)
-                unanswered[connection] = what
-                if what.startswith("BEGIN"):
-                    locking.add(connection)
+                self._before(connection, bytes(memoryview(data)[:512]))
             return method(connection, data, *args)
 
         return send
 
-    def receiving(method: Any) -> Any:
+    def _receiving(self, method: Any) -> Any:
         def receive(connection: socket.socket, *args: Any) -> Any:
-            what = unanswered.pop(connection, None)
-            if what is not None:
-                select.select([connection], [], [], _ANSWER_TIMEOUT_S)
-                if what.startswith(("COMMIT", "ROLLBACK")):
-                    locking.discard(connection)
-                points.reach(f"net after {what}", connection, locking=connection in locking)
+            if connection in self._unanswered:
+                self._after(connection)
             return method(connection, *args)
 
         return receive
 
-    for name in ("send", "sendall"):
-        setattr(kind, name, sending(getattr(kind, name)))
-    for name in ("recv", "recv_into"):
-        setattr(kind, name, receiving(getattr(kind, name)))
+    def _before(self, connection: socket.socket, start: bytes) -> None:
+        peer = self._peers.get(str(connection.getpeername()[1]), "unknown")
+        what = _request(peer, start) or self._unanswered.get(connection, peer)
+        self._points.reach(f"net before {what}", connection, locking=connection in self._locking)
+        self._unanswered[connection] = what
+        if what.startswith("BEGIN"):
+            self._locking.add(connection)
+
+    def _after(self, connection: socket.socket) -> None:
+        what = self._unanswered.pop(connection)
+        select.select([connection], [], [], _ANSWER_TIMEOUT_S)
+        if what.startswith(("COMMIT", "ROLLBACK")):
+            self._locking.discard(connection)
+        self._points.reach(f"net after {what}", connection, locking=connection in self._locking)
 
 
 def _request(peer: str, start: bytes) -> str | None:
@@ -163,58 +176,71 @@ def _watch_sqlite(points: CrashPoints) -> None:
 # -- file
 
 
-def _watch_files(points: CrashPoints, folder: str) -> None:
-    root = PurePath(folder)
+class _Files:
+    """What changes below a folder."""
 
-    def inside(path: Any) -> bool:
-        if not isinstance(path, str | bytes | os.PathLike):
-            return False
-        there = PurePath(os.fsdecode(path))
-        return there == root or root in there.parents
+    def __init__(self, points: CrashPoints, folder: str) -> None:
+        self._points = points
+        self._root = PurePath(folder)
+        self._open: Any = io.open
 
-    def audit(event: str, args: tuple[Any, ...]) -> None:
+    def watch(self) -> None:
+        for name in _NAMES_CHANGED:
+            setattr(os, name, self._renaming(getattr(os, name)))
+        io.open = builtins.open = self._open_watched
         # The interpreter itself announces whatever is opened or renamed, by whichever way.
+        sys.addaudithook(self._announced)
+
+    def _announced(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
-            if inside(args[0]) and isinstance(args[2], int) and args[2] & _WRITING:
-                points.reach("file before open")
-        elif event.startswith("os.") and event[3:] in _NAMES_CHANGED and inside(args[0]):
-            points.reach(f"file before {event[3:]}")
+            if isinstance(args[2], int) and args[2] & _WRITING and self._holds(args[0]):
+                self._points.reach("file before open")
+        elif event.startswith("os.") and event[3:] in _NAMES_CHANGED and self._holds(args[0]):
+            self._points.reach(f"file before {event[3:]}")
 
-    class File(io.FileIO):
-        def write(self, data: Any) -> int:
-            points.reach("file before write")
-            written = super().write(data)
-            points.reach("file after write")
-            return written
+    def _renaming(self, function: Any) -> Any:
+        name = _ANNOUNCED_AS.get(function.__name__, function.__name__)
 
-        def close(self) -> None:
-            was_open = not self.closed
-            super().close()
-            if was_open:
-                points.reach("file after close")
+        def change(path: Any, *args: Any, **kwargs: Any) -> Any:
+            result = function(path, *args, **kwargs)
+            if self._holds(path):
+                self._points.reach(f"file after {name}")
+            return result
 
-    real_open: Any = io.open
+        return change
 
-    def open_watched(file: Any, mode: str = "r", buffering: int = -1, *args: Any, **kwargs: Any) -> Any:
-        if not inside(file) or not set(mode) & set("wax+"):
-            return real_open(file, mode, buffering, *args, **kwargs)
-        raw: Any = File(file, mode.replace("b", "").replace("t", ""))
-        points.reach("file after open")
+    def _open_watched(self, file: Any, mode: str = "r", buffering: int = -1, *args: Any, **kwargs: Any) -> Any:
+        if not set(mode) & set("wax+") or not self._holds(file):
+            return self._open(file, mode, buffering, *args, **kwargs)
+        raw: Any = _File(self._points, file, mode.replace("b", "").replace("t", ""))
         if buffering == 0:
             return raw
         buffered: Any = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
         return buffered if "b" in mode else io.TextIOWrapper(buffered, *args, **kwargs)
 
-    def renaming(function: Any) -> Any:
-        def change(path: Any, *args: Any, **kwargs: Any) -> Any:
-            result = function(path, *args, **kwargs)
-            if inside(path):
-                points.reach(f"file after {_ANNOUNCED_AS.get(function.__name__, function.__name__)}")
-            return result
+    def _holds(self, path: Any) -> bool:
+        if not isinstance(path, str | bytes | os.PathLike):
+            return False
+        there = PurePath(os.fsdecode(path))
+        return there == self._root or self._root in there.parents
 
-        return change
 
-    for name in _NAMES_CHANGED:
-        setattr(os, name, renaming(getattr(os, name)))
-    io.open = builtins.open = open_watched
-    sys.addaudithook(audit)
+class _File(io.FileIO):
+    """A file that is written to, below all buffers."""
+
+    def __init__(self, points: CrashPoints, path: Any, mode: str) -> None:
+        self._points = points
+        super().__init__(path, mode)
+        points.reach("file after open")
+
+    def write(self, data: Any) -> int:
+        self._points.reach("file before write")
+        written = super().write(data)
+        self._points.reach("file after write")
+        return written
+
+    def close(self) -> None:
+        was_open = not self.closed
+        super().close()
+        if was_open:
+            self._points.reach("file after close")

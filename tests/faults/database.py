@@ -46,6 +46,10 @@ class Database:
         (row,) = self.rows("SELECT * FROM jobs WHERE id = ?", job_id)
         return row
 
+    def a_lease_lives(self) -> bool:
+        """Tell whether an attempt has begun since the last minute passed, and not given its job back."""
+        return bool(self.rows(f"SELECT id FROM jobs WHERE lease_expires_at > '{_PAST}'"))
+
     def let_a_minute_pass(self) -> None:
         """Make every lease dead and every next attempt due, which is what a minute does to them."""
         for column in ("lease_expires_at", "next_attempt_at"):

@@ -187,21 +187,22 @@ class Run:
         left_before = self.platform.temp_files(self._host)
         timeout_s = self.plan.timeout_s if function.startswith("generate-") else None
         self.last = invocation = instances.start(event, fault, timeout_s=timeout_s)
-        rival = None
+        twin = None
         if fault is not None and self.plan.rival:
-            rival = self.platform.instances(function, 1).start(event)
+            twin = self.platform.instances(function, 1)
+            rival = twin.start(event)
         try:
             invocation.wait()
             if invocation.frozen:
+                self.struck = invocation
                 self._look_at_submission()
-                with self.plan.meanwhile(self):
-                    invocation.resume()
+                self.plan.meanwhile(self, invocation.resume)
         except BaseException:
             invocation.kill()
             raise
         finally:
-            if rival is not None:
-                rival.wait()
+            if twin is not None:
+                twin.learn(rival.wait())
                 assert not self.platform.temp_files(1), "the rival left temp files"
         self._note(function, fault, invocation)
         if not invocation.killed:
@@ -217,22 +218,29 @@ class Run:
         return Fault(fault.kind, fault.at - len(self.points))
 
     def _note(self, function: str, fault: Fault | None, invocation: Invocation) -> None:
-        if function in self.plan.functions and self.struck is None:
-            self.points += invocation.points
-            if fault is not None and len(invocation.points) >= fault.at:
-                self.struck = invocation
-                self.points = self.points[: self.plan.at]
-                self._look_at_submission()
+        if function not in self.plan.functions or self.struck not in (None, invocation):
+            return
+        self.points += invocation.points
+        if fault is not None and len(invocation.points) >= fault.at:
+            self.struck = invocation
+            self.points = self.points[: self.plan.at]
+            self._look_at_submission()
 
-    def overtake(self) -> None:
-        """Have another host do what is left of the job, as if the process here had not been heard of for a minute."""
-        plan, self.plan, self._host = self.plan, Plan(events=self.plan.events, timeout_s=self.plan.timeout_s), 1
+    def overtake(self, **plan: Any) -> None:
+        """Have another host do what is left of the job, as if the process here had not been heard of for a minute.
+
+        ``plan`` is what is in store for that host.
+        """
+        kept = self.plan, self.struck, self.points
+        self.plan = Plan(events=self.plan.events, timeout_s=self.plan.timeout_s, **plan)
+        self.struck, self.points, self._host = None, [], 1
         try:
             self._let_a_minute_pass()
             self.fire(minutely=True)
             self.settle()
         finally:
-            self.plan, self._host = plan, 0
+            self.plan, self.struck, self.points = kept
+            self._host = 0
 
     def _look_at_submission(self) -> None:
         """Note whether the provider was asked and its answer is not written down: nobody can know what it did."""

@@ -1,8 +1,9 @@
 """A function's instances from one mould: a process that has imported the handler and forks for each invocation.
 
 Started as a script with one argument, a JSON description. Each message on the inherited control socket is an invocation
-and brings the pipe on which its process reports, one JSON object a line. The parent never runs the handler, so that
-every child is an instance that has just started: no connection open, nothing remembered.
+and brings two pipes: on one its process reports, one JSON object a line, on the other it is told to thaw. The parent
+never runs the handler, so that every child is an instance that has just started: no connection open, nothing
+remembered.
 """
 
 import contextlib
@@ -34,13 +35,18 @@ def _load(handler: str) -> Any:
     return getattr(importlib.import_module(module), function)
 
 
-def _invoke(handler: Any, request: dict[str, Any], description: dict[str, Any], pipe: int) -> None:
+def _invoke(handler: Any, request: dict[str, Any], description: dict[str, Any], reports: int, thaw: int) -> None:
     def report(line: dict[str, Any]) -> None:
-        os.write(pipe, json.dumps(line).encode() + b"\n")
+        os.write(reports, json.dumps(line).encode() + b"\n")
+
+    def freeze() -> None:
+        report({"frozen": True})
+        if not os.read(thaw, 1):
+            os._exit(1)  # nobody is left to go on for
 
     report({"pid": os.getpid()})
     known = set(sys.modules)
-    points = CrashPoints(report, request["fault"])
+    points = CrashPoints(report, freeze, request["fault"])
     watch(points, folder=os.environ["TEMP_DIR"], peers=description["peers"])
     context = SimpleNamespace(
         request_id=request["requestId"],
@@ -68,13 +74,14 @@ def _main() -> None:
     # The first entry is this script's own folder, which a function must not see.
     sys.path[0] = description["codeDir"]
     # Nothing here is encrypted, and each context would read all the certificates again: 30 ms of CPU.
-    ssl.create_default_context = functools.cache(ssl.create_default_context)
+    tls: Any = ssl
+    tls.create_default_context = functools.cache(ssl.create_default_context)
     ssl.create_default_context(cafile=_certificates())
     handler = _load(description["function"]["handler"])
     control = socket.socket(fileno=description["control"])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the children
     while True:
-        message, pipes, _, _ = socket.recv_fds(control, 1 << 20, 1)
+        message, pipes, _, _ = socket.recv_fds(control, 1 << 20, 2)
         if not message:
             return
         request = json.loads(message)
@@ -86,9 +93,10 @@ def _main() -> None:
             _die_with_parent()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             control.close()
-            _invoke(handler, request, description, pipes[0])
+            _invoke(handler, request, description, *pipes)
             os._exit(0)
-        os.close(pipes[0])
+        for pipe in pipes:
+            os.close(pipe)
 
 
 def _certificates() -> str:

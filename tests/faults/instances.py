@@ -30,11 +30,12 @@ class Fault:
     at: int
 
 
-@dataclass
+@dataclass(eq=False)
 class Invocation:
     """One invocation in a process of its own, and what is known of it so far."""
 
-    pipe: int
+    reports: int
+    thaw: int
     pid: int = 0
     points: list[str] = field(default_factory=list)
     result: Any = None
@@ -59,7 +60,7 @@ class Invocation:
     def resume(self) -> "Invocation":
         """Let a frozen process go on and wait for its end."""
         self.frozen = False
-        os.kill(self.pid, signal.SIGCONT)
+        os.write(self.thaw, b"!")
         return self.wait()
 
     def kill(self) -> None:
@@ -69,16 +70,17 @@ class Invocation:
                 os.kill(self.pid, signal.SIGKILL)
 
     def _read(self, until: float) -> bool:
-        ready, _, _ = select.select([self.pipe], [], [], max(until - time.monotonic(), 0))
+        ready, _, _ = select.select([self.reports], [], [], max(until - time.monotonic(), 0))
         if not ready:
             self.kill()
             raise AssertionError(f"an invocation did not end; its last step: {self.points[-1:]}")
-        data = os.read(self.pipe, 1 << 16)
+        data = os.read(self.reports, 1 << 16)
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in map(json.loads, lines):
             self._note(line)
         if not data:
-            os.close(self.pipe)
+            os.close(self.reports)
+            os.close(self.thaw)
         return bool(data)
 
     def _note(self, line: dict[str, Any]) -> None:
@@ -131,7 +133,8 @@ class Instances:
 
     def start(self, event: str, fault: Fault | None = None, *, timeout_s: float | None = None) -> Invocation:
         """Begin an invocation. ``timeout_s`` replaces the time that its context states."""
-        ours, theirs = os.pipe()
+        reports, reporting = os.pipe()
+        thawing, thaw = os.pipe()
         request = {
             "event": event,
             "requestId": str(uuid4()),
@@ -140,10 +143,11 @@ class Instances:
             "modules": sorted(self._modules),
         }
         try:
-            socket.send_fds(self._control, [json.dumps(request).encode()], [theirs])
+            socket.send_fds(self._control, [json.dumps(request).encode()], [reporting, thawing])
         finally:
-            os.close(theirs)
-        return Invocation(ours)
+            os.close(reporting)
+            os.close(thawing)
+        return Invocation(reports, thaw)
 
     def learn(self, ended: Invocation) -> None:
         """Have later instances forked with the modules that this invocation had to import."""

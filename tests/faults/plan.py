@@ -1,15 +1,14 @@
 """What is in store for a run."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from tests.faults.instances import Fault
 
 
-def _nothing(_run: Any) -> AbstractContextManager[None]:
-    return nullcontext()
+def _thaw(_run: Any, thaw: Callable[[], object]) -> None:
+    thaw()
 
 
 @dataclass(frozen=True)
@@ -17,15 +16,16 @@ class Plan:
     """The fault, whom it strikes, and what else goes differently.
 
     The points of all invocations of ``functions`` are counted through, so that every one of them has its turn.
-    ``meanwhile`` is the block in which a frozen process is resumed. With a ``rival`` the invocation that is struck has
-    a twin on another host, which begins at the same time. A platform that is ``slow`` repeats an invocation when the
-    lease of the one before has died. ``timeout_s`` is what a generating function may take.
+    ``meanwhile(run, thaw)`` is what happens while a process is frozen, and must thaw it. With a ``rival`` the
+    invocation that is struck has a twin on another host, which begins at the same time. A platform that is ``slow``
+    repeats an invocation when the lease of the one before has died. ``timeout_s`` is what a generating function may
+    take.
     """
 
     functions: frozenset[str] = frozenset()
     fault: Fault | None = None
     events: Literal["once", "lost", "doubled", "late"] = "once"
-    meanwhile: Callable[[Any], AbstractContextManager[None]] = _nothing
+    meanwhile: Callable[[Any, Callable[[], object]], None] = _thaw
     rival: bool = False
     slow: bool = False
     timeout_s: float | None = None

@@ -4,17 +4,18 @@ Each test takes a share of a scenario's steps, so that test processes can divide
 the matrix (races, events, broken connections) takes some of the steps by default and all of them in the long run.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 
 from tests.faults import matrix
 from tests.faults.function_compute import Platform, Run
+from tests.faults.instances import Fault
 from tests.faults.plan import Plan
-from tests.faults.scenarios import ALL, INDEXING, JOBS, Scenario
+from tests.faults.scenarios import ALL, JOBS, Scenario
 
 SHARES = 3
+Thaw = Callable[[], object]
 Tally = Callable[[str, int, int], None]
 on_each_database = pytest.mark.parametrize("platform", ["on_sqlite", "on_mariadb"], indirect=True)
 in_shares = pytest.mark.parametrize("share", range(SHARES))
@@ -49,12 +50,11 @@ def test_cut_off(platform: Platform, scenario: Scenario, share: int, tally: Tall
     tally(f"{scenario}: connection broken", tried, found)
 
 
-@contextmanager
-def overtaken(run: Run) -> Iterator[None]:
+def overtaken(run: Run, thaw: Thaw) -> None:
     """Let another host do the job, and see that the one who slept through it changes nothing any more."""
     run.overtake()
     before = run.state()
-    yield
+    thaw()
     assert run.state() == before, "the stale attempt has changed something"
 
 
@@ -67,6 +67,36 @@ def test_frozen_and_overtaken(platform: Platform, scenario: Scenario, share: int
     tally(f"{scenario}: frozen and overtaken", tried, found)
 
 
+def overtaken_halfway(run: Run, thaw: Thaw) -> None:
+    """Freeze the other host, too, somewhere in its work, and let the first one go on under its eyes."""
+    thawed = False
+
+    def thaw_first(run: Run, thaw_second: Thaw) -> None:
+        nonlocal thawed
+        thawed, held, before = True, run.world.database.a_lease_lives(), run.world.database.contents()
+        thaw()
+        # Until the second one has its lease, the first one may still take up the job.
+        assert not held or run.world.database.contents() == before, "an attempt without the lease has changed something"
+        thaw_second()
+
+    # Spread over the second one's steps, from behind its claim.
+    at = 8 + run.plan.at * 7 % 40
+    run.overtake(functions=run.plan.functions, fault=Fault("freeze", at), meanwhile=thaw_first)
+    if not thawed:
+        thaw()
+
+
+@on_each_database
+@of_each_job
+@in_shares
+def test_frozen_and_overtaken_halfway(
+    platform: Platform, scenario: Scenario, share: int, tally: Tally, stride: int
+) -> None:
+    points = slice(share * stride, None, SHARES * stride)
+    tried, found = matrix.strike(platform, scenario, "freeze", Plan(meanwhile=overtaken_halfway), points)
+    tally(f"{scenario}: frozen and overtaken halfway", tried, found)
+
+
 @on_each_database
 @of_each_job
 @in_shares
@@ -76,15 +106,14 @@ def test_killed_beside_a_rival(platform: Platform, scenario: Scenario, share: in
     tally(f"{scenario}: killed beside a rival", tried, found)
 
 
-@contextmanager
-def told_in_between(run: Run) -> Iterator[None]:
+def told_in_between(run: Run, thaw: Thaw) -> None:
     """Deliver the events so far while the process that caused them stands still."""
     run.deliver_events()
-    yield
+    thaw()
 
 
 @on_each_database
-@pytest.mark.parametrize("scenario", [*JOBS, INDEXING], ids=str)
+@of_each_job
 @in_shares
 def test_events_in_between(platform: Platform, scenario: Scenario, share: int, tally: Tally, stride: int) -> None:
     points = slice(share * stride, None, SHARES * stride)
