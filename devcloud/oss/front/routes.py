@@ -50,19 +50,14 @@ class Operation:
     header: str = ""
 
     def fits(self, request: OssRequest) -> bool:
-        """Tell whether ``request`` asks for this operation or a more general one."""
-        return (
-            self.method == request.method
-            and self.level == _level(request)
-            and all(name in request.query for name in self.needs)
-            and (not self.header or self.header in request.headers)
-        )
+        """Tell whether ``request``, of this method and level, asks for this operation or a more general one."""
+        return all(name in request.query for name in self.needs) and (not self.header or self.header in request.headers)
 
 
 def route(request: OssRequest) -> Operation:
     """Return the operation that ``request`` asks for. Raises ``MethodNotAllowed`` and ``NotImplemented``."""
     _refuse_unserved(request)
-    for operation in OPERATIONS:
+    for operation in _BY_TARGET.get((request.method, _level(request)), ()):
         if operation.fits(request):
             return operation
     message = "The specified method is not allowed against this resource."
@@ -209,6 +204,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("DeleteBucket", "DELETE", "bucket", buckets.delete_bucket),
     Operation("ListBuckets", "GET", "service", buckets.list_buckets),
 )
+_BY_TARGET: dict[tuple[str, str], list[Operation]] = {}
+for _operation in OPERATIONS:
+    _BY_TARGET.setdefault((_operation.method, _operation.level), []).append(_operation)
 
 _NAMES = (
     "accessPoint asyncFetch cname metaQuery"
