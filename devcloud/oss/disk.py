@@ -81,8 +81,8 @@ class DiskStorage:
         # The thread that starts and stops the emulator is not the one that serves it.
         self._db = sqlite3.connect(root / "oss.sqlite3", isolation_level=None, check_same_thread=False)
         self._lock = threading.Lock()
-        # A commit reaches the kernel, which is what outlives kill -9; only a power cut asks for more. A checkpoint waits
-        # for the disk to take in all that was written, blobs too, so there are few of them.
+        # A commit reaches the kernel, which is what outlives kill -9; only a power cut asks for more. A checkpoint
+        # waits for the disk to take in all that was written, blobs too, so there are few of them.
         self._db.executescript(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8000;" + _SCHEMA
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import oss2
 import pytest
-from oss_process import fill, peak_memory, stress
+from oss_process import PROCESSES, fill, peak_memory, stress
 from oss_support import RunningOss, running_oss
 
 BODY_BYTES = 256 * 1024**2
@@ -84,5 +84,4 @@ def test_all_pages_together_are_all_objects(filled: RunningOss) -> None:
 def test_every_read_is_one_whole_version(tmp_path: Path) -> None:
     reads, writes, faults = stress(tmp_path, STRESS_S)
     assert faults == []
-    assert reads > 100
-    assert writes > 100
+    assert min(reads, writes) > PROCESSES

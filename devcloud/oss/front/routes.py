@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from devcloud.oss.auth import V1_SIGNED_PARAMETERS
 from devcloud.oss.documents import DOCUMENTS
 from devcloud.oss.errors import OssError, access_denied, not_implemented
 from devcloud.oss.front import (
@@ -38,7 +39,8 @@ PUBLIC_ACLS: dict[Access, tuple[str, ...]] = {
 class Operation:
     """One operation: asked for by a method on a service, bucket or object with sub-resources (and a header).
 
-    ``access`` is what an ACL must grant to callers who are not the owner.
+    ``access`` is what an ACL must grant to callers who are not the owner; ``takes`` are sub-resources that may come
+    along.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Operation:
     access: Access = "owner"
     needs: tuple[str, ...] = ()
     header: str = ""
+    takes: tuple[str, ...] = ()
 
     def fits(self, request: OssRequest) -> bool:
         """Tell whether ``request``, of this method and level, asks for this operation or a more general one."""
@@ -56,9 +59,9 @@ class Operation:
 
 def route(request: OssRequest) -> Operation:
     """Return the operation that ``request`` asks for. Raises ``MethodNotAllowed`` and ``NotImplemented``."""
-    _refuse_unserved(request)
     for operation in _BY_TARGET.get((request.method, _level(request)), ()):
         if operation.fits(request):
+            _refuse_left_out(request, operation)
             return operation
     message = "The specified method is not allowed against this resource."
     raise OssError(405, "MethodNotAllowed", message, details={"Method": request.method})
@@ -90,11 +93,13 @@ def _level(request: OssRequest) -> str:
     return "object" if request.key else "bucket"
 
 
-def _refuse_unserved(request: OssRequest) -> None:
-    """Raise ``NotImplemented`` for what would otherwise be left out in silence."""
-    unserved = sorted(_UNSERVED & request.query.keys()) or sorted(_UNSERVED & request.headers.keys())
-    if unserved:
-        raise not_implemented(unserved[0])
+def _refuse_left_out(request: OssRequest, operation: Operation) -> None:
+    """Raise ``NotImplemented`` for what ``operation`` would leave out in silence."""
+    left_out = sorted(_SUB_RESOURCES & request.query.keys() - {*operation.needs, *operation.takes})
+    if left_out:
+        raise not_implemented(f"{request.method} with ?{left_out[0]}")
+    if _ASYNCHRONOUS in request.headers:
+        raise not_implemented(_ASYNCHRONOUS)
 
 
 # The first that fits is meant: those with more needs stand before those with fewer.
@@ -202,15 +207,17 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("DeleteMultipleObjects", "POST", "bucket", objects.delete_objects, "write", needs=("delete",)),
     Operation("PostObject", "POST", "bucket", forms.post_object, "write"),
     Operation("DeleteBucket", "DELETE", "bucket", buckets.delete_bucket),
-    Operation("ListBuckets", "GET", "service", buckets.list_buckets),
+    Operation("ListBuckets", "GET", "service", buckets.list_buckets, takes=("tagging",)),
 )
 _BY_TARGET: dict[tuple[str, str], list[Operation]] = {}
 for _operation in OPERATIONS:
     _BY_TARGET.setdefault((_operation.method, _operation.level), []).append(_operation)
 
-_NAMES = (
-    "accessPoint asyncFetch cname metaQuery"
-    " qosInfo qosRequester redundancyTransition regions requesterQosInfo"
-    " x-oss-async-process"
+# What belongs to operations that other sub-resources name, or to all.
+_PARAMETERS = (
+    "callback callback-var comp continuation-token endTime inventoryId position response-cache-control"
+    " response-content-disposition response-content-encoding response-content-language response-content-type"
+    " response-expires security-token startTime styleName versionId x-oss-request-payer x-oss-traffic-limit"
 )
-_UNSERVED = frozenset(_NAMES.split())
+_ASYNCHRONOUS = "x-oss-async-process"
+_SUB_RESOURCES = (V1_SIGNED_PARAMETERS | {"regions", _ASYNCHRONOUS}) - set(_PARAMETERS.split())
