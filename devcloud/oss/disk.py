@@ -128,7 +128,7 @@ class DiskStorage:
         with self._transaction():
             self._db.execute("DELETE FROM documents WHERE bucket = ?", (name,))
             self._db.execute("DELETE FROM buckets WHERE name = ?", (name,))
-        del self._buckets[name]
+        self._buckets.pop(name, None)
         self._documents = {place: body for place, body in self._documents.items() if place[0] != name}
 
     def usage(self, bucket: str) -> Usage:

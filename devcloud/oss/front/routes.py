@@ -68,11 +68,12 @@ def route(request: OssRequest) -> Operation:
 
 
 def authorise(service: Service, operation: Operation, request: OssRequest) -> None:
-    """Raise ``AccessDenied`` unless the ACL of the object, else of the bucket, grants ``operation`` to everybody."""
+    """Raise ``AccessDenied`` unless the ACL of the version, else of the bucket, grants ``operation`` to everybody."""
     if operation.level == "service":
         raise access_denied("Anonymous access is forbidden for this operation.")
     acl, owner = service.storage.bucket(request.bucket).acl, "bucket"
-    record = service.storage.object(request.bucket, request.key) if request.key else None
+    version_id = request.query.get("versionId")
+    record = service.storage.version(request.bucket, request.key, version_id) if request.key else None
     if record is not None and record.attributes.acl != "default":
         acl, owner = record.attributes.acl, "object"
     if acl not in PUBLIC_ACLS[operation.access]:
@@ -116,7 +117,6 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GetObjectAcl", "GET", "object", objects.get_object_acl, needs=("acl",)),
     Operation("GetObjectTagging", "GET", "object", objects.get_object_tagging, needs=("tagging",)),
     Operation("GetSymlink", "GET", "object", objects.get_symlink, "read", needs=("symlink",)),
-    Operation("GetObjectMeta", "GET", "object", objects.get_object_meta, "read", needs=("objectMeta",)),
     Operation("GetObjectMeta", "HEAD", "object", objects.get_object_meta, "read", needs=("objectMeta",)),
     Operation("GetObject", "GET", "object", process.get_processed, "read", needs=("x-oss-process",)),
     Operation("RestoreObject", "POST", "object", restore.restore_object, needs=("restore",)),
