@@ -61,8 +61,9 @@ def route(request: OssRequest) -> Operation:
     """Return the operation that ``request`` asks for. Raises ``MethodNotAllowed`` and ``NotImplemented``."""
     for operation in _BY_TARGET.get((request.method, _level(request)), ()):
         if operation.fits(request):
-            _refuse_left_out(request, operation)
+            _refuse_left_out(request, {*operation.needs, *operation.takes})
             return operation
+    _refuse_left_out(request, set())
     message = "The specified method is not allowed against this resource."
     raise OssError(405, "MethodNotAllowed", message, details={"Method": request.method})
 
@@ -94,9 +95,9 @@ def _level(request: OssRequest) -> str:
     return "object" if request.key else "bucket"
 
 
-def _refuse_left_out(request: OssRequest, operation: Operation) -> None:
-    """Raise ``NotImplemented`` for what ``operation`` would leave out in silence."""
-    left_out = sorted(_SUB_RESOURCES & request.query.keys() - {*operation.needs, *operation.takes})
+def _refuse_left_out(request: OssRequest, known: set[str]) -> None:
+    """Raise ``NotImplemented`` for what an operation that knows some sub-resources would leave out in silence."""
+    left_out = sorted(_SUB_RESOURCES & request.query.keys() - known)
     if left_out:
         raise not_implemented(f"{request.method} with ?{left_out[0]}")
     if _ASYNCHRONOUS in request.headers:
@@ -163,7 +164,7 @@ OPERATIONS: tuple[Operation, ...] = (
         needs=("uploadId",),
     ),
     Operation("DeleteObjectTagging", "DELETE", "object", objects.delete_object_tagging, needs=("tagging",)),
-    Operation("DeleteObject", "DELETE", "object", objects.delete_object, "write"),
+    Operation("DeleteObject", "DELETE", "object", objects.delete_object, "write", takes=("symlink",)),
     Operation("GetBucketInfo", "GET", "bucket", buckets.get_bucket_info, needs=("bucketInfo",)),
     Operation("GetBucketStat", "GET", "bucket", buckets.get_bucket_stat, needs=("stat",)),
     Operation("GetBucketLocation", "GET", "bucket", buckets.get_bucket_location, needs=("location",)),
@@ -207,7 +208,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("DeleteMultipleObjects", "POST", "bucket", objects.delete_objects, "write", needs=("delete",)),
     Operation("PostObject", "POST", "bucket", forms.post_object, "write"),
     Operation("DeleteBucket", "DELETE", "bucket", buckets.delete_bucket),
-    Operation("ListBuckets", "GET", "service", buckets.list_buckets, takes=("tagging",)),
+    Operation("ListBuckets", "GET", "service", buckets.list_buckets, takes=("regionList", "tagging")),
 )
 _BY_TARGET: dict[tuple[str, str], list[Operation]] = {}
 for _operation in OPERATIONS:
