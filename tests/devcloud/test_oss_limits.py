@@ -37,7 +37,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
 
 def steps(oss: RunningOss, name: str, **options: Any) -> int:
     """Return how many steps SQLite's machine takes for one page."""
-    database = oss.emulator._storage._db  # type: ignore[attr-defined]
+    database = oss.emulator._storage._db  # type: ignore[attr-defined]  # the disk storage's
     taken = 0
 
     def count() -> int:
@@ -61,7 +61,7 @@ def test_a_page_costs_the_same_from_any_marker(filled: RunningOss, marker: str) 
 def test_a_common_prefix_does_not_cost_what_is_below_it(filled: RunningOss) -> None:
     page = filled.bucket("large").list_objects(delimiter="/")
     assert (page.prefix_list, page.is_truncated) == (["p/"], False)
-    database = filled.emulator._storage._db  # type: ignore[attr-defined]
+    database = filled.emulator._storage._db  # type: ignore[attr-defined]  # the disk storage's
     taken: list[int] = []
     database.set_progress_handler(lambda: taken.append(1), 1)
     try:
