@@ -200,7 +200,7 @@ class MotoStorage:
 
     def create_upload(self, upload: UploadRecord) -> None:
         """Begin a multipart upload."""
-        made = FakeMultipart(upload.key, {}, self._backend.account_id, self._region)  # type: ignore[arg-type]  # moto types it too narrowly
+        made = FakeMultipart(upload.key, {}, self._backend.account_id, self._region)  # type: ignore[arg-type]  # it is never looked into
         made.id = upload.upload_id
         setattr(made, _RECORD, upload)
         self._bucket(upload.bucket).multiparts[made.id] = made
