@@ -7,9 +7,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 from random import Random
+from typing import ClassVar
+from urllib.parse import urlsplit
 
 import requests
 
@@ -20,7 +25,10 @@ from oss_process import bucket, fill, peak_memory, serving, stress  # noqa: E402
 from oss_support import running_oss  # noqa: E402
 
 ROUNDS = 7
-BODY_BYTES = 64 * 1024**2
+# Sizes in bytes, and how many puts of each make a measurement.
+PUTS = ((4 * 1024, 40), (100 * 1024, 40), (1024**2, 16), (8 * 1024**2, 4), (64 * 1024**2, 1))
+CLIENTS = (1, 4)
+RANGE_OF_BYTES = 64 * 1024**2
 RANGE_BYTES = 100 * 1024
 RANGES = 20
 LARGE_BYTES = 1024**3
@@ -39,40 +47,107 @@ def bench_oss() -> None:
 
 
 def bench_against_moto() -> None:
-    print(f"\nOSS emulator against moto's server (median of {ROUNDS}, interleaved)")
-    body, session, chance = Random(0).randbytes(BODY_BYTES), requests.Session(), Random(1)
+    print(f"\nOSS emulator against moto's server (median of {ROUNDS}, interleaved, one bare HTTP client for both)")
     with tempfile.TemporaryDirectory() as name, serving(Path(name)) as (_, endpoint), moto_server() as moto:
-        # moto verifies no signature, but wants one.
-        scope = "id/20260101/us-east-1/s3/aws4_request"
-        authorization = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
-        headers = {"moto": {"Authorization": authorization}, "ours": {}}
-        requests.put(f"{moto}/bench", headers=headers["moto"], timeout=60).raise_for_status()
-        urls = {
-            "moto": {"PUT": f"{moto}/bench/a", "GET": f"{moto}/bench/a"},
-            "ours": {method: bucket(endpoint).sign_url(method, "a", 3600) for method in ("PUT", "GET")},
-        }
-
-        def put(peer: str) -> None:
-            session.put(urls[peer]["PUT"], data=body, headers=headers[peer], timeout=60).raise_for_status()
-
-        def ranges(peer: str) -> None:
-            for _ in range(RANGES):
-                start = chance.randrange(BODY_BYTES - RANGE_BYTES)
-                span = {"Range": f"bytes={start}-{start + RANGE_BYTES - 1}"}
-                answer = session.get(urls[peer]["GET"], headers=headers[peer] | span, timeout=60)
-                assert answer.content == body[start : start + RANGE_BYTES]
-
-        compare("put of 64 MiB", put, "at least 3")
-        compare(f"{RANGES} ranges of 100 KiB", ranges, "at least 10")
+        peers = (Moto(moto), Ours(endpoint))
+        bench_puts(peers)
+        bench_ranges(peers)
 
 
-def compare(what: str, work: Callable[[str], None], wanted: str) -> None:
-    times: dict[str, list[float]] = {"moto": [], "ours": []}
+class Moto:
+    """moto's S3 server, which verifies no signature but wants one."""
+
+    _scope = "id/20260101/us-east-1/s3/aws4_request"
+    headers: ClassVar = {
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={_scope}, SignedHeaders=host, Signature=0",
+    }
+
+    def __init__(self, endpoint: str) -> None:
+        self.address = urlsplit(endpoint).netloc
+        requests.put(f"{endpoint}/bench", headers=self.headers, timeout=60).raise_for_status()
+
+    def target(self, _method: str, key: str) -> str:
+        return f"/bench/{key}"
+
+
+class Ours:
+    """The OSS emulator, which verifies a V4 signature in each URL."""
+
+    headers: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, endpoint: str) -> None:
+        self.address = urlsplit(endpoint).netloc
+        self._bucket = bucket(endpoint)
+
+    def target(self, method: str, key: str) -> str:
+        return urlsplit(self._bucket.sign_url(method, key, 3600))._replace(scheme="", netloc="").geturl()
+
+
+Peers = tuple[Moto, Ours]
+
+
+def bench_puts(peers: Peers) -> None:
+    for size, count in PUTS:
+        body = Random(0).randbytes(size)
+        for clients in CLIENTS:
+            keys = [f"{number}" for number in range(max(count, clients))]
+            targets = {peer: [peer.target("PUT", key) for key in keys] for peer in peers}
+            with ThreadPoolExecutor(clients) as pool:
+                put = partial(put_all, pool, clients, targets, body)
+                compare(f"put of {readable(size)}, clients: {clients}", peers, put, len(keys))
+
+
+def put_all(
+    pool: ThreadPoolExecutor, clients: int, targets: dict[Moto | Ours, list[str]], body: bytes, peer: Moto | Ours
+) -> None:
+    shares = [targets[peer][start::clients] for start in range(clients)]
+    list(pool.map(lambda share: send(peer, "PUT", share, body), shares))
+
+
+def bench_ranges(peers: Peers) -> None:
+    body, chance = Random(0).randbytes(RANGE_OF_BYTES), Random(1)
+    for peer in peers:
+        send(peer, "PUT", [peer.target("PUT", "large")], body)
+    targets = {peer: peer.target("GET", "large") for peer in peers}
+
+    def read(peer: Moto | Ours) -> None:
+        for _ in range(RANGES):
+            start = chance.randrange(RANGE_OF_BYTES - RANGE_BYTES)
+            span = {"Range": f"bytes={start}-{start + RANGE_BYTES - 1}"}
+            (answer,) = send(peer, "GET", [targets[peer]], None, span)
+            assert answer == body[start : start + RANGE_BYTES]
+
+    compare(f"range of {readable(RANGE_BYTES)} of {readable(RANGE_OF_BYTES)}", peers, read, RANGES)
+
+
+def send(
+    peer: Moto | Ours, method: str, targets: list[str], body: bytes | None, headers: dict[str, str] | None = None
+) -> list[bytes]:
+    """Send requests by one connection, as long as the server keeps it; return the bodies of the answers."""
+    connection = HTTPConnection(peer.address, timeout=60)
+    bodies = []
+    try:
+        for target in targets:
+            connection.request(method, target, body, {**peer.headers, **(headers or {})})
+            answer = connection.getresponse()
+            bodies.append(answer.read())
+            assert answer.status in (200, 206), (answer.status, bodies[-1][:300])
+    finally:
+        connection.close()
+    return bodies
+
+
+def compare(what: str, peers: Peers, work: Callable[[Moto | Ours], None], count: int) -> None:
+    times: dict[Moto | Ours, list[float]] = {peer: [] for peer in peers}
     for _ in range(ROUNDS):
         for peer, taken in times.items():
-            taken.append(measure(lambda peer=peer: work(peer)))  # type: ignore[misc]
+            taken.append(measure(partial(work, peer)) / count)
     moto, ours = (statistics.median(taken) for taken in times.values())
-    print(f"  {what:22} moto {moto * 1000:7.1f} ms  ours {ours * 1000:7.1f} ms  {moto / ours:6.1f} x  ({wanted})")
+    print(f"  {what:29} moto {moto * 1000:7.2f} ms  ours {ours * 1000:7.2f} ms  {moto / ours:5.1f} x", flush=True)
+
+
+def readable(size: int) -> str:
+    return f"{size // 1024**2} MiB" if size >= 1024**2 else f"{size // 1024} KiB"
 
 
 def bench_lists() -> None:

@@ -8,10 +8,19 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from devcloud.running import CloudError
 
 LOOPBACK = "127.0.0.1"
+
+
+class _Protocol(HttpToolsProtocol):
+    def on_body(self, body: bytes) -> None:
+        # uvicorn gathers what came in a bytearray and copies it out again; to add to nothing copies nothing.
+        if not self.cycle.body:
+            self.cycle.body = b""  # type: ignore[assignment]  # it is only added to, measured and turned into bytes
+        super().on_body(body)
 
 
 class _Server(uvicorn.Server):
@@ -72,7 +81,7 @@ def _server(app: ASGIApp) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=_Protocol,
             ws="none",
             lifespan="off",
             log_config=None,

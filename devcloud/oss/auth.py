@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import lru_cache, partial
 from urllib.parse import quote
 
 from devcloud.credentials import AccessKey, Credentials
@@ -24,6 +24,7 @@ MAX_SKEW_S = 15 * 60
 MAX_V4_URL_LIFETIME_S = 7 * 24 * 3600
 _HEADER_REGION = ("Invalid signing region in Authorization header.", "0002-00000226")
 _URL_REGION = ("The signing region in credential is invalid.", "0002-00000228")
+_ISO_DATE = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 
 # The query parameters that a V1 signature covers.
 _V1_SIGNED = (
@@ -208,7 +209,7 @@ def _sign_v2(secret: str, text: bytes) -> str:
 def _v4_header(request: OssRequest, credentials: str, region: str) -> Claim:
     fields = dict(pair.strip().split("=", 1) for pair in credentials.split(",") if "=" in pair)
     date = request.headers.get("x-oss-date", "") or request.headers.get("date", "")
-    signed_at = _iso_date(date) if re.fullmatch(r"\d{8}T\d{6}Z", date) else _http_date(date)
+    signed_at = _iso_date(date) if _ISO_DATE.fullmatch(date) else _http_date(date)
     _check_skew(signed_at)
     scope = _Scope.parse(fields.get("Credential", ""), region, "0002-00000213", _HEADER_REGION)
     additional = _names(fields.get("AdditionalHeaders", ""))
@@ -272,10 +273,15 @@ def _v4_claim(request: OssRequest, scope: _Scope, signature: str, signed_at: dat
 
 
 def _sign_v4(scope: _Scope, secret: str, text: bytes) -> str:
+    return hmac.digest(_signing_key(secret, scope.date, scope.region), text, "sha256").hex()
+
+
+@lru_cache(maxsize=64)
+def _signing_key(secret: str, date: str, region: str) -> bytes:
     key = f"aliyun_v4{secret}".encode()
-    for step in (scope.date, scope.region, "oss", "aliyun_v4_request"):
+    for step in (date, region, "oss", "aliyun_v4_request"):
         key = hmac.digest(key, step.encode(), "sha256")
-    return hmac.digest(key, text, "sha256").hex()
+    return key
 
 
 # Forms: what is signed is the policy, as it is in the form.
@@ -341,8 +347,10 @@ def _http_date(text: str) -> datetime:
 
 
 def _iso_date(text: str) -> datetime:
+    if not _ISO_DATE.fullmatch(text):
+        raise _invalid_date()
     try:
-        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return datetime.fromisoformat(text)
     except ValueError as error:
         raise _invalid_date() from error
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from heapq import merge
 from operator import attrgetter
 from pathlib import Path
@@ -65,6 +65,7 @@ CREATE TABLE IF NOT EXISTS parts (
 ) WITHOUT ROWID;
 """
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _LATER_COLUMNS = (
     ("buckets", "versioning TEXT NOT NULL DEFAULT ''"),
     ("objects", "version_id TEXT NOT NULL DEFAULT 'null'"),
@@ -80,9 +81,17 @@ class DiskStorage:
         # The thread that starts and stops the emulator is not the one that serves it.
         self._db = sqlite3.connect(root / "oss.sqlite3", isolation_level=None, check_same_thread=False)
         self._lock = threading.Lock()
-        # A commit reaches the kernel, which is what outlives kill -9; only a power cut asks for more.
-        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _SCHEMA)
+        # A commit reaches the kernel, which is what outlives kill -9; only a power cut asks for more. A checkpoint
+        # waits for the disk to take in all that was written, blobs too, so there are few of them.
+        self._db.executescript(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8000;" + _SCHEMA
+        )
         self._add_columns()
+        # Every request asks for its bucket and several documents, which nobody else changes.
+        rows = self._db.execute("SELECT * FROM buckets")
+        self._buckets = {row[0]: BucketRecord(*row) for row in rows}
+        rows = self._db.execute("SELECT * FROM documents")
+        self._documents = {(bucket, name): bytes(body) for bucket, name, body in rows}
         self._blobs = BlobFiles(root / "blobs")
         query = (
             "SELECT segments FROM objects UNION ALL SELECT segments FROM history UNION ALL SELECT segments FROM parts"
@@ -101,23 +110,26 @@ class DiskStorage:
         values = (bucket.name, bucket.created_at, bucket.acl, bucket.storage_class, bucket.versioning)
         with self._transaction():
             self._db.execute("INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?)", values)
+        self._buckets[bucket.name] = bucket
 
     def bucket(self, name: str) -> BucketRecord:
         """Return the bucket or raise ``NoSuchBucket``."""
-        row = self._db.execute("SELECT * FROM buckets WHERE name = ?", (name,)).fetchone()
-        if row is None:
+        bucket = self._buckets.get(name)
+        if bucket is None:
             raise no_such_bucket(name)
-        return BucketRecord(*row)
+        return bucket
 
     def buckets(self) -> list[BucketRecord]:
         """Return all buckets by name."""
-        return [BucketRecord(*row) for row in self._db.execute("SELECT * FROM buckets ORDER BY name")]
+        return [self._buckets[name] for name in sorted(self._buckets)]
 
     def delete_bucket(self, name: str) -> None:
         """Delete a bucket with its documents."""
         with self._transaction():
             self._db.execute("DELETE FROM documents WHERE bucket = ?", (name,))
             self._db.execute("DELETE FROM buckets WHERE name = ?", (name,))
+        self._buckets.pop(name, None)
+        self._documents = {place: body for place, body in self._documents.items() if place[0] != name}
 
     def usage(self, bucket: str) -> Usage:
         """Count what is in a bucket."""
@@ -135,9 +147,7 @@ class DiskStorage:
 
     def document(self, bucket: str, name: str) -> bytes | None:
         """Return the configuration document of that name."""
-        query = "SELECT body FROM documents WHERE bucket = ? AND name = ?"
-        row = self._db.execute(query, (bucket, name)).fetchone()
-        return None if row is None else bytes(row[0])
+        return self._documents.get((bucket, name))
 
     def put_document(self, bucket: str, name: str, body: bytes | None) -> None:
         """Store a configuration document; ``None`` deletes it."""
@@ -146,6 +156,10 @@ class DiskStorage:
                 self._db.execute("DELETE FROM documents WHERE bucket = ? AND name = ?", (bucket, name))
             else:
                 self._db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", (bucket, name, body))
+        if body is None:
+            self._documents.pop((bucket, name), None)
+        else:
+            self._documents[bucket, name] = body
 
     # Blobs
 
@@ -356,10 +370,10 @@ class DiskStorage:
             self._db.execute(f"DELETE FROM history WHERE {where}", values)  # noqa: S608
 
     def _delete_row(self, record: ObjectRecord) -> None:
-        for table in ("objects", "history"):
-            # table is one of two constants.
-            query = f"DELETE FROM {table} WHERE bucket = ? AND key = ? AND version_id = ?"  # noqa: S608
-            self._db.execute(query, (record.bucket, record.key, record.version_id))
+        table = "objects" if record.latest and record.type != DELETE_MARKER else "history"
+        # table is one of two constants.
+        query = f"DELETE FROM {table} WHERE bucket = ? AND key = ? AND version_id = ?"  # noqa: S608
+        self._db.execute(query, (record.bucket, record.key, record.version_id))
 
     def _least_rank(self, bucket: str, key: str) -> int:
         (rank,) = self._db.execute(
@@ -391,7 +405,7 @@ def _range(bucket: str, prefix: str, start: str) -> tuple[str, list[str]]:
 
 
 def _columns(content: Content) -> tuple[int, str, str]:
-    return content.size, str(content.crc64), json.dumps(content.segments, separators=(",", ":"))
+    return content.size, str(content.crc64), _json(content.segments)
 
 
 def _segments(text: str) -> tuple[Segment, ...]:
@@ -399,7 +413,7 @@ def _segments(text: str) -> tuple[Segment, ...]:
 
 
 def _dump(attributes: Attributes) -> str:
-    return json.dumps(asdict(attributes), ensure_ascii=False, separators=(",", ":"))
+    return _json(vars(attributes))
 
 
 def _object(row: tuple[Any, ...]) -> ObjectRecord:

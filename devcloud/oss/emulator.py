@@ -4,6 +4,8 @@ import asyncio
 import logging
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,7 @@ class OssEmulator:
             if operation.name == "PostObject":
                 request = await read_form(request)
             key = self._admit(operation, request)
+            request = replace(request, admit=partial(self._admit_also, key))
             effect = self._take_fault(operation, request)
             if "delayS" in effect:
                 clock = self._service.clock
@@ -158,6 +161,9 @@ class OssEmulator:
             service.storage.bucket(request.bucket)
         admit(service, operation, request, key)
         return key
+
+    def _admit_also(self, key: AccessKey | None, request: OssRequest) -> None:
+        admit(self._service, route(request), request, key)
 
     def _take_fault(self, operation: Operation, request: OssRequest) -> Effect:
         facts = {"method": request.method, "bucket": request.bucket, "key": request.key, "operation": operation.name}

@@ -200,7 +200,7 @@ class MotoStorage:
 
     def create_upload(self, upload: UploadRecord) -> None:
         """Begin a multipart upload."""
-        made = FakeMultipart(upload.key, {}, self._backend.account_id, self._region)  # type: ignore[arg-type]
+        made = FakeMultipart(upload.key, {}, self._backend.account_id, self._region)  # type: ignore[arg-type]  # it is never looked into
         made.id = upload.upload_id
         setattr(made, _RECORD, upload)
         self._bucket(upload.bucket).multiparts[made.id] = made
@@ -369,7 +369,7 @@ class MotoStorage:
     def _hold(self, key: FakeKey, content: Content) -> Content:
         """Return ``content`` as the one blob that is the value of ``key``."""
         name = secrets.token_hex(16)
-        key.oss_blob = name  # type: ignore[attr-defined]
+        key.oss_blob = name  # type: ignore[attr-defined]  # an attribute of our own
         self._blobs[name] = key
         return Content(content.size, content.crc64, (Segment(name, content.size),))
 

@@ -2,7 +2,7 @@
 
 import ipaddress
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import unquote, unquote_plus
@@ -10,7 +10,7 @@ from urllib.parse import unquote, unquote_plus
 from starlette.types import Receive, Scope
 
 from devcloud.oss import xml
-from devcloud.oss.errors import OssError, malformed_xml
+from devcloud.oss.errors import OssError, access_denied, malformed_xml
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 
@@ -19,11 +19,16 @@ class ClientGoneError(Exception):
     """The client went away before its body had arrived."""
 
 
+def _nobody(_request: "OssRequest") -> None:
+    raise access_denied("The request was not admitted yet.")
+
+
 @dataclass(frozen=True)
 class OssRequest:
     """One request. Header names are lower-case; ``bucket`` and ``key`` are decoded, and empty where absent.
 
-    ``form`` has the fields of a PostObject by lower-case name.
+    ``form`` has the fields of a PostObject by lower-case name. ``admit`` raises ``AccessDenied`` unless whoever sent
+    this request may also send that one: what a request reads or writes beside its own object is asked for by it.
     """
 
     id: str
@@ -36,6 +41,7 @@ class OssRequest:
     client_ip: str
     receive: Receive
     form: dict[str, str] | None = None
+    admit: "Callable[[OssRequest], None]" = _nobody
 
     async def body(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives; to be called once. Raises :class:`ClientGoneError`."""

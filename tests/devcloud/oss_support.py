@@ -2,22 +2,20 @@
 
 import asyncio
 import hashlib
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import oss2
-import uvicorn
 
 from devcloud.clock import Clock
 from devcloud.credentials import AccessKey, Credentials
 from devcloud.faults import Faults
 from devcloud.oss import OssEmulator
 from devcloud.oss.storage import Storage
+from devcloud.serving import served_in_thread
 
 REGION = "cn-hangzhou"
 ACCOUNT = "1234567890123456"
@@ -84,21 +82,8 @@ def running_oss(data: Path | Storage) -> Iterator[RunningOss]:
         on_event=events.append,
     )
     emulator.create_bucket(BUCKET)
-    # asyncio turns Nagle's algorithm off only where the socket says that it is TCP; else each answer waits 40 ms.
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)) as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(128)
-        port = listener.getsockname()[1]
-        config = uvicorn.Config(emulator.app, http="httptools", log_level="warning", access_log=False)
-        server = uvicorn.Server(config)
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_until_complete, args=(server.serve(sockets=[listener]),))
-        thread.start()
-        # The listening socket queues what comes before the server accepts: no need to wait for it.
-        try:
+    try:
+        with served_in_thread(emulator.app) as (port, loop):
             yield RunningOss(emulator, port, credentials, clock, faults, loop, events)
-        finally:
-            server.should_exit = True
-            thread.join()
-            loop.close()
-            emulator.close()
+    finally:
+        emulator.close()

@@ -47,7 +47,7 @@ def test_kill_during_writes(tmp_path: Path) -> None:
 
     def write(bucket: oss2.Bucket, worker: int) -> None:
         for number in range(250):
-            key, body = f"{worker}/{number % 50}", os.urandom(1000 + number * 50)
+            key, body = f"{worker}/{number % 50}", os.urandom(1000 + number % 10 * 50_000)
             try:
                 bucket.put_object(key, body)
             except RequestError:
@@ -126,6 +126,7 @@ def test_refused_and_broken_uploads_leave_no_blobs(tmp_path: Path) -> None:
         wrong, forbid = {"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, {"x-oss-forbid-overwrite": "true"}
         for write in (
             lambda: bucket.put_object("b", b"2", headers=wrong),
+            lambda: bucket.put_object("b", bytes(1024 * 1024), headers=wrong),
             lambda: bucket.put_object("a", b"2", headers=forbid),
             lambda: bucket.append_object("a", 0, b"2"),
             lambda: bucket.upload_part("m", upload_id, 1, b"2", headers=wrong),
@@ -133,8 +134,10 @@ def test_refused_and_broken_uploads_leave_no_blobs(tmp_path: Path) -> None:
             with pytest.raises(OssError):
                 write()
         url = bucket.sign_url("PUT", "c", 60).removeprefix(oss.endpoint)
-        with socket.create_connection(("127.0.0.1", oss.port)) as client:
-            client.sendall(f"PUT {url} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf".encode())
-            client.shutdown(socket.SHUT_WR)
-            assert client.recv(1) == b""
+        for half in (b"half", bytes(1024 * 1024)):
+            with socket.create_connection(("127.0.0.1", oss.port)) as client:
+                head = f"PUT {url} HTTP/1.1\r\nHost: x\r\nContent-Length: {2 * len(half)}\r\n\r\n"
+                client.sendall(head.encode() + half)
+                client.shutdown(socket.SHUT_WR)
+                assert client.recv(1) == b""
         assert len(blobs(tmp_path)) == 1

@@ -1,8 +1,10 @@
 """What the documents of a bucket do: CORS, hotlink protection, policies, websites and lifecycle rules."""
 
 import json
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
 from typing import Any
 
 import oss2
@@ -11,6 +13,7 @@ import requests
 from oss2 import models
 from oss2.exceptions import OssError
 from oss_support import ACCOUNT, RunningOss, running_oss
+from PIL import Image
 
 DAY_S = 86_400
 
@@ -174,6 +177,50 @@ def test_who_may_write_copies_only_what_he_may_read(oss: RunningOss, bucket: oss
     put_policy(bucket, statement("Deny", "GetObject"))
     with pytest.raises(OssError):
         bucket.copy_object(bucket.bucket_name, "b.txt", "c.txt")
+
+
+def test_who_may_read_a_link_may_not_read_what_it_leads_to(oss: RunningOss, bucket: oss2.Bucket) -> None:
+    bucket.put_symlink("a.txt", "link")
+    assert ask(oss, "enforced/link").content == b"a"
+    bucket.put_object_acl("a.txt", "private")
+    assert [ask(oss, "enforced/link", method).status_code for method in ("GET", "HEAD")] == [403, 403]
+    assert bucket.get_object("link").read() == b"a"
+
+
+def test_the_acl_of_a_version_is_its_own(oss: RunningOss, bucket: oss2.Bucket) -> None:
+    bucket.put_bucket_versioning(models.BucketVersioningConfig("Enabled"))
+    secret = bucket.put_object("v", b"secret", headers={"x-oss-object-acl": "private"}).versionid
+    public = bucket.put_object("v", b"public").versionid
+    assert ask(oss, f"enforced/v?versionId={public}").content == b"public"
+    assert ask(oss, f"enforced/v?versionId={secret}").status_code == 403
+
+
+def test_a_batch_deletes_nothing_that_alone_would_stay(oss: RunningOss, bucket: oss2.Bucket) -> None:
+    bucket.put_bucket_acl("public-read-write")
+    bucket.put_object("closed", b"x", headers={"x-oss-object-acl": "private"})
+    with pytest.raises(OssError) as error:
+        oss.anonymous("enforced").batch_delete_objects(["a.txt", "closed"])
+    assert error.value.status == 403
+    put_policy(bucket, statement("Deny", "DeleteObject", resource="enforced/a*"))
+    with pytest.raises(OssError) as error:
+        bucket.batch_delete_objects(["closed", "a.txt"])
+    assert error.value.status == 403
+    assert bucket.get_object("a.txt").read() == b"a"
+    assert bucket.batch_delete_objects(["closed"]).deleted_keys == ["closed"]
+
+
+def test_what_is_made_from_an_object_is_stored_only_where_one_may_write(oss: RunningOss, bucket: oss2.Bucket) -> None:
+    image = BytesIO()
+    Image.new("RGB", (8, 8)).save(image, "PNG")
+    bucket.put_object("image.png", image.getvalue())
+    put_policy(bucket, statement("Deny", "PutObject", resource="enforced/closed*"))
+    for key, status in (("closed.png", 403), ("open.png", 200)):
+        saveas = f"image/resize,w_4|sys/saveas,o_{urlsafe_b64encode(key.encode()).decode()}"
+        try:
+            answered = bucket.process_object("image.png", saveas).status
+        except OssError as error:
+            answered = error.status
+        assert (answered, bucket.object_exists(key)) == (status, status == 200)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import oss2
 import pytest
-from oss_process import fill, peak_memory, stress
+from oss_process import PROCESSES, fill, peak_memory, stress
 from oss_support import RunningOss, running_oss
 
 BODY_BYTES = 256 * 1024**2
@@ -37,7 +37,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
 
 def steps(oss: RunningOss, name: str, **options: Any) -> int:
     """Return how many steps SQLite's machine takes for one page."""
-    database = oss.emulator._storage._db  # type: ignore[attr-defined]
+    database = oss.emulator._storage._db  # type: ignore[attr-defined]  # the disk storage's
     taken = 0
 
     def count() -> int:
@@ -61,7 +61,7 @@ def test_a_page_costs_the_same_from_any_marker(filled: RunningOss, marker: str) 
 def test_a_common_prefix_does_not_cost_what_is_below_it(filled: RunningOss) -> None:
     page = filled.bucket("large").list_objects(delimiter="/")
     assert (page.prefix_list, page.is_truncated) == (["p/"], False)
-    database = filled.emulator._storage._db  # type: ignore[attr-defined]
+    database = filled.emulator._storage._db  # type: ignore[attr-defined]  # the disk storage's
     taken: list[int] = []
     database.set_progress_handler(lambda: taken.append(1), 1)
     try:
@@ -84,5 +84,4 @@ def test_all_pages_together_are_all_objects(filled: RunningOss) -> None:
 def test_every_read_is_one_whole_version(tmp_path: Path) -> None:
     reads, writes, faults = stress(tmp_path, STRESS_S)
     assert faults == []
-    assert reads > 100
-    assert writes > 100
+    assert min(reads, writes) > PROCESSES

@@ -181,7 +181,10 @@ def _check_statement(statement: object) -> None:
         start = {"Action": ("oss:", "*"), "Resource": ("acs:oss:", "*")}[element]
         if not texts or not all(text.startswith(start) for text in texts):
             raise _invalid(f"{element} is missing or not one of OSS")
-    for operator, keys in statement.get("Condition", {}).items():
+    conditions = statement.get("Condition", {})
+    if not isinstance(conditions, dict):
+        raise _invalid("the conditions are no object")
+    for operator, keys in conditions.items():
         if operator not in _OPERATORS or not isinstance(keys, dict):
             raise _invalid(f"the condition {operator} is unknown")
         for key, values in keys.items():

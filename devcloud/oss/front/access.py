@@ -5,9 +5,7 @@ and must offer to pay where the requester pays. What a bucket policy denies is d
 the policy itself, so that nobody can lock himself out.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
-from urllib.parse import unquote
 
 from devcloud.credentials import AccessKey
 from devcloud.oss import xml
@@ -15,7 +13,7 @@ from devcloud.oss.documents.policy import Ask, Verdict, judge
 from devcloud.oss.documents.referer import refusal
 from devcloud.oss.documents.settings import is_enabled
 from devcloud.oss.errors import OssError, access_denied
-from devcloud.oss.front.routes import Operation, authorise, route
+from devcloud.oss.front.routes import Operation, authorise
 from devcloud.oss.front.service import Service
 from devcloud.oss.request import OssRequest
 
@@ -39,8 +37,6 @@ def admit(service: Service, operation: Operation, request: OssRequest, key: Acce
         return
     if key is None or "authorization" not in request.headers:
         _check_referer(service, request)
-    if operation.name in ("CopyObject", "UploadPartCopy"):
-        _admit_to_source(service, request, key)
     verdict = _verdict(service, operation, request, key)
     if verdict == "deny":
         raise access_denied("Access denied by bucket policy.", "0003-00000202")
@@ -56,19 +52,6 @@ def admit(service: Service, operation: Operation, request: OssRequest, key: Acce
     if key is None and any(name.startswith("response-") for name in request.query):
         message = "You can not override response header on get content from anonymous."
         raise OssError(400, "InvalidRequest", message)
-
-
-def _admit_to_source(service: Service, request: OssRequest, key: AccessKey | None) -> None:
-    """Raise ``AccessDenied`` unless who copies may read what he copies."""
-    path, _, version = request.headers["x-oss-copy-source"].removeprefix("/").partition("?versionId=")
-    bucket, _, name = path.partition("/")
-    if not bucket or not name:
-        return  # the copy itself says what is wrong with it
-    query = {"versionId": version} if version else {}
-    headers = {name: value for name, value in request.headers.items() if name != "x-oss-copy-source"}
-    source = replace(request, method="GET", bucket=bucket, key=unquote(name), query=query, headers=headers)
-    service.storage.bucket(bucket)
-    admit(service, route(source), source, key)
 
 
 def _is_owner(service: Service, key: AccessKey | None) -> bool:

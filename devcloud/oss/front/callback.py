@@ -112,13 +112,11 @@ def _fill_in(callback: Callback, request: OssRequest, record: ObjectRecord) -> s
 
 def _post(url: str, callback: Callback, body: bytes) -> tuple[int, str, bytes]:
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("it is no HTTP address")
-    secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    address = _local_address(parts.hostname, port)
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    connection = kind(parts.hostname if secure else address, port, timeout=TIMEOUT_S)
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError("it is no HTTP address; HTTPS is not for this machine's own")
+    port = parts.port or 80
+    # By the address that was looked at: a name may lead elsewhere the next time.
+    connection = http.client.HTTPConnection(_local_address(parts.hostname, port), port, timeout=TIMEOUT_S)
     try:
         headers = {
             "Host": callback.host or parts.netloc.rpartition("@")[2],

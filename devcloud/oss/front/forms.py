@@ -97,7 +97,7 @@ def _check_policy(form: dict[str, str], request: OssRequest, now: float) -> tupl
         policy = json.loads(b64decode(form["policy"], validate=True))
         expiration = datetime.fromisoformat(policy["expiration"])
         conditions = [_condition(condition) for condition in policy["conditions"]]
-    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+    except (AttributeError, binascii.Error, KeyError, TypeError, ValueError) as error:
         raise OssError(400, "InvalidPolicyDocument", "The content of the form does not meet the conditions") from error
     if (expiration if expiration.tzinfo else expiration.replace(tzinfo=UTC)).timestamp() < now:
         raise access_denied("Invalid according to Policy: Policy expired.")

@@ -144,9 +144,10 @@ def copy_source(service: Service, request: OssRequest) -> ObjectRecord:
         raise invalid_argument("Copy Source must mention the source bucket and key", "x-oss-copy-source", header)
     bucket, key, version_id = match[1], unquote(match[2]), match[3]
     service.storage.bucket(bucket)
+    request.admit(_reading(request, bucket, key, version_id))
     source = service.find(bucket, key, None if version_id is None else check_version_id(version_id))
     if source.type == "Symlink":
-        source = _target(service, source)
+        source = _target(service, request, source)
     check_conditions(request.headers, source, prefix="x-oss-copy-source-")
     service.check_readable(source)
     return source
@@ -200,7 +201,7 @@ def _look_up(service: Service, request: OssRequest) -> tuple[ObjectRecord, dict[
     if info := restore_info(record, service.clock.now()):
         headers["x-oss-restore"] = info
     if record.type == "Symlink":
-        target = _target(service, record)
+        target = _target(service, request, record)
         headers |= stored_headers(target) | {"content-type": target.attributes.headers["content-type"]}
         record = target
     check_conditions(request.headers, record)
@@ -232,8 +233,8 @@ async def delete_objects(service: Service, request: OssRequest) -> Reply:
         raise malformed_xml()
     for key, version_id in wanted:
         check_key(key)
-        if version_id is not None:
-            check_version_id(version_id)
+        query = {} if version_id is None else {"versionId": check_version_id(version_id)}
+        request.admit(replace(request, method="DELETE", key=key, query=query))
     deletions = _delete(service, request, wanted, "DeleteObjects")
     nodes: list[xml.Node] = []
     url_encoded = request.query.get("encoding-type") == "url"
@@ -372,7 +373,14 @@ async def get_symlink(service: Service, request: OssRequest) -> Reply:
     return Reply(headers=headers | {"x-oss-symlink-target": quote(record.symlink_target, safe="")})
 
 
-def _target(service: Service, link: ObjectRecord) -> ObjectRecord:
+def _reading(request: OssRequest, bucket: str, key: str, version_id: str | None = None) -> OssRequest:
+    """Return the request for an object that ``request`` reads on its way."""
+    query = {} if version_id is None else {"versionId": version_id}
+    return replace(request, method="GET", bucket=bucket, key=key, query=query)
+
+
+def _target(service: Service, request: OssRequest, link: ObjectRecord) -> ObjectRecord:
+    request.admit(_reading(request, link.bucket, link.symlink_target or ""))
     target = service.storage.object(link.bucket, link.symlink_target or "")
     if target is None:
         raise OssError(404, "SymlinkTargetNotExist", "The symlink target object does not exist")

@@ -50,7 +50,10 @@ async def process_object(service: Service, request: OssRequest) -> Reply:
         return {"type": "http.request", "body": body}
 
     headers = {"content-length": str(len(body)), "content-type": made.headers["content-type"]}
-    target = replace(request, bucket=bucket or request.bucket, key=key, query={}, headers=headers, receive=receive)
+    target = replace(request, method="PUT", bucket=bucket or request.bucket, key=key, query={})
+    service.storage.bucket(target.bucket)
+    request.admit(target)
+    target = replace(target, headers=headers, receive=receive)
     await put_object(service, target)
     answer = {"bucket": bucket, "fileSize": len(body), "object": key, "status": "OK"}
     return Reply(headers={"content-type": "application/json"}, body=json.dumps(answer).encode())

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from devcloud.oss.auth import V1_SIGNED_PARAMETERS
 from devcloud.oss.documents import DOCUMENTS
 from devcloud.oss.errors import OssError, access_denied, not_implemented
 from devcloud.oss.front import (
@@ -38,7 +39,8 @@ PUBLIC_ACLS: dict[Access, tuple[str, ...]] = {
 class Operation:
     """One operation: asked for by a method on a service, bucket or object with sub-resources (and a header).
 
-    ``access`` is what an ACL must grant to callers who are not the owner.
+    ``access`` is what an ACL must grant to callers who are not the owner; ``takes`` are sub-resources that may come
+    along.
     """
 
     name: str
@@ -48,33 +50,31 @@ class Operation:
     access: Access = "owner"
     needs: tuple[str, ...] = ()
     header: str = ""
+    takes: tuple[str, ...] = ()
 
     def fits(self, request: OssRequest) -> bool:
-        """Tell whether ``request`` asks for this operation or a more general one."""
-        return (
-            self.method == request.method
-            and self.level == _level(request)
-            and all(name in request.query for name in self.needs)
-            and (not self.header or self.header in request.headers)
-        )
+        """Tell whether ``request``, of this method and level, asks for this operation or a more general one."""
+        return all(name in request.query for name in self.needs) and (not self.header or self.header in request.headers)
 
 
 def route(request: OssRequest) -> Operation:
     """Return the operation that ``request`` asks for. Raises ``MethodNotAllowed`` and ``NotImplemented``."""
-    _refuse_unserved(request)
-    for operation in OPERATIONS:
+    for operation in _BY_TARGET.get((request.method, _level(request)), ()):
         if operation.fits(request):
+            _refuse_left_out(request, {*operation.needs, *operation.takes})
             return operation
+    _refuse_left_out(request, set())
     message = "The specified method is not allowed against this resource."
     raise OssError(405, "MethodNotAllowed", message, details={"Method": request.method})
 
 
 def authorise(service: Service, operation: Operation, request: OssRequest) -> None:
-    """Raise ``AccessDenied`` unless the ACL of the object, else of the bucket, grants ``operation`` to everybody."""
+    """Raise ``AccessDenied`` unless the ACL of the version, else of the bucket, grants ``operation`` to everybody."""
     if operation.level == "service":
         raise access_denied("Anonymous access is forbidden for this operation.")
     acl, owner = service.storage.bucket(request.bucket).acl, "bucket"
-    record = service.storage.object(request.bucket, request.key) if request.key else None
+    version_id = request.query.get("versionId")
+    record = service.storage.version(request.bucket, request.key, version_id) if request.key else None
     if record is not None and record.attributes.acl != "default":
         acl, owner = record.attributes.acl, "object"
     if acl not in PUBLIC_ACLS[operation.access]:
@@ -95,11 +95,13 @@ def _level(request: OssRequest) -> str:
     return "object" if request.key else "bucket"
 
 
-def _refuse_unserved(request: OssRequest) -> None:
-    """Raise ``NotImplemented`` for what would otherwise be left out in silence."""
-    unserved = sorted(_UNSERVED & request.query.keys()) or sorted(_UNSERVED & request.headers.keys())
-    if unserved:
-        raise not_implemented(unserved[0])
+def _refuse_left_out(request: OssRequest, known: set[str]) -> None:
+    """Raise ``NotImplemented`` for what an operation that knows some sub-resources would leave out in silence."""
+    left_out = sorted(_SUB_RESOURCES & request.query.keys() - known)
+    if left_out:
+        raise not_implemented(f"{request.method} with ?{left_out[0]}")
+    if _ASYNCHRONOUS in request.headers:
+        raise not_implemented(_ASYNCHRONOUS)
 
 
 # The first that fits is meant: those with more needs stand before those with fewer.
@@ -116,7 +118,6 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GetObjectAcl", "GET", "object", objects.get_object_acl, needs=("acl",)),
     Operation("GetObjectTagging", "GET", "object", objects.get_object_tagging, needs=("tagging",)),
     Operation("GetSymlink", "GET", "object", objects.get_symlink, "read", needs=("symlink",)),
-    Operation("GetObjectMeta", "GET", "object", objects.get_object_meta, "read", needs=("objectMeta",)),
     Operation("GetObjectMeta", "HEAD", "object", objects.get_object_meta, "read", needs=("objectMeta",)),
     Operation("GetObject", "GET", "object", process.get_processed, "read", needs=("x-oss-process",)),
     Operation("RestoreObject", "POST", "object", restore.restore_object, needs=("restore",)),
@@ -163,7 +164,7 @@ OPERATIONS: tuple[Operation, ...] = (
         needs=("uploadId",),
     ),
     Operation("DeleteObjectTagging", "DELETE", "object", objects.delete_object_tagging, needs=("tagging",)),
-    Operation("DeleteObject", "DELETE", "object", objects.delete_object, "write"),
+    Operation("DeleteObject", "DELETE", "object", objects.delete_object, "write", takes=("symlink",)),
     Operation("GetBucketInfo", "GET", "bucket", buckets.get_bucket_info, needs=("bucketInfo",)),
     Operation("GetBucketStat", "GET", "bucket", buckets.get_bucket_stat, needs=("stat",)),
     Operation("GetBucketLocation", "GET", "bucket", buckets.get_bucket_location, needs=("location",)),
@@ -207,12 +208,17 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("DeleteMultipleObjects", "POST", "bucket", objects.delete_objects, "write", needs=("delete",)),
     Operation("PostObject", "POST", "bucket", forms.post_object, "write"),
     Operation("DeleteBucket", "DELETE", "bucket", buckets.delete_bucket),
-    Operation("ListBuckets", "GET", "service", buckets.list_buckets),
+    Operation("ListBuckets", "GET", "service", buckets.list_buckets, takes=("regionList", "tagging")),
 )
+_BY_TARGET: dict[tuple[str, str], list[Operation]] = {}
+for _operation in OPERATIONS:
+    _BY_TARGET.setdefault((_operation.method, _operation.level), []).append(_operation)
 
-_NAMES = (
-    "accessPoint asyncFetch cname metaQuery"
-    " qosInfo qosRequester redundancyTransition regions requesterQosInfo"
-    " x-oss-async-process"
+# What belongs to operations that other sub-resources name, or to all.
+_PARAMETERS = (
+    "callback callback-var comp continuation-token endTime inventoryId position response-cache-control"
+    " response-content-disposition response-content-encoding response-content-language response-content-type"
+    " response-expires security-token startTime styleName versionId x-oss-request-payer x-oss-traffic-limit"
 )
-_UNSERVED = frozenset(_NAMES.split())
+_ASYNCHRONOUS = "x-oss-async-process"
+_SUB_RESOURCES = (V1_SIGNED_PARAMETERS | {"regions", _ASYNCHRONOUS}) - set(_PARAMETERS.split())

@@ -14,6 +14,7 @@ from devcloud.oss.documents.worm import read_worm
 from devcloud.oss.errors import OssError, file_already_exists, invalid_argument, no_such_key, no_such_version
 from devcloud.oss.events import event_record
 from devcloud.oss.front.headers import read_attributes, restore_info, stored_headers
+from devcloud.oss.front.intake import Intake
 from devcloud.oss.pacing import Pace, read_traffic_limit
 from devcloud.oss.request import OssRequest
 from devcloud.oss.storage import DELETE_MARKER, NULL_VERSION, Attributes, Content, ObjectRecord, Storage
@@ -95,13 +96,16 @@ class Service:
             raise OssError(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size.")
         pace = Pace(self.clock, read_traffic_limit(request))
         blob = self.storage.new_blob()
+        intake = Intake(blob)
         try:
             async for chunk in request.body():
-                blob.write(chunk)
+                await intake.write(chunk)
                 await pace.passed(len(chunk))
+            await intake.finish()
             digest = blob.md5()
             check_md5(request, digest)
         except BaseException:
+            intake.stop()
             blob.discard()
             raise
         return blob.finish(), digest

@@ -11,8 +11,7 @@ from devcloud.credentials import AccessKey
 from devcloud.oss.documents.website import Redirect, Website, read_website
 from devcloud.oss.errors import OssError
 from devcloud.oss.front import objects
-from devcloud.oss.front.access import admit
-from devcloud.oss.front.routes import Operation, route
+from devcloud.oss.front.routes import Operation
 from devcloud.oss.front.service import Service
 from devcloud.oss.request import OssRequest, Reply
 
@@ -99,7 +98,7 @@ class _Visit:
     async def _read(self, key: str) -> Reply:
         headers = {name: value for name, value in self._request.headers.items() if name not in _CONDITIONS}
         request = replace(self._request, key=key, query={}, headers=headers)
-        admit(self._service, route(request), request, self._key)
+        request.admit(request)
         read = objects.head_object if request.method == "HEAD" else objects.get_object
         return await read(self._service, request)
 
