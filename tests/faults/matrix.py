@@ -60,7 +60,8 @@ def _play(platform: Platform, scenario: Scenario, plan: Plan) -> Run:
 
 def _story(run: Run) -> str:
     """Tell where the fault struck, what came before it, and what the functions said in this run."""
-    steps = [] if run.struck is None else run.struck.points
+    # A process that is frozen has its steps still to itself.
+    steps = run.points if len(run.points) >= run.plan.at or run.struck is None else run.struck.points
     lines = [
         f"{run.plan.kind} at point {run.plan.at} of {', '.join(run.plan.functions)}; the last steps of the one struck:",
         *(steps[-10:]),
