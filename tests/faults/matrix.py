@@ -13,7 +13,8 @@ from tests.faults.scenarios import Scenario
 class Choice:
     """Which of the points are tried: of every ``stride``-th, the share with this number of ``shares``.
 
-    Before one step the outside is what it was after the one before. Only a choice ``with_twins`` tries both.
+    Before one step the outside is what it was after the one before, and a connection that breaks before a request is
+    sent is the lesser evil. Only a choice ``with_twins`` tries both.
     """
 
     share: int
@@ -26,13 +27,14 @@ class Choice:
         numbers = [
             number
             for number, (former, label) in enumerate(zip(("", *points), points, strict=False), 1)
-            if (label.startswith("net ") if kind == "drop" else self.with_twins or not _is_twin(former, label))
+            if self._wants(former, label, kind)
         ]
         return numbers[self.share * self.stride :: self.shares * self.stride]
 
-
-def _is_twin(former: str, label: str) -> bool:
-    return " after " in former and " before " in label
+    def _wants(self, former: str, label: str, kind: Kind) -> bool:
+        if kind == "drop":
+            return label.startswith("net " if self.with_twins else "net after ")
+        return self.with_twins or not (" after " in former and " before " in label)
 
 
 def strike(platform: Platform, scenario: Scenario, kind: Kind, plan: Plan, choice: Choice) -> tuple[int, int]:

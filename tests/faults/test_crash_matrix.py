@@ -1,7 +1,7 @@
 """Every step of a function's process is the last one once; the job ends all the same, stored once and paid once.
 
 Each test takes a share of a scenario's steps, so that test processes can divide them among themselves. What multiplies
-the matrix (races, events, broken connections) takes some of the steps by default and all of them in the long run.
+the matrix (races, events) takes some of the steps by default and all of them in the long run.
 """
 
 from collections.abc import Callable
@@ -45,8 +45,8 @@ def test_killed_and_repeated_when_the_lease_is_dead(
 @on_each_database
 @of_everything
 @in_shares
-def test_cut_off(platform: Platform, scenario: Scenario, tally: Tally, some: Choice) -> None:
-    tried, found = matrix.strike(platform, scenario, "drop", Plan(), some)
+def test_cut_off(platform: Platform, scenario: Scenario, tally: Tally, every: Choice) -> None:
+    tried, found = matrix.strike(platform, scenario, "drop", Plan(), every)
     tally(f"{scenario}: connection broken", tried, found)
 
 
