@@ -9,21 +9,34 @@ import pytest
 
 from tests.faults.database import Database
 from tests.faults.function_compute import Platform
+from tests.faults.matrix import Choice
 from tests.faults.world import running_world
 from tests.mariadb import MariaDb, migrate
 
 _TALLY = "crash points"
-_STRIDE = 4
+_STRIDE = 12
+SHARES = 3
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-point", action="store_true", help="try every crash point in every variant")
 
 
-@pytest.fixture(scope="session")
-def stride(pytestconfig: pytest.Config) -> int:
-    """Which of the points are tried where not all of them need to be: every n-th."""
-    return 1 if pytestconfig.getoption("--every-point", default=False) else _STRIDE
+@pytest.fixture
+def every(pytestconfig: pytest.Config, share: int) -> Choice:
+    """The share of a test that is to try every point."""
+    return Choice(share, SHARES, stride=1, with_twins=_is_long(pytestconfig))
+
+
+@pytest.fixture
+def some(pytestconfig: pytest.Config, share: int) -> Choice:
+    """The share of a test that tries some of the points, and all of them in the long run."""
+    is_long = _is_long(pytestconfig)
+    return Choice(share, SHARES, stride=1 if is_long else _STRIDE, with_twins=is_long)
+
+
+def _is_long(config: pytest.Config) -> bool:
+    return bool(config.getoption("--every-point", default=False))
 
 
 @pytest.fixture(scope="session")

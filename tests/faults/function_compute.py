@@ -33,6 +33,8 @@ class Platform:
         self.functions = load_manifest(ROOT / "s.yaml", world.environment).functions
         self._stack = ExitStack()
         self._instances: dict[tuple[str, int], Instances] = {}
+        # What each scenario's run without a fault passes, for those who have seen it.
+        self.points: dict[str, list[str]] = {}
 
     def instances(self, name: str, host: int) -> Instances:
         """Return the instances of a function on a host; whatever runs on one host shares a temp disk."""

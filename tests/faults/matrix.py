@@ -1,6 +1,7 @@
 """One scenario, struck at one of its points after the other."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from tests.faults.function_compute import Platform, Run
 from tests.faults.instances import Fault, Kind
@@ -8,19 +9,45 @@ from tests.faults.plan import Plan
 from tests.faults.scenarios import Scenario
 
 
-def strike(
-    platform: Platform, scenario: Scenario, kind: Kind, plan: Plan, share: slice = slice(None)
-) -> tuple[int, int]:
-    """Play the scenario for a share of its points; return how many were tried, and of how many.
+@dataclass(frozen=True)
+class Choice:
+    """Which of the points are tried: of every ``stride``-th, the share with this number of ``shares``.
 
-    The points are those of a run without a fault. Connections can be dropped where there are any.
+    Before one step the outside is what it was after the one before, and a connection that breaks before a request is
+    sent is the lesser evil. Only a choice ``with_twins`` tries both.
+    """
+
+    share: int
+    shares: int
+    stride: int
+    with_twins: bool
+
+    def of(self, points: Sequence[str], kind: Kind) -> list[int]:
+        """Return the numbers of the points to try. A connection can be dropped where there is one."""
+        numbers = [
+            number
+            for number, (former, label) in enumerate(zip(("", *points), points, strict=False), 1)
+            if self._wants(former, label, kind)
+        ]
+        return numbers[self.share * self.stride :: self.shares * self.stride]
+
+    def _wants(self, former: str, label: str, kind: Kind) -> bool:
+        if kind == "drop":
+            return label.startswith("net " if self.with_twins else "net after ")
+        return self.with_twins or not (" after " in former and " before " in label)
+
+
+def strike(platform: Platform, scenario: Scenario, kind: Kind, plan: Plan, choice: Choice) -> tuple[int, int]:
+    """Play the scenario once for each point of the choice; return how many were tried, and of how many.
+
+    The points are those of a run without a fault.
     """
     plan = replace(plan, functions=scenario.functions, timeout_s=scenario.timeout_s)
-    points = _play(platform, scenario, replace(plan, rival=False)).points
-    numbers = [number for number, label in enumerate(points, 1) if kind != "drop" or label.startswith("net ")]
-    runs = [_play(platform, scenario, replace(plan, fault=Fault(kind, number))) for number in numbers[share]]
+    points = platform.points.get(scenario.name) or _play(platform, scenario, replace(plan, rival=False)).points
+    platform.points[scenario.name] = points
+    runs = [_play(platform, scenario, replace(plan, fault=Fault(kind, number))) for number in choice.of(points, kind)]
     # The answers of a server may come in fewer pieces than the first time.
-    return sum(run.struck is not None for run in runs), len(numbers)
+    return sum(run.struck is not None for run in runs), len(points)
 
 
 def _play(platform: Platform, scenario: Scenario, plan: Plan) -> Run:
@@ -35,7 +62,8 @@ def _play(platform: Platform, scenario: Scenario, plan: Plan) -> Run:
 
 def _story(run: Run) -> str:
     """Tell where the fault struck, what came before it, and what the functions said in this run."""
-    steps = [] if run.struck is None else run.struck.points
+    # A process that is frozen has its steps still to itself.
+    steps = run.points if len(run.points) >= run.plan.at or run.struck is None else run.struck.points
     lines = [
         f"{run.plan.kind} at point {run.plan.at} of {', '.join(run.plan.functions)}; the last steps of the one struck:",
         *(steps[-10:]),
