@@ -110,7 +110,8 @@ class _Attempt:
             results = self._generate()
             if results is None:
                 return
-            self._save(self.job.storing(self.clock.now()))
+            storing = self.job.storing(self.clock.now())
+            self._insist(lambda: self._save(storing))
             warnings = self._store(results)
         # A crash before this line leaves a job that is storing with all its rows; the next attempt ends it.
         self.job = complete(self.job, warnings, jobs=self.service.jobs, temp=self.storage.temp, clock=self.clock)
@@ -162,7 +163,7 @@ class _Attempt:
         if isinstance(state, Pending):
             # From here on every attempt asks for this task and none submits again.
             submitted = self.job.submitted(state.task_id, self.clock.now())
-            self._insist(lambda: self._save(submitted), DatabaseUnavailableError)
+            self._insist(lambda: self._save(submitted))
         return state
 
     def _store(self, results: tuple[Result, ...]) -> tuple[str, ...]:
@@ -203,16 +204,16 @@ class _Attempt:
             upload_job_output_from_source(self.job, position, result, storage=self.storage, on_chunk=self._keep_lease)
 
         if isinstance(result, MediaBase64):
-            self._insist(upload, StorageError)
+            self._insist(upload)
         else:
             upload()
 
-    def _insist(self, action: Callable[[], None], error: type[DreamFactoryError]) -> None:
+    def _insist(self, action: Callable[[], None]) -> None:
         """Try several times what no later attempt can: it would not know what this one knows."""
         for again_in_s in _INSIST_AFTER_S:
             try:
                 return action()
-            except error:
+            except (DatabaseUnavailableError, StorageError):
                 log.warning("failed; repeated", extra={"job_id": self.job.id}, exc_info=True)
                 self.clock.sleep(again_in_s)
         return action()

@@ -58,9 +58,10 @@ class Invocation:
         return self
 
     def resume(self) -> "Invocation":
-        """Let a frozen process go on and wait for its end."""
+        """Let a frozen process go on, unless it has been killed, and wait for its end."""
         self.frozen = False
-        os.write(self.thaw, b"!")
+        with suppress(BrokenPipeError):
+            os.write(self.thaw, b"!")
         return self.wait()
 
     def kill(self) -> None:
