@@ -111,27 +111,28 @@ class Run:
 
     def post(self, path: str, body: dict[str, Any]) -> str:
         """Ask for a job as a caller does who repeats what was not answered, and return the job's id."""
-        now = int(time.time())
-        token = jwt.encode({"sub": self.user, "iat": now, "exp": now + 3600}, AUTH_SECRET, algorithm="HS256")
-        event = {
-            "version": "v1",
-            "rawPath": path,
-            "body": json.dumps(body),
-            "isBase64Encoded": False,
-            "headers": {
-                "Authorization": f"Bearer {token}",
-                "Content-Type": "application/json",
-                "Idempotency-Key": self.user,
-                "Prefer": "respond-async",
-            },
-            "queryParameters": {},
-            "requestContext": {"http": {"method": "POST", "path": path}},
-        }
+        event = self.request("POST", path, body, key=self.user)
         for _ in range(_MOST_CALLS):
-            answer = self.invoke("api", json.dumps(event)).result
+            answer = self.invoke("api", event).result
             if answer is not None and answer["statusCode"] == 202:
                 return str(json.loads(answer["body"])["id"])
         raise AssertionError(f"the API did not take the job: {answer}")
+
+    def request(self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = "") -> str:
+        """Return the event of an HTTP request of this run's user."""
+        now = int(time.time())
+        token = jwt.encode({"sub": self.user, "iat": now, "exp": now + 3600}, AUTH_SECRET, algorithm="HS256")
+        headers = {"Authorization": f"Bearer {token}", "Prefer": "respond-async", "Content-Type": "application/json"}
+        event = {
+            "version": "v1",
+            "rawPath": path,
+            "body": "" if body is None else json.dumps(body),
+            "isBase64Encoded": False,
+            "headers": headers | ({"Idempotency-Key": key} if key else {}),
+            "queryParameters": {},
+            "requestContext": {"http": {"method": method, "path": path}},
+        }
+        return json.dumps(event)
 
     # -- what the platform does
 
@@ -149,7 +150,7 @@ class Run:
         elif self.world.events and not late:
             self.deliver_events()
         elif self._unfinished():
-            self._let_a_minute_pass()
+            self.let_a_minute_pass()
             self.fire(minutely=True)
         elif self.world.events:
             self.deliver_events()
@@ -157,7 +158,8 @@ class Run:
             return False
         return True
 
-    def _let_a_minute_pass(self) -> None:
+    def let_a_minute_pass(self) -> None:
+        """Let leases die and attempts fall due."""
         self.world.clock.advance(60)
         self.world.database.let_a_minute_pass()
 
@@ -170,18 +172,22 @@ class Run:
     def deliver_events(self) -> None:
         """Deliver what OSS has to tell, the way the plan has it."""
         events, self.world.events[:] = list(self.world.events), []
-        triggers = [each for each in self.platform.functions["index-outputs"].triggers if isinstance(each, OssTrigger)]
         for event in self.plan.delivered(events):
-            name, key = event["eventName"], event["oss"]["object"]["key"]
-            if any(trigger.fits(BUCKET, name, key) for trigger in triggers):
-                self._invoke_until_it_works("index-outputs", json.dumps({"events": [event]}))
+            self.deliver(event)
+
+    def deliver(self, event: dict[str, Any]) -> None:
+        """Deliver an event, if a trigger wants it."""
+        triggers = [each for each in self.platform.functions["index-outputs"].triggers if isinstance(each, OssTrigger)]
+        name, key = event["eventName"], event["oss"]["object"]["key"]
+        if any(trigger.fits(BUCKET, name, key) for trigger in triggers):
+            self._invoke_until_it_works("index-outputs", json.dumps({"events": [event]}))
 
     def _invoke_until_it_works(self, function: str, event: str) -> None:
         for _ in range(1 + self.platform.functions[function].asynchronous.max_retries):
             if self.invoke(function, event).returned:
                 return
             if self.plan.slow:
-                self._let_a_minute_pass()
+                self.let_a_minute_pass()
 
     def invoke(self, function: str, event: str) -> Invocation:
         """Run one invocation, which meets the planned fault if its turn has come."""
@@ -237,7 +243,7 @@ class Run:
         self.plan = Plan(events=self.plan.events, timeout_s=self.plan.timeout_s, **plan)
         self.struck, self.points, self._host = None, [], 1
         try:
-            self._let_a_minute_pass()
+            self.let_a_minute_pass()
             self.fire(minutely=True)
             self.settle()
         finally:

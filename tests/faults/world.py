@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import oss2
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -55,10 +55,14 @@ class FunctionComputeApi:
     async def invoke(self, request: Request) -> Response:
         """Accept an asynchronous invocation."""
         function, task_id = request.path_params["function"], request.headers["x-fc-async-task-id"]
+        try:
+            event = (await request.body()).decode()
+        except ClientDisconnect:
+            return Response(status_code=400)  # to nobody; a part of a request starts nothing
         if task_id in self._task_ids:
             return Response(status_code=409)
         self._task_ids.add(task_id)
-        self.accepted.append((function, (await request.body()).decode()))
+        self.accepted.append((function, event))
         return Response(status_code=202)
 
     @property
