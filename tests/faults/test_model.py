@@ -34,6 +34,8 @@ class Jobs(RuleBasedStateMachine):
         self.orders: dict[str, Order] = {}
         self.ended: dict[str, str] = {}
         self.deleted: set[str] = set()
+        self.told_all = True
+        self.killed = False
         self.frozen: list[Invocation] = []
 
     # -- what users do
@@ -99,6 +101,7 @@ class Jobs(RuleBasedStateMachine):
     def deliver_event(self, which: int, times: int) -> None:
         """Deliver the first or the last event: not at all, once or twice."""
         event = self.run.world.events.pop(which)
+        self.told_all = self.told_all and times > 0
         for _ in range(times):
             self.run.deliver(event)
 
@@ -142,6 +145,7 @@ class Jobs(RuleBasedStateMachine):
         for invocation in self.frozen:
             invocation.resume()
         self.run.settle()
+        self._check_before_the_reconcile()
         self._let_an_hour_pass()
         self.run.fire(minutely=False)
         self.run.settle()
@@ -151,6 +155,16 @@ class Jobs(RuleBasedStateMachine):
         before = self.run.state()
         self.run.fire(minutely=False)
         assert self.run.state() == before, "a second reconcile has changed something"
+
+    def _check_before_the_reconcile(self) -> None:
+        """Look at what must not need it: rows follow deletions that were told, and success leaves no intent."""
+        database = self.run.world.database
+        if self.told_all:
+            assert {row["oss_path"] for row in database.rows("SELECT * FROM job_outputs")} <= self.run.objects().keys()
+        succeeded = {job["id"] for job in self.jobs() if job["status"] == "succeeded"}
+        assert not succeeded & {row["job_id"] for row in database.rows("SELECT * FROM output_intents")}
+        if not self.killed:
+            assert not self.run.platform.temp_files(_HOST) | self.run.platform.temp_files(_FREEZER)
 
     def _check_rest(self) -> None:
         database, jobs = self.run.world.database, self.jobs()
@@ -193,6 +207,7 @@ class Jobs(RuleBasedStateMachine):
             self.frozen.append(invocation)
             self.tally["frozen"] += 1
         elif invocation.killed:
+            self.killed = True
             self.tally["killed"] += 1
         else:
             instances.learn(invocation)
