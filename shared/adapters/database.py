@@ -80,8 +80,9 @@ class _JobRow(peewee.Model):
         table_name = "jobs"
 
 
-class _OutputRow(peewee.Model):
-    id = peewee.CharField(primary_key=True)
+class _OutputColumns(peewee.Model):
+    """What a row of ``job_outputs`` and the intent to write it both say."""
+
     job_id = peewee.CharField()
     user_id = peewee.CharField()
     type = peewee.CharField()
@@ -90,23 +91,19 @@ class _OutputRow(peewee.Model):
     size = peewee.BigIntegerField()
     meta = _Json()
     created_at = _Utc()
+
+
+class _OutputRow(_OutputColumns):
+    id = peewee.CharField(primary_key=True)
 
     class Meta:
         table_name = "job_outputs"
 
 
-class _IntentRow(peewee.Model):
-    job_id = peewee.CharField()
+class _IntentRow(_OutputColumns):
     position = peewee.IntegerField()
     attempt = peewee.IntegerField()
     id = peewee.CharField()
-    user_id = peewee.CharField()
-    type = peewee.CharField()
-    oss_url = peewee.TextField()
-    oss_path = peewee.CharField()
-    size = peewee.BigIntegerField()
-    meta = _Json()
-    created_at = _Utc()
 
     class Meta:
         table_name = "output_intents"

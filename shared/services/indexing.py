@@ -20,7 +20,7 @@ from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import ObjectKey
 from shared.domain.media import SNIFF_BYTES, MediaFacts, sniff_format
 from shared.ports import Clock, JobStore, MediaProbe, ObjectStore, OutputStore, StoredObject
-from shared.services.storage import make_output
+from shared.services.storage import is_stored, make_output
 
 log = logging.getLogger(__name__)
 _END_BYTES = 1024 * 1024
@@ -108,7 +108,7 @@ def write_change(change: Change, *, outputs: OutputStore) -> bool:
 
 def is_same(output: JobOutput, stored: StoredObject) -> bool:
     """Tell whether the object is certainly the one that the row speaks of: of equal size and CRC-64."""
-    return output.size == stored.size and stored.crc64 is not None and output.meta.get("crc64") == str(stored.crc64)
+    return stored.crc64 is not None and is_stored(output, stored)
 
 
 def is_unwanted(job: Job | None) -> bool:
