@@ -5,28 +5,27 @@ import os
 import queue
 import signal
 import socket
-import sqlite3
 import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 import jwt
 import oss2
 import psutil
-import pymysql.cursors
 
 from devcloud.credentials import AccessKey
 from devcloud.fc import acs3
 from tests.answer_checker import ROOT, AnswerChecker
+from tests.looking import open_database
 
 T = TypeVar("T")
 START_TIMEOUT_S = 60
@@ -249,7 +248,7 @@ class LocalCloud:
 
     def execute(self, sql: str, *values: object) -> None:
         """Change the database; ``?`` stands for a value."""
-        with self._connection() as (connection, mark):
+        with open_database(self.variables["DATABASE_URL"]) as (connection, mark):
             connection.cursor().execute(sql.replace("?", mark), values)
             connection.commit()
 
@@ -257,33 +256,10 @@ class LocalCloud:
 
     def rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
         """Query the database; ``?`` stands for a value."""
-        with self._connection() as (connection, mark):
+        with open_database(self.variables["DATABASE_URL"]) as (connection, mark):
             cursor = connection.cursor()
             cursor.execute(sql.replace("?", mark), values)
             return [dict(row) for row in cursor.fetchall()]
-
-    @contextmanager
-    def _connection(self) -> Iterator[tuple[Any, str]]:
-        url = self.variables["DATABASE_URL"]
-        parts = urlsplit(url)
-        if parts.scheme == "sqlite":
-            with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)) as connection:
-                connection.row_factory = sqlite3.Row
-                yield connection, "?"
-            return
-        with closing(
-            pymysql.connect(
-                host=parts.hostname,
-                port=parts.port or 3306,
-                user=unquote(parts.username or ""),
-                password=unquote(parts.password or ""),
-                database=parts.path.removeprefix("/"),
-                charset="utf8mb4",
-                ssl_disabled=True,
-                cursorclass=pymysql.cursors.DictCursor,
-            )
-        ) as connection:
-            yield connection, "%s"
 
     def instances(self, function: str | None = None) -> list[dict[str, Any]]:
         """Return the live instances, of one function or of all."""

@@ -1,12 +1,8 @@
 """The database as a looker-on sees it: a connection of its own for every question."""
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-import pymysql.cursors
+from tests.looking import open_database
 
 _PAST = "2020-01-01 00:00:00"
 
@@ -21,14 +17,14 @@ class Database:
 
     def rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
         """Query."""
-        with self._connection() as (connection, mark):
+        with open_database(self.url) as (connection, mark):
             cursor = connection.cursor()
             cursor.execute(sql.replace("?", mark), values)
             return [dict(row) for row in cursor.fetchall()]
 
     def execute(self, sql: str, *values: object) -> None:
         """Change."""
-        with self._connection() as (connection, mark):
+        with open_database(self.url) as (connection, mark):
             connection.cursor().execute(sql.replace("?", mark), values)
             connection.commit()
 
@@ -65,25 +61,3 @@ class Database:
         query = "SELECT name FROM sqlite_master WHERE type = 'table'" if self._sqlite else "SHOW TABLES"
         names = [str(next(iter(row.values()))) for row in self.rows(query)]
         return [name for name in names if name != "alembic_version"]
-
-    @contextmanager
-    def _connection(self) -> Iterator[tuple[Any, str]]:
-        if self._sqlite:
-            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=30)) as connection:
-                connection.row_factory = sqlite3.Row
-                yield connection, "?"
-            return
-        parts = urlsplit(self.url)
-        with closing(
-            pymysql.connect(
-                host=parts.hostname,
-                port=parts.port or 3306,
-                user=unquote(parts.username or ""),
-                password=unquote(parts.password or ""),
-                database=parts.path.removeprefix("/"),
-                charset="utf8mb4",
-                ssl_disabled=True,
-                cursorclass=pymysql.cursors.DictCursor,
-            )
-        ) as connection:
-            yield connection, "%s"

@@ -1,0 +1,33 @@
+"""The database as a looker-on sees it: by a connection of its own, past the code under test."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pymysql.cursors
+
+
+@contextmanager
+def open_database(url: str) -> Iterator[tuple[Any, str]]:
+    """Connect to the database at a DATABASE_URL; yields the connection and the mark that stands for a value."""
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)) as connection:
+            connection.row_factory = sqlite3.Row
+            yield connection, "?"
+        return
+    with closing(
+        pymysql.connect(
+            host=parts.hostname,
+            port=parts.port or 3306,
+            user=unquote(parts.username or ""),
+            password=unquote(parts.password or ""),
+            database=parts.path.removeprefix("/"),
+            charset="utf8mb4",
+            ssl_disabled=True,
+            cursorclass=pymysql.cursors.DictCursor,
+        )
+    ) as connection:
+        yield connection, "%s"
