@@ -72,6 +72,7 @@ lock: setup ## pin every requirement again, with hashes; ARGS=--upgrade for newe
 	$(UV) --universal --python-version 3.11 $(ARGS) requirements/dev.in -o requirements/dev.txt
 	$(UV) --universal --python-version 3.11 -c requirements/dev.txt requirements/local.in -o requirements/local.txt
 	$(UV) $(FC_PLATFORM) -c requirements/dev.txt requirements/api.in -o functions/api/requirements.txt
+	$(UV) $(FC_PLATFORM) -c requirements/dev.txt requirements/webhooks.in -o functions/deliver_webhooks/requirements.txt
 	for function in generate_image generate_video index_outputs clean_up; do \
 	  $(UV) $(FC_PLATFORM) -c requirements/dev.txt requirements/worker.in -o functions/$$function/requirements.txt; \
 	done

@@ -13,11 +13,13 @@ from shared.ports import Limits
 if TYPE_CHECKING:
     import httpx
 
-    from shared.adapters.database import Database, SqlJobStore, SqlOutputStore
+    from shared.adapters.database import Database
     from shared.adapters.invoker import FunctionInvoker
     from shared.adapters.media_info import MediaInfoProbe
     from shared.adapters.oss import OssObjectStore
     from shared.adapters.oss_urls import OutputUrls
+    from shared.adapters.sql_jobs import SqlJobStore
+    from shared.adapters.sql_outputs import SqlOutputStore
     from shared.adapters.system_clock import SystemClock
     from shared.adapters.temp_folder import TempFolder
     from shared.adapters.tokens import TokenVerifier
@@ -47,14 +49,14 @@ def _database() -> "Database":
 
 @cache
 def jobs() -> "SqlJobStore":
-    from shared.adapters.database import SqlJobStore
+    from shared.adapters.sql_jobs import SqlJobStore
 
     return SqlJobStore(_database())
 
 
 @cache
 def outputs() -> "SqlOutputStore":
-    from shared.adapters.database import SqlOutputStore
+    from shared.adapters.sql_outputs import SqlOutputStore
 
     return SqlOutputStore(_database())
 

@@ -1,10 +1,13 @@
 """HTTP trigger: the API that the front end calls."""
 
-from routes import answer, cors_headers
+from functools import partial
+
+from routes import ROUTES
+from routing import answer, cors_headers
 from shared import bootstrap
 from shared.fc.entrypoints import http_entrypoint
 
 # Without keys for tokens there is no API: the instance fails here, before it answers anything.
 bootstrap.token_verifier()
 
-handler = http_entrypoint(answer, headers_of=cors_headers)
+handler = http_entrypoint(partial(answer, ROUTES), headers_of=cors_headers)

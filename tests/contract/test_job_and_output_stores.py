@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from shared.adapters.database import Database, SqlJobStore, SqlOutputStore
+from shared.adapters.database import Database
+from shared.adapters.sql_jobs import SqlJobStore
+from shared.adapters.sql_outputs import SqlOutputStore
 from shared.domain.errors import DatabaseUnavailableError, LeaseLostError
 from shared.domain.jobs import Job, JobError, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
@@ -262,7 +264,8 @@ def test_a_key_used_by_many_at_once_gives_one_job(jobs: JobStore) -> None:
 _CLAIM = """
 import json, sys
 from pydantic import SecretStr
-from shared.adapters.database import Database, SqlJobStore
+from shared.adapters.database import Database
+from shared.adapters.sql_jobs import SqlJobStore
 from shared.domain.errors import LeaseLostError
 from shared.settings import DatabaseSettings
 jobs = SqlJobStore(Database(DatabaseSettings(SecretStr(sys.argv[1]))))

@@ -1,0 +1,1 @@
+"""What each operation does: call one use case and show its result."""

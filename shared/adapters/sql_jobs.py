@@ -1,0 +1,145 @@
+"""The table ``jobs``."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+import peewee
+
+from shared.adapters.database import Database, JsonField, UtcField
+from shared.domain.errors import LeaseLostError
+from shared.domain.jobs import Job, JobError, JobStatus
+from shared.domain.keys import MediaType
+
+_UNFINISHED = [status.value for status in JobStatus if not status.final]
+
+
+class JobRow(peewee.Model):
+    """A row of ``jobs``."""
+
+    id = peewee.CharField(primary_key=True)
+    user_id = peewee.CharField()
+    type = peewee.CharField()
+    status = peewee.CharField()
+    prompt = peewee.TextField()
+    negative_prompt = peewee.TextField(null=True)
+    model = peewee.CharField()
+    size = peewee.CharField()
+    seed = peewee.BigIntegerField(null=True)
+    count = peewee.IntegerField()
+    duration = peewee.IntegerField(null=True)
+    image_url = peewee.TextField(null=True)
+    webhook_url = peewee.TextField(null=True)
+    idempotency_key = peewee.CharField(null=True)
+    request_hash = peewee.CharField(null=True)
+    created_at = UtcField()
+    started_at = UtcField(null=True)
+    finished_at = UtcField(null=True)
+    error = JsonField(null=True)
+    warnings = JsonField()
+    submitted_at = UtcField(null=True)
+    provider_task_id = peewee.CharField(null=True)
+    attempt = peewee.IntegerField()
+    failures = peewee.IntegerField()
+    lease_expires_at = UtcField(null=True)
+    next_attempt_at = UtcField(null=True)
+    cancel_requested_at = UtcField(null=True)
+    legacy_url = peewee.TextField(null=True)
+
+    class Meta:
+        table_name = "jobs"
+
+
+class SqlJobStore:
+    """The table ``jobs``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        database.peewee.bind([JobRow])
+
+    def add(self, job: Job) -> Job:
+        """Add the job; with an idempotency key that its user has used, return that earlier job instead."""
+        with self._database.session():
+            try:
+                JobRow.insert(**_to_row(job)).execute()
+            except peewee.IntegrityError:
+                # The job itself is there already when the connection broke after an INSERT, which was then repeated.
+                row = JobRow.get_or_none(JobRow.id == job.id)
+                if row is None and job.idempotency_key is not None:
+                    row = JobRow.get_or_none(
+                        (JobRow.user_id == job.user_id) & (JobRow.idempotency_key == job.idempotency_key)
+                    )
+                if row is None:
+                    raise
+                return _to_job(row)
+        return job
+
+    def get(self, job_id: str) -> Job | None:
+        """Return the job, or None."""
+        with self._database.session():
+            row = JobRow.get_or_none(id=job_id)
+        return None if row is None else _to_job(row)
+
+    def save(self, job: Job, *, over_attempt: int | None = None) -> None:
+        """Write the job's state if its row is still at ``over_attempt`` (left out: at the job's own attempt)."""
+        values = _to_row(job)
+        del values["cancel_requested_at"]
+        with self._database.session():
+            write_job(job.id, job.attempt if over_attempt is None else over_attempt, values)
+
+    def request_cancel(self, job_id: str, now: datetime) -> None:
+        """Write down the wish to cancel, if the job has not ended and has none yet."""
+        with self._database.session():
+            JobRow.update(cancel_requested_at=now).where(
+                (JobRow.id == job_id) & JobRow.status.in_(_UNFINISHED) & JobRow.cancel_requested_at.is_null()
+            ).execute()
+
+    def waiting(self, now: datetime, *, limit: int) -> Sequence[Job]:
+        """Return unfinished jobs that are due and that nobody works on, the longest waiting first."""
+        with self._database.session():
+            rows = list(
+                JobRow.select()
+                .where(
+                    JobRow.status.in_(_UNFINISHED)
+                    & ((JobRow.lease_expires_at <= now) | (JobRow.next_attempt_at <= now))
+                )
+                .order_by(JobRow.created_at)
+                .limit(limit)
+            )
+        return [_to_job(row) for row in rows]
+
+    def recent(self, since: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
+        """Return jobs created or finished at ``since`` or later, the oldest first; ``after`` is the last one seen."""
+        wanted = (JobRow.created_at >= since) | (JobRow.finished_at >= since)
+        if after is not None:
+            same_time = (JobRow.created_at == after.created_at) & (JobRow.id > after.id)
+            wanted &= (JobRow.created_at > after.created_at) | same_time
+        with self._database.session():
+            query = JobRow.select().where(wanted).order_by(JobRow.created_at, JobRow.id)
+            rows = list(query.limit(limit))
+        return [_to_job(row) for row in rows]
+
+
+def write_job(job_id: str, attempt: int, values: dict[str, Any]) -> None:
+    """Write to a job that has not ended and is at this attempt. Raises LeaseLostError: it is not."""
+    row = (JobRow.id == job_id) & (JobRow.attempt == attempt) & JobRow.status.in_(_UNFINISHED)
+    if not JobRow.update(**values).where(row).execute():
+        raise LeaseLostError("the job has gone on without this attempt")
+
+
+def _to_row(job: Job) -> dict[str, Any]:
+    values = {field.name: getattr(job, field.name) for field in fields(Job)}
+    error = job.error
+    values["error"] = error and {"code": error.code, "message": error.message, "retryable": error.retryable}
+    values["warnings"] = list(job.warnings)
+    return values
+
+
+def _to_job(row: Any) -> Job:
+    values = {field.name: getattr(row, field.name) for field in fields(Job)}
+    values["type"] = MediaType(row.type)
+    values["status"] = JobStatus(row.status)
+    values["error"] = JobError(**row.error) if row.error else None
+    values["warnings"] = tuple(row.warnings)
+    return Job(**values)
