@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test faults check fmt bench conformance package migrate setup lock clean
+.PHONY: help demo up test faults fuzz check fmt bench conformance openapi package migrate setup lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -42,6 +42,9 @@ bench: setup ## what things cost, as ratios against a peer measured in the same 
 
 conformance: setup ## oss2's own tests against the OSS emulator, V1 and V4; OSS2_TESTS=path for a checkout's tests folder
 	$(BIN)/python -m tests.conformance $(ARGS)
+
+openapi: $(VENV)/.local ## write functions/api/openapi.json anew from the routes and the models
+	$(BIN)/python -m openapi
 
 package: $(VENV)/.local ## build dist/: one folder per function, as it is deployed
 	$(BIN)/python -m devcloud package --into dist $(ARGS)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from endpoints import generate, jobs, service
 from routing import Route
-from schemas import HealthJson, ImageRequest, Input, OutputsJson, VideoRequest
+from schemas import HealthJson, ImageRequest, Input, OpenApiJson, OutputsJson, VideoRequest
 from shared.fc.http import Response
 from shared.representations import JobJson
 
@@ -23,6 +23,7 @@ def _starting(path: str, endpoint: Callable[..., Response], body: type[Input]) -
 
 ROUTES = (
     Route("GET", "/healthz", service.healthz, {200: HealthJson}, public=True),
+    Route("GET", "/openapi.json", service.openapi, {200: OpenApiJson}, public=True),
     _starting("/ai/generate-image", generate.generate_image, ImageRequest),
     _starting("/ai/generate-video", generate.generate_video, VideoRequest),
     Route("GET", "/jobs/{jobId}", jobs.get_job, {200: JobJson}, (400, 404), headers=("Prefer",)),

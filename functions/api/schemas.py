@@ -1,10 +1,12 @@
 """What requests may say, and the answers that only this API gives."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from shared.domain.keys import MediaType
+from shared.domain.models import MODELS
 from shared.representations import Json, OutputJson
 
 _MAX_SEED = 2_147_483_647
@@ -16,7 +18,13 @@ def _printable(value: str) -> str:
     return value
 
 
-Prompt = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_printable)]
+# What a description of the API says beside what pydantic knows; nothing here changes what is taken.
+_PRINTABLE = Field(json_schema_extra={"pattern": r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$"})
+_SIZES = Field(
+    description="Width and height in pixels. Which ones there are depends on the model; a 422 names them.",
+    json_schema_extra={"pattern": r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$"},
+)
+Prompt = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_printable), _PRINTABLE]
 HttpUrl = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://[^\s/@]+(/\S*)?$")]
 
 
@@ -31,6 +39,11 @@ class NoInput(Input):
     """Nothing."""
 
 
+def _models_for(type: MediaType) -> Any:
+    names: list[JsonValue] = [model.name for model in MODELS.values() if model.type is type]
+    return Field(json_schema_extra={"enum": names})
+
+
 class GenerateRequest(Input):
     """What both kinds of job take."""
 
@@ -38,19 +51,21 @@ class GenerateRequest(Input):
     negative_prompt: Prompt | None = None
     model: str | None = None
     seed: Annotated[int, Field(ge=0, le=_MAX_SEED, strict=True)] | None = None
-    size: str | None = None
+    size: Annotated[str, _SIZES] | None = None
     webhook_url: HttpUrl | None = None
 
 
 class ImageRequest(GenerateRequest):
     """The body of ``POST /ai/generate-image``."""
 
+    model: Annotated[str, _models_for(MediaType.IMAGE)] | None = None
     count: Annotated[int, Field(ge=1, le=4, strict=True)] = 1
 
 
 class VideoRequest(GenerateRequest):
     """The body of ``POST /ai/generate-video``. ``duration`` is in seconds."""
 
+    model: Annotated[str, _models_for(MediaType.VIDEO)] | None = None
     duration: Annotated[int, Field(ge=1, le=60, strict=True)] | None = None
     image_url: HttpUrl | None = None
 
@@ -67,3 +82,11 @@ class HealthJson(Json):
     status: str
     version: str
     function_version: str
+
+
+class OpenApiJson(Json):
+    """The OpenAPI 3.1 description of this API."""
+
+    model_config = ConfigDict(extra="allow")
+
+    openapi: str

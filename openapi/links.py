@@ -1,0 +1,36 @@
+"""OpenAPI links: which operations can be called with an id that an answer holds."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from openapi.text import operation_id
+from routing import Route
+from shared.representations import JobJson, OutputJson
+
+_VARIABLES: dict[type[BaseModel], str] = {JobJson: "jobId", OutputJson: "outputId"}
+
+
+def shows_job(model: type[BaseModel] | None) -> bool:
+    """Tell whether an answer is a job, whatever its model adds to it."""
+    return model is not None and issubclass(model, JobJson)
+
+
+def links(route: Route, model: type[BaseModel], routes: Sequence[Route]) -> dict[str, Any]:
+    """Return the links of an answer of ``route`` that is a ``model``."""
+    return {
+        operation_id(target): {"operationId": operation_id(target), "parameters": {variable: expression}}
+        for variable, expression in _ids(model)
+        for target in routes
+        if target is not route and f"{{{variable}}}" in target.path
+    }
+
+
+def _ids(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    for shown, variable in _VARIABLES.items():
+        if issubclass(model, shown):
+            yield variable, "$response.body#/id"
+        for name, field in model.model_fields.items():
+            if any(isinstance(item, type) and issubclass(item, shown) for item in get_args(field.annotation)):
+                yield variable, f"$response.body#/{name}/0/id"

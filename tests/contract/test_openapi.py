@@ -1,0 +1,131 @@
+"""The description of the API: up to date, valid, and of these routes and no others."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE = ROOT / "functions" / "api" / "openapi.json"
+MAX_BYTES = 200 * 1024
+DOCUMENT: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+METHODS = ("get", "post", "delete")
+# Modules beside a handler are top-level; another process keeps their plain names from all other tests.
+_TELL = """
+import json
+from routes import ROUTES
+print(json.dumps([[r.method, r.path, list(map(str, [*r.answers, *r.problems])), r.public] for r in ROUTES]))
+"""
+
+
+@cache
+def routes() -> list[tuple[str, str, list[str], bool]]:
+    path = os.pathsep.join([str(ROOT / "functions" / "api"), str(ROOT)])
+    told = subprocess.run(
+        [sys.executable, "-c", _TELL],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [(method.lower(), path, statuses, public) for method, path, statuses, public in json.loads(told.stdout)]
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in DOCUMENT["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield method, path, item[method]
+
+
+def resolve(value: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in value:
+        return value
+    found = DOCUMENT
+    for name in value["$ref"].removeprefix("#/").split("/"):
+        found = found[name]
+    return found
+
+
+def shown() -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
+    """Every place with a schema: its name, the schema, and the examples that stand beside it."""
+    for method, path, operation in operations():
+        where = f"{method} {path}"
+        if "requestBody" in operation:
+            yield from _of_content(f"{where} body", operation["requestBody"])
+        for status, answer in operation["responses"].items():
+            yield from _of_content(f"{where} {status}", resolve(answer))
+    for kind in ("parameters", "headers"):
+        for name, item in DOCUMENT["components"][kind].items():
+            yield f"{kind} {name}", item["schema"], _examples(item)
+
+
+def _of_content(where: str, holder: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
+    for media_type, content in holder.get("content", {}).items():
+        yield f"{where} {media_type}", content["schema"], _examples(content)
+
+
+def _examples(item: dict[str, Any]) -> list[Any]:
+    return (
+        [item["example"]]
+        if "example" in item
+        else [resolve(each)["value"] for each in item.get("examples", {}).values()]
+    )
+
+
+PLACES = list(shown())
+
+
+def test_the_file_is_what_would_be_generated_now(tmp_path: Path) -> None:
+    new = tmp_path / "openapi.json"
+    subprocess.run([sys.executable, "-m", "openapi", str(new)], cwd=ROOT, check=True)
+    assert new.read_text() == FILE.read_text(), "functions/api/openapi.json is out of date: run `make openapi`"
+
+
+def test_it_is_openapi_3_1_and_small_enough_to_serve() -> None:
+    OpenAPIV31SpecValidator(DOCUMENT).validate()
+    assert FILE.stat().st_size <= MAX_BYTES
+
+
+def test_it_has_every_route_and_no_other() -> None:
+    described = {(method, path): operation for method, path, operation in operations()}
+    assert described.keys() == {(method, path) for method, path, _, _ in routes()}
+    for method, path, statuses, public in routes():
+        operation = described[method, path]
+        assert operation["responses"].keys() >= {*statuses, "500", "503"}, (method, path)
+        assert ("401" not in operation["responses"]) == public == (operation.get("security") == [])
+
+
+def test_every_operation_has_a_name_of_its_own_and_says_what_it_does() -> None:
+    names = [operation["operationId"] for _, _, operation in operations()]
+    assert len(names) == len(set(names))
+    assert all(operation["summary"].endswith(".") and operation["tags"] for _, _, operation in operations())
+
+
+def test_every_link_leads_to_an_operation_that_takes_what_it_brings() -> None:
+    taken = {operation["operationId"]: path for _, path, operation in operations()}
+    links = [
+        (name, link)
+        for _, _, operation in operations()
+        for answer in operation["responses"].values()
+        for name, link in resolve(answer).get("links", {}).items()
+    ]
+    assert {name for name, _ in links} >= {"getJob", "getJobOutputs", "cancelJob"}
+    for _, link in links:
+        assert all(f"{{{name}}}" in taken[link["operationId"]] for name in link["parameters"])
+
+
+@pytest.mark.parametrize(("where", "schema", "examples"), PLACES, ids=[where for where, _, _ in PLACES])
+def test_what_is_shown_as_an_example_is_one(where: str, schema: dict[str, Any], examples: list[Any]) -> None:
+    assert examples or where.endswith("openapi.json 200 application/json"), "there is no example"
+    whole = {**schema, "components": DOCUMENT["components"]}
+    for example in examples:
+        Draft202012Validator(whole, format_checker=FormatChecker()).validate(example)
