@@ -1,7 +1,8 @@
 """The API against its own description: thousands of requests that schemathesis makes of it, the wrong ones among them.
 
-All of schemathesis' checks and phases: the examples, every boundary of every rule, random data, and sequences along the
-links. What no schema can say is in ``hooks.py``. ``make test`` asks the same each time; ``make fuzz`` goes on at random.
+All of schemathesis' checks and phases: the examples, every boundary of every rule, random data, and sequences along
+the links. What no schema can say is in ``hooks.py``. ``make test`` asks the same each time; ``make fuzz`` goes on at
+random.
 """
 
 import json
@@ -21,7 +22,13 @@ EXAMPLES_AT_LEAST = 2000
 CHECKS = {
     *("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance"),
     *("response_schema_conformance", "negative_data_rejection", "positive_data_acceptance", "missing_required_header"),
-    *("unsupported_method", "allow_header_conformance", "use_after_free", "ensure_resource_availability", "ignored_auth"),
+    *(
+        "unsupported_method",
+        "allow_header_conformance",
+        "use_after_free",
+        "ensure_resource_availability",
+        "ignored_auth",
+    ),
 }
 
 
