@@ -1,4 +1,4 @@
-"""OpenAPI links: which operations can be called with an id that an answer holds."""
+"""OpenAPI links: which operations can be called with what an answer holds."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
@@ -19,12 +19,16 @@ def shows_job(model: type[BaseModel] | None) -> bool:
 
 def links(route: Route, model: type[BaseModel], routes: Sequence[Route]) -> dict[str, Any]:
     """Return the links of an answer of ``route`` that is a ``model``."""
-    return {
+    found = {
         operation_id(target): {"operationId": operation_id(target), "parameters": {variable: expression}}
         for variable, expression in _ids(model)
         for target in routes
         if target is not route and f"{{{variable}}}" in target.path
     }
+    if "cursor" in route.query.model_fields:
+        next_page = {"cursor": "$response.body#/nextCursor"}
+        found["nextPage"] = {"operationId": operation_id(route), "parameters": next_page}
+    return found
 
 
 def _ids(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
