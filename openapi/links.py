@@ -35,6 +35,14 @@ def _ids(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
     for shown, variable in _VARIABLES.items():
         if issubclass(model, shown):
             yield variable, "$response.body#/id"
-        for name, field in model.model_fields.items():
-            if any(isinstance(item, type) and issubclass(item, shown) for item in get_args(field.annotation)):
-                yield variable, f"$response.body#/{name}/0/id"
+        # The outputs of a job are no such list: while it is at work there are none.
+        if any(_is(item, shown) for item in get_args(_type_of(model, "data"))):
+            yield variable, "$response.body#/data/0/id"
+
+
+def _type_of(model: type[BaseModel], field: str) -> Any:
+    return model.model_fields[field].annotation if field in model.model_fields else None
+
+
+def _is(item: Any, model: type[BaseModel]) -> bool:
+    return isinstance(item, type) and issubclass(item, model)
