@@ -96,13 +96,16 @@ def _answer_of(start: Start) -> Answer | None:
     return None if start.key is None else start.key.answer
 
 
-def keep_answer(used: UsedKey, answer: Answer, *, starts: StartStore) -> Answer:
-    """Write down what a key's first request is answered, and return what was first; others may have come before.
+def keep_answer(used: UsedKey, job: Job, answer: Answer, *, starts: StartStore, jobs: JobStore) -> tuple[Answer, Job]:
+    """Write down what the key's first request is answered about ``job``; somebody else may have come before.
 
-    A crash before leaves the key without an answer; whoever repeats the request gives and keeps one.
+    Return the answer that was first, and the job as it was then or later. A crash before leaves the key without an
+    answer; whoever repeats the request gives and keeps one. Raises ConflictError: the job was deleted meanwhile.
     """
     kept = starts.keep_answer(used, answer)
-    return answer if kept is None or kept.answer is None else kept.answer
+    if kept is None or kept.answer is None or kept.answer == answer:
+        return answer, job
+    return kept.answer, _job_of(kept, jobs)
 
 
 def forget_starts(*, starts: StartStore, clock: Clock, until: datetime, batch: int = 1000) -> dict[str, int]:

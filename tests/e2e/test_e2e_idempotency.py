@@ -145,15 +145,15 @@ def test_a_key_lasts_a_day(cloud: LocalCloud, prompt: str) -> None:
     assert second["id"] != first["id"] and len(cloud.charges(prompt)) == 2
 
 
-def test_a_function_that_dies_behind_the_commit_leaves_a_key_that_finds_its_job(cloud: LocalCloud, prompt: str) -> None:
+def test_who_heard_no_answer_asks_again_and_hears_it(cloud: LocalCloud, prompt: str) -> None:
     api, body = cloud.api(USER), {"prompt": prompt, **SMALL}
-    # The dispatch is the first thing after the COMMIT.
-    cloud.arm("fc", {"function": "generate-image", "kind": "async"}, {"drop": True})
-    lost = api.post(IMAGE, json=body, headers=once(prompt, Prefer="respond-async")).json()
-    cloud.execute("UPDATE idempotency_keys SET answer = NULL WHERE job_id = ?", lost["id"])
-    again = api.post(IMAGE, json=body, headers=once(prompt, Prefer="wait=0"))
-    assert again.json()["id"] == lost["id"]
-    assert cloud.finish(api, lost["id"])["status"] == "succeeded"
+    cloud.arm("fc", {"function": "api", "kind": "http"}, {"drop": True})
+    with pytest.raises(httpx.RemoteProtocolError):
+        api.post(IMAGE, json=body, headers=once(prompt, Prefer="respond-async"))
+    (begun,) = cloud.rows("SELECT id FROM jobs WHERE prompt = ?", prompt)
+    again = api.post(IMAGE, json=body, headers=once(prompt))
+    assert (again.status_code, again.json()["id"]) == (202, begun["id"])
+    assert cloud.finish(api, begun["id"])["status"] == "succeeded"
     assert (count_jobs(cloud, prompt), len(cloud.charges(prompt))) == (1, 1)
 
 

@@ -28,9 +28,9 @@ def wait(world: World, begun: Start, seconds: float) -> Start:
     return wait_for_answer(begun, seconds, starts=world.starts, jobs=world.jobs, clock=world.clock)
 
 
-def keep(world: World, begun: Start, answer: Answer) -> Answer:
+def keep(world: World, begun: Start, answer: Answer) -> tuple[Answer, Job]:
     assert begun.key is not None
-    return keep_answer(begun.key, answer, starts=world.starts)
+    return keep_answer(begun.key, begun.job, answer, starts=world.starts, jobs=world.jobs)
 
 
 def end(world: World, job: Job) -> Job:
@@ -106,7 +106,7 @@ def test_waiting_ends_with_the_job(world: World) -> None:
 
 def test_waiting_ends_when_somebody_has_answered(world: World) -> None:
     first, again = start(world, "first"), start(world, "second")
-    assert keep(world, again, ANSWER) == ANSWER
+    assert keep(world, again, ANSWER) == (ANSWER, again.job)
     seen = wait(world, first, 30)
     assert seen.key is not None
     assert seen.key.answer == ANSWER
@@ -124,14 +124,16 @@ def test_waiting_ends_in_time(world: World) -> None:
 
 def test_the_first_answer_is_everybodys(world: World) -> None:
     first, again = start(world, "first"), start(world, "second")
-    assert keep(world, first, ANSWER) == ANSWER
-    assert keep(world, again, replace(ANSWER, status=200)) == ANSWER
+    done = end(world, first.job)
+    assert keep(world, replace(first, job=done), ANSWER) == (ANSWER, done)
+    # Who saw the job before it ended, and lost the race, sees it as it was answered about.
+    assert keep(world, again, replace(ANSWER, status=200)) == (ANSWER, done)
 
 
 def test_an_answer_whose_key_is_gone_is_given_all_the_same(world: World) -> None:
     begun = start(world, "first")
     world.starts.forget_keys(NOW + timedelta(days=9), limit=9)
-    assert keep(world, begun, ANSWER) == ANSWER
+    assert keep(world, begun, ANSWER) == (ANSWER, begun.job)
 
 
 def forget(world: World, seconds: float = 60) -> dict[str, int]:

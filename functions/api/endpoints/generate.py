@@ -102,7 +102,7 @@ def _answer_once(used: UsedKey, job: Job, applied: dict[str, str]) -> Response:
         return _replay(used.answer, job)
     response = accepted(job, applied)
     mine = Answer(response.status, response.headers, {**json.loads(response.body), "outputs": []})
-    first = starting.keep_answer(used, mine, starts=bootstrap.starts())
+    first, job = starting.keep_answer(used, job, mine, starts=bootstrap.starts(), jobs=bootstrap.jobs())
     return response if first == mine else _replay(first, job)
 
 
