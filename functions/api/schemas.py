@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from shared.representations import Json, OutputJson
+from shared.representations import Json, OutputJson, Time
 
 _MAX_SEED = 2_147_483_647
 
@@ -59,6 +59,27 @@ class OutputsJson(Json):
     """The outputs of one job."""
 
     data: list[OutputJson]
+
+
+class QuotaJson(Json):
+    """One quota and how much of it is used."""
+
+    used: int
+    limit: int
+
+
+class DailyQuotaJson(QuotaJson):
+    """A quota that begins anew every day."""
+
+    resets_at: Time
+
+
+class UsageJson(Json):
+    """What a user takes up: unfinished jobs, jobs begun since 00:00 UTC, bytes of outputs."""
+
+    concurrent_jobs: QuotaJson
+    jobs_today: DailyQuotaJson
+    stored_bytes: QuotaJson
 
 
 class HealthJson(Json):
