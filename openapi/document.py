@@ -9,7 +9,7 @@ from typing import Any
 from endpoints.service import VERSION
 from openapi.examples import component_examples
 from openapi.headers import ANSWER_HEADERS, REQUEST_HEADERS
-from openapi.models import component_schemas
+from openapi.models import answered, bodies, component_schemas
 from openapi.operations import describe_operation, tag_of
 from openapi.problems import problem_answers
 from openapi.text import to_markdown
@@ -45,7 +45,7 @@ def describe(routes: Sequence[Route]) -> dict[str, Any]:
             },
             "schemas": component_schemas(routes),
             "parameters": {name: REQUEST_HEADERS[name] for name in sorted(_request_headers(routes))},
-            "examples": component_examples(),
+            "examples": component_examples([*answered(routes), *bodies(routes)]),
             "headers": dict(sorted(ANSWER_HEADERS.items())),
             "responses": problem_answers(routes),
         },

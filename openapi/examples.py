@@ -1,5 +1,6 @@
 """What requests and answers look like."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
@@ -36,6 +37,23 @@ _FAILED = {
     "error": {"code": "provider_refused", "message": "the provider refused the prompt", "retryable": False},
     "outputs": [],
 }
+_DELIVERY = {
+    "id": "msg_2b6d1f0e9c7a4b53",
+    "event": "job.succeeded",
+    "url": "https://example.com/hooks/media",
+    "status": "pending",
+    "attempts": 1,
+    "createdAt": "2026-11-24T05:51:19.911Z",
+    "lastAttemptAt": "2026-11-24T05:51:20.102Z",
+    "nextAttemptAt": "2026-11-24T05:51:50.102Z",
+    "responseStatus": 500,
+    "error": "the receiver answered 500",
+}
+_USAGE = {
+    "concurrentJobs": {"used": 1, "limit": 20},
+    "jobsToday": {"used": 12, "limit": 1000, "resetsAt": "2026-11-25T00:00:00.000Z"},
+    "storedBytes": {"used": 1603596, "limit": 107374182400},
+}
 _EXAMPLES: dict[str, dict[str, Any]] = {
     "ImageRequest": {
         "promptAlone": {"prompt": "a paper boat on a quiet lake"},
@@ -47,21 +65,31 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "JobJson": {"succeeded": _JOB, "failed": _FAILED},
     "OutputsJson": {"oneImage": {"data": [_OUTPUT]}},
+    "JobsPageJson": {"lastPage": {"data": [_JOB], "nextCursor": None}},
+    "OutputsPageJson": {"lastPage": {"data": [_OUTPUT], "nextCursor": None}},
+    "DeliveriesJson": {"onceInVain": {"data": [_DELIVERY]}},
+    "UsageJson": {"oneJob": _USAGE},
+    "OpenApiJson": {"itsBeginning": {"openapi": "3.1.1"}},
     "HealthJson": {"alive": {"status": "ok", "version": "0.1.0", "functionVersion": "LATEST"}},
 }
 
-_UNFINISHED: dict[str, dict[str, Any]] = {"JobJson": {"running": _RUNNING}}
-_BY_NAME = {
-    f"{model}.{name}": {"value": value}
-    for table in (_EXAMPLES, _UNFINISHED)
-    for model, named in table.items()
-    for name, value in named.items()
+_UNFINISHED: dict[str, dict[str, Any]] = {
+    "JobJson": {"running": _RUNNING},
+    "DeletionJson": {"goesOn": {"status": "deleting", "requestedAt": "2026-11-24T05:52:03.530Z"}},
 }
 
 
-def component_examples() -> dict[str, Any]:
-    """Return every example, by name."""
-    return dict(sorted(_BY_NAME.items()))
+def component_examples(models: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    """Return every example of the models, by name."""
+    names = {model.__name__ for model in models}
+    found = {
+        f"{model}.{name}": {"value": value}
+        for table in (_EXAMPLES, _UNFINISHED)
+        for model, named in table.items()
+        for name, value in named.items()
+        if model in names
+    }
+    return dict(sorted(found.items()))
 
 
 def examples(model: type[BaseModel], *, status: int = 200) -> dict[str, Any]:

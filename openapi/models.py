@@ -26,10 +26,21 @@ def reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": _REFERENCE.format(model=model.__name__)}
 
 
+def answered(routes: Iterable[Route]) -> set[type[BaseModel]]:
+    """Return the models of all answers that are no problem."""
+    return {model for route in routes for model in route.answers.values() if model is not None}
+
+
+def bodies(routes: Iterable[Route]) -> list[type[BaseModel]]:
+    """Return the models of all bodies."""
+    return [route.body for route in routes if route.body is not None]
+
+
 def component_schemas(routes: Sequence[Route]) -> dict[str, Any]:
     """Return the schemas of all that is sent and answered, by name."""
-    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in _answered(routes)]
-    models += [(route.body, "validation") for route in routes if route.body is not None]
+    shown = sorted(answered(routes) | {ProblemJson, FunctionComputeErrorJson}, key=lambda model: model.__name__)
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in shown]
+    models += [(model, "validation") for model in bodies(routes)]
     _, schema = models_json_schema(models, ref_template=_REFERENCE, schema_generator=_WithoutTitles)
     return {name: _tidy(definition) for name, definition in sorted(schema["$defs"].items())}
 
@@ -56,11 +67,6 @@ def _without_null(field: dict[str, Any]) -> dict[str, Any]:
     variants = [variant for variant in field.get("anyOf", ()) if variant != {"type": "null"}]
     default = {} if field.get("default") is None else {"default": field["default"]}
     return {**rest, **(variants[0] if len(variants) == 1 else {"anyOf": variants} if variants else {}), **default}
-
-
-def _answered(routes: Iterable[Route]) -> list[type[BaseModel]]:
-    found = {model for route in routes for model in route.answers.values() if model is not None}
-    return sorted(found | {ProblemJson, FunctionComputeErrorJson}, key=lambda model: model.__name__)
 
 
 def _tidy(definition: dict[str, Any]) -> dict[str, Any]:

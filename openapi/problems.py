@@ -13,7 +13,7 @@ from routing import Route
 from shared.domain.errors import CallerError
 from shared.representations import Json
 
-_OF_EVERY_ROUTE = (400, 500, 502, 503)
+_OF_EVERY_ROUTE = (400, 422, 500, 502, 503)  # 422 at least for an unknown query parameter
 _BY_FUNCTION_COMPUTE = (400, 502)
 _MEANINGS = {
     500: "A defect, or a setting that is missing; the log says which.",

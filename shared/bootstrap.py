@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from shared import settings
 from shared.domain.models import MODELS
+from shared.domain.quotas import Quotas
 from shared.ports import Limits
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from shared.adapters.oss_urls import OutputUrls
     from shared.adapters.sql_jobs import SqlJobStore
     from shared.adapters.sql_outputs import SqlOutputStore
+    from shared.adapters.sql_starts import SqlStartStore
     from shared.adapters.system_clock import SystemClock
     from shared.adapters.temp_folder import TempFolder
     from shared.adapters.tokens import TokenVerifier
@@ -52,6 +54,19 @@ def jobs() -> "SqlJobStore":
     from shared.adapters.sql_jobs import SqlJobStore
 
     return SqlJobStore(_database())
+
+
+@cache
+def starts() -> "SqlStartStore":
+    from shared.adapters.sql_starts import SqlStartStore
+
+    return SqlStartStore(_database())
+
+
+@cache
+def quotas() -> Quotas:
+    wanted = settings.QuotaSettings.read()
+    return Quotas(wanted.concurrent_jobs, wanted.jobs_per_day, wanted.stored_bytes)
 
 
 @cache

@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import Job, JobOutput, OutputIntent
 from shared.domain.keys import MediaType
 from shared.domain.media import MediaFacts
+from shared.domain.quotas import Quotas, Usage
 
 
 class Clock(Protocol):
@@ -25,7 +27,7 @@ class JobStore(Protocol):
     """The table ``jobs``. Every method may raise DatabaseUnavailableError."""
 
     def add(self, job: Job) -> Job:
-        """Add the job; with an idempotency key that its user has used, return that earlier job instead."""
+        """Add the job, whatever its user's quotas, and return it; if there is one of that id, return that."""
 
     def get(self, job_id: str) -> Job | None:
         """Return the job, or None."""
@@ -45,6 +47,33 @@ class JobStore(Protocol):
 
     def recent(self, since: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
         """Return jobs created or finished at ``since`` or later, the oldest first; ``after`` is the last one seen."""
+
+
+class StartStore(Protocol):
+    """How jobs begin: ``idempotency_keys`` and ``daily_usage``. Every method may raise DatabaseUnavailableError."""
+
+    def start(self, job: Job, key: UsedKey | None, quotas: Quotas) -> Usage | UsedKey:
+        """Add the job, its key and its count in one transaction, and return what its user takes up then.
+
+        If the key has been used, return its use and write nothing. However many start at once, no quota is passed and a
+        key begins one job. When the database's answer is lost, what it did is read back. Raises QuotaExceededError;
+        then nothing is written.
+        """
+
+    def find_key(self, user_id: str, key: str) -> UsedKey | None:
+        """Return the use of a user's key, or None."""
+
+    def keep_answer(self, used: UsedKey, answer: Answer) -> UsedKey | None:
+        """Write the answer if there is none yet, and return the use as it is then, or None if it is gone."""
+
+    def usage_of(self, user_id: str, now: datetime) -> Usage:
+        """Return what a user takes up."""
+
+    def forget_keys(self, before: datetime, *, limit: int) -> int:
+        """Remove keys that were used before that time, and return their number."""
+
+    def forget_usage(self, before: datetime, *, limit: int) -> int:
+        """Remove the counts of earlier days than that of ``before``, and return their number."""
 
 
 class OutputStore(Protocol):

@@ -291,6 +291,36 @@ class DispatchSettings:
 
 
 @dataclass(frozen=True)
+class QuotaSettings:
+    """What each user may take up: unfinished jobs, jobs begun in a day of UTC, bytes of outputs."""
+
+    concurrent_jobs: int
+    jobs_per_day: int
+    stored_bytes: int
+
+    @classmethod
+    def read(cls) -> "QuotaSettings":
+        """Read QUOTA_CONCURRENT_JOBS, QUOTA_JOBS_PER_DAY and QUOTA_STORED_BYTES."""
+        return cls(
+            concurrent_jobs=_parse("QUOTA_CONCURRENT_JOBS", _quota, 20, _A_QUOTA),
+            jobs_per_day=_parse("QUOTA_JOBS_PER_DAY", _quota, 1000, _A_QUOTA),
+            stored_bytes=_parse("QUOTA_STORED_BYTES", _quota, 100 * 1024 * MIB, _A_QUOTA),
+        )
+
+
+# An integer of a structured header field has 15 digits at most (RFC 9651).
+_MAX_QUOTA = 10**15 - 1
+_A_QUOTA = f"a whole number from 1 to {_MAX_QUOTA}"
+
+
+def _quota(text: str) -> int:
+    number = _positive(text)  # 0 might be meant as none or as no limit
+    if number > _MAX_QUOTA:
+        raise ValueError
+    return number
+
+
+@dataclass(frozen=True)
 class RuntimeSettings:
     """The function instance itself."""
 

@@ -20,9 +20,11 @@ from shared.domain.errors import (
     StorageRefusedError,
     StorageUnavailableError,
 )
+from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import Job, JobOutput, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.domain.media import MediaFacts
+from shared.domain.quotas import Quotas, Usage, check_quotas, day_of
 from shared.ports import Finished, Limits, ListedObject, MultipartUpload, Pending, StoredObject
 from shared.services.generation import GenerationService
 from shared.services.indexing import IndexingService
@@ -31,6 +33,7 @@ from shared.services.storage import StorageService
 
 NOW = datetime(2023, 12, 21, 1, 50, 56, 789000, tzinfo=UTC)
 USER = "test@factory-buy.com"
+PLENTY = Quotas(concurrent_jobs=1000, jobs_per_day=1000, stored_bytes=10**12)
 
 
 class FakeClock:
@@ -62,12 +65,9 @@ class InMemoryJobStore:
 
     def add(self, job: Job) -> Job:
         with self._session():
-            for row in self._rows.values():
-                same_key = job.idempotency_key is not None and row.idempotency_key == job.idempotency_key
-                if row.id == job.id or (row.user_id == job.user_id and same_key):
-                    return row
-            self._write(job)
-            return job
+            if job.id not in self._rows:
+                self._write(job)
+            return self._rows[job.id]
 
     def get(self, job_id: str) -> Job | None:
         with self._session():
@@ -107,6 +107,14 @@ class InMemoryJobStore:
                 and (after is None or (row.created_at, row.id) > (after.created_at, after.id))
             ]
         return sorted(found, key=lambda row: (row.created_at, row.id))[:limit]
+
+    def remove(self, job_id: str) -> None:
+        with self._session():
+            del self._rows[job_id]
+
+    def unfinished_of(self, user_id: str) -> int:
+        with self._session():
+            return sum(row.user_id == user_id and not row.status.final for row in self._rows.values())
 
     def _session(self) -> threading.Lock:
         if self.away:
@@ -156,6 +164,9 @@ class InMemoryOutputStore:
     def get(self, output_id: str) -> JobOutput | None:
         return self._answering().get(output_id)
 
+    def bytes_of(self, user_id: str) -> int:
+        return sum(row.size for row in self._answering().values() if row.user_id == user_id)
+
     def remove(self, output_id: str) -> None:
         self._answering().pop(output_id, None)
 
@@ -178,6 +189,57 @@ class InMemoryOutputStore:
         if self.away:
             raise DatabaseUnavailableError("the database did not answer")
         return self._rows
+
+
+class InMemoryStartStore:
+    """The tables ``idempotency_keys`` and ``daily_usage`` beside ``jobs`` and ``job_outputs``."""
+
+    def __init__(self, jobs: InMemoryJobStore, outputs: InMemoryOutputStore) -> None:
+        self._jobs = jobs
+        self._outputs = outputs
+        self._keys: dict[tuple[str, str], UsedKey] = {}
+        self._days: dict[str, tuple[str, int]] = {}
+        self._lock = threading.Lock()
+
+    def start(self, job: Job, key: UsedKey | None, quotas: Quotas) -> Usage | UsedKey:
+        with self._lock:
+            if key is not None and (earlier := self._keys.get((key.user_id, key.key))):
+                return earlier
+            usage = self.usage_of(job.user_id, job.created_at)
+            check_quotas(usage, quotas, job.type, job.created_at)
+            self._jobs.add(job)
+            if key is not None:
+                self._keys[key.user_id, key.key] = key
+            day, _ = self._days.get(job.user_id, ("", 0))
+            self._days[job.user_id] = max(day, day_of(job.created_at)), usage.jobs_today + 1
+            return usage.with_one_job_more()
+
+    def find_key(self, user_id: str, key: str) -> UsedKey | None:
+        return self._keys.get((user_id, key))
+
+    def keep_answer(self, used: UsedKey, answer: Answer) -> UsedKey | None:
+        with self._lock:
+            row = self._keys.get((used.user_id, used.key))
+            if row is not None and row.job_id == used.job_id and row.answer is None:
+                row = self._keys[used.user_id, used.key] = replace(row, answer=answer)
+            return row
+
+    def usage_of(self, user_id: str, now: datetime) -> Usage:
+        day, jobs = self._days.get(user_id, ("", 0))
+        today = jobs if day >= day_of(now) else 0
+        return Usage(self._jobs.unfinished_of(user_id), today, self._outputs.bytes_of(user_id))
+
+    def forget_keys(self, before: datetime, *, limit: int) -> int:
+        old = [place for place, row in self._keys.items() if row.created_at < before][:limit]
+        for place in old:
+            del self._keys[place]
+        return len(old)
+
+    def forget_usage(self, before: datetime, *, limit: int) -> int:
+        old = [user_id for user_id, (day, _) in self._days.items() if day < day_of(before)][:limit]
+        for user_id in old:
+            del self._days[user_id]
+        return len(old)
 
 
 @dataclass(frozen=True)
@@ -365,6 +427,7 @@ class World:
         self.clock = FakeClock()
         self.jobs = InMemoryJobStore()
         self.outputs = InMemoryOutputStore(self.jobs)
+        self.starts = InMemoryStartStore(self.jobs, self.outputs)
         self.store = InMemoryObjectStore(clock=self.clock)
         self.temp = TempFolder(str(folder))
         self.probe = StubProbe()

@@ -33,6 +33,8 @@ STOP_TIMEOUT_S = 20
 ENDED = ("succeeded", "failed", "cancelled")
 # Everything is plain HTTP here; building a TLS context per client would cost 30 ms each.
 TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+# Tests poll often, and begin many jobs in the name of few users.
+_DEFAULTS = {"POLL_INTERVAL_S": "0.1", "QUOTA_CONCURRENT_JOBS": "1000", "QUOTA_JOBS_PER_DAY": "100000"}
 _SECRETS = ("OSS_SECRET", "DASHSCOPE_API_KEY", "OPENAI_API_KEY", "DATABASE_URL")
 _MISSING = ("AUTH_", "CORS_ORIGINS", "JOB_", "MAX_", "OSS_URL_TTL_S", "PATIENCE_S", "POLL_INTERVAL_S", "QUOTA_")
 
@@ -80,7 +82,7 @@ class LocalCloud:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**mine, "POLL_INTERVAL_S": "0.1", **self._env},
+                env={**mine, **_DEFAULTS, **self._env},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -31,7 +31,7 @@ _SETTINGS = (
     "--innodb-use-native-aio=OFF",
     "--aria-pagecache-buffer-size=8M",
     "--key-buffer-size=1M",
-    "--max-connections=100",
+    "--max-connections=200",
 )
 
 
@@ -193,10 +193,10 @@ class MariaDb:
             process.wait()
 
 
-def migrate(url: str) -> None:
-    """Bring the database to the newest schema, as a deployment does."""
+def migrate(url: str, *command: str) -> None:
+    """Bring the database to the newest schema, as a deployment does, or to another by Alembic's ``command``."""
     subprocess.run(
-        [sys.executable, "-m", "alembic", "-c", "migrations/alembic.ini", "upgrade", "head"],
+        [sys.executable, "-m", "alembic", "-c", "migrations/alembic.ini", *(command or ("upgrade", "head"))],
         cwd=ROOT,
         env={**os.environ, "DATABASE_URL": url},
         check=True,

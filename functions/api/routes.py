@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from endpoints import generate, jobs, service
+from endpoints import generate, jobs, service, usage
 from routing import Route
-from schemas import HealthJson, ImageRequest, Input, OpenApiJson, OutputsJson, VideoRequest
+from schemas import HealthJson, ImageRequest, Input, OpenApiJson, OutputsJson, UsageJson, VideoRequest
 from shared.fc.http import Response
 from shared.representations import JobJson
 
@@ -15,7 +15,7 @@ def _starting(path: str, endpoint: Callable[..., Response], body: type[Input]) -
         path,
         endpoint,
         {200: JobJson, 202: JobJson},
-        (400, 413, 415, 422),
+        (400, 409, 413, 415, 422, 429),
         body=body,
         headers=("Prefer", "Idempotency-Key"),
     )
@@ -29,4 +29,5 @@ ROUTES = (
     Route("GET", "/jobs/{jobId}", jobs.get_job, {200: JobJson}, (400, 404), headers=("Prefer",)),
     Route("GET", "/jobs/{jobId}/outputs", jobs.get_job_outputs, {200: OutputsJson}, (404,)),
     Route("POST", "/jobs/{jobId}/cancel", jobs.cancel_job, {200: JobJson, 202: JobJson}, (404,)),
+    Route("GET", "/usage", usage.get_usage, {200: UsageJson}),
 )

@@ -90,7 +90,7 @@ def cors_headers(event: HttpEvent) -> dict[str, str]:
         "Access-Control-Allow-Origin": origin,
         "Access-Control-Allow-Methods": _METHODS_ALLOWED,
         "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Prefer",
-        "Access-Control-Expose-Headers": "Location, Preference-Applied, Retry-After",
+        "Access-Control-Expose-Headers": "Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After",
         "Access-Control-Max-Age": "600",
         "Vary": "Origin",
     }

@@ -7,7 +7,7 @@ from pydantic.alias_generators import to_camel
 
 from shared.domain.keys import MediaType
 from shared.domain.models import MODELS
-from shared.representations import Json, OutputJson
+from shared.representations import Json, OutputJson, Time
 
 _MAX_SEED = 2_147_483_647
 
@@ -74,6 +74,27 @@ class OutputsJson(Json):
     """The outputs of one job."""
 
     data: list[OutputJson]
+
+
+class QuotaJson(Json):
+    """One quota and how much of it is used."""
+
+    used: int
+    limit: int
+
+
+class DailyQuotaJson(QuotaJson):
+    """A quota that begins anew every day."""
+
+    resets_at: Time
+
+
+class UsageJson(Json):
+    """What a user takes up: unfinished jobs, jobs begun since 00:00 UTC, bytes of outputs."""
+
+    concurrent_jobs: QuotaJson
+    jobs_today: DailyQuotaJson
+    stored_bytes: QuotaJson
 
 
 class HealthJson(Json):

@@ -31,8 +31,6 @@ class JobRow(peewee.Model):
     duration = peewee.IntegerField(null=True)
     image_url = peewee.TextField(null=True)
     webhook_url = peewee.TextField(null=True)
-    idempotency_key = peewee.CharField(null=True)
-    request_hash = peewee.CharField(null=True)
     created_at = UtcField()
     started_at = UtcField(null=True)
     finished_at = UtcField(null=True)
@@ -59,20 +57,13 @@ class SqlJobStore:
         database.peewee.bind([JobRow])
 
     def add(self, job: Job) -> Job:
-        """Add the job; with an idempotency key that its user has used, return that earlier job instead."""
+        """Add the job and return it; if there is one of that id, return that."""
         with self._database.session():
             try:
-                JobRow.insert(**_to_row(job)).execute()
+                insert_job(job)
             except peewee.IntegrityError:
-                # The job itself is there already when the connection broke after an INSERT, which was then repeated.
-                row = JobRow.get_or_none(JobRow.id == job.id)
-                if row is None and job.idempotency_key is not None:
-                    row = JobRow.get_or_none(
-                        (JobRow.user_id == job.user_id) & (JobRow.idempotency_key == job.idempotency_key)
-                    )
-                if row is None:
-                    raise
-                return _to_job(row)
+                # It is there already when the connection broke after an INSERT, which was then repeated.
+                return _to_job(JobRow.get_by_id(job.id))
         return job
 
     def get(self, job_id: str) -> Job | None:
@@ -119,6 +110,16 @@ class SqlJobStore:
             query = JobRow.select().where(wanted).order_by(JobRow.created_at, JobRow.id)
             rows = list(query.limit(limit))
         return [_to_job(row) for row in rows]
+
+
+def insert_job(job: Job) -> None:
+    """Write a new row."""
+    JobRow.insert(**_to_row(job)).execute()
+
+
+def count_unfinished(user_id: str) -> int:
+    """Count the jobs of a user that have not ended."""
+    return int(JobRow.select().where((JobRow.user_id == user_id) & JobRow.status.in_(_UNFINISHED)).count())
 
 
 def write_job(job_id: str, attempt: int, values: dict[str, Any]) -> None:

@@ -27,7 +27,9 @@ class _OutputColumns(peewee.Model):
     created_at = UtcField()
 
 
-class _OutputRow(_OutputColumns):
+class OutputRow(_OutputColumns):
+    """A row of ``job_outputs``."""
+
     id = peewee.CharField(primary_key=True)
 
     class Meta:
@@ -49,7 +51,7 @@ class SqlOutputStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.peewee.bind([JobRow, _OutputRow, _IntentRow])
+        database.peewee.bind([JobRow, OutputRow, _IntentRow])
 
     def intend(self, intent: OutputIntent, *, lease_expires_at: datetime) -> None:
         """Write the intent in place of its position's earlier one and renew its attempt's lease, in one transaction."""
@@ -79,19 +81,19 @@ class SqlOutputStore:
     def of_job(self, job_id: str) -> Sequence[JobOutput]:
         """Return the rows of a job by position: the timestamp in the key holds it."""
         with self._database.session():
-            rows = list(_OutputRow.select().where(_OutputRow.job_id == job_id).order_by(_OutputRow.oss_path))
+            rows = list(OutputRow.select().where(OutputRow.job_id == job_id).order_by(OutputRow.oss_path))
         return [_to_output(row) for row in rows]
 
     def get(self, output_id: str) -> JobOutput | None:
         """Return the row, or None."""
         with self._database.session():
-            row = _OutputRow.get_or_none(id=output_id)
+            row = OutputRow.get_or_none(id=output_id)
         return None if row is None else _to_output(row)
 
     def remove(self, output_id: str) -> None:
         """Remove the row; nothing happens if there is none."""
         with self._database.session():
-            _OutputRow.delete().where(_OutputRow.id == output_id).execute()
+            OutputRow.delete().where(OutputRow.id == output_id).execute()
 
     def intents_of_job(self, job_id: str) -> Sequence[OutputIntent]:
         """Return the intents of a job by position."""
@@ -116,12 +118,17 @@ class SqlOutputStore:
             ).execute()
 
 
+def sum_of_sizes(user_id: str) -> int:
+    """Sum up the bytes of a user's outputs."""
+    return int(OutputRow.select(peewee.fn.SUM(OutputRow.size)).where(OutputRow.user_id == user_id).scalar() or 0)
+
+
 def _put_output(output: JobOutput) -> None:
     # One statement: an INSERT that fails and an UPDATE after it deadlock when two do it at once.
-    sqlite = isinstance(_OutputRow._meta.database, peewee.SqliteDatabase)
-    target = {"conflict_target": [_OutputRow.id]} if sqlite else {}
-    changed = [_OutputRow.oss_url, _OutputRow.size, _OutputRow.meta]
-    _OutputRow.insert(**_output_values(output)).on_conflict(preserve=changed, **target).execute()
+    sqlite = isinstance(OutputRow._meta.database, peewee.SqliteDatabase)
+    target = {"conflict_target": [OutputRow.id]} if sqlite else {}
+    changed = [OutputRow.oss_url, OutputRow.size, OutputRow.meta]
+    OutputRow.insert(**_output_values(output)).on_conflict(preserve=changed, **target).execute()
     _IntentRow.delete().where(_IntentRow.id == output.id).execute()
 
 

@@ -11,7 +11,8 @@
     │   ├── ConflictError             409: the state forbids it
     │   ├── BodyTooLargeError         413
     │   ├── UnsupportedTypeError      415
-    │   └── ValidationError           422: readable, and against the rules
+    │   ├── ValidationError           422: readable, and against the rules
+    │   └── QuotaExceededError        429: the user has used up a quota
     ├── ProviderError                 the AI provider
     │   ├── ProviderRefusedError      it will not do this, however often it is asked
     │   ├── ProviderFailedError       it accepted the task and failed
@@ -37,6 +38,11 @@
 ``code`` is for programs and never changes; the message is for people and holds no local path, no object key
 and no credential. ``retryable`` says whether the same thing may succeed later.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.domain.quotas import Usage
 
 
 class DreamFactoryError(Exception):
@@ -114,6 +120,19 @@ class ValidationError(CallerError):
     def __init__(self, message: str, *, errors: list[dict[str, str]] | None = None, code: str | None = None) -> None:
         super().__init__(message, code=code)
         self.errors = errors or []
+
+
+class QuotaExceededError(CallerError):
+    """The user has used up a quota; ``retry_after_s`` says when to ask again, ``usage`` what the user takes up."""
+
+    status = 429
+    code = "quota_exceeded"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: int, usage: "Usage") -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        self.usage = usage
 
 
 class ProviderError(DreamFactoryError):

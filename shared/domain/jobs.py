@@ -81,8 +81,6 @@ class Job:
     duration: int | None = None
     image_url: str | None = None
     webhook_url: str | None = None
-    idempotency_key: str | None = None
-    request_hash: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     error: JobError | None = None

@@ -1,9 +1,11 @@
-"""The jobs service: begin, read and end a job."""
+"""The jobs service: read and end a job, and look after those that wait."""
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from shared.domain.errors import (
     DeadlineExceededError,
@@ -13,7 +15,6 @@ from shared.domain.errors import (
     NotFoundError,
     ProviderError,
     ProviderUnavailableError,
-    ValidationError,
 )
 from shared.domain.jobs import DISPATCH_GRACE_S, Job, JobError
 from shared.ports import (
@@ -29,28 +30,8 @@ from shared.ports import (
 from shared.services.storage import cleanup_job_temp_files
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 _READ_INTERVAL_S = 0.25
-
-
-def start_job(job: Job, *, jobs: JobStore, dispatcher: Dispatcher) -> Job:
-    """Write the job down and have it begun; return it, or the earlier one of the same idempotency key.
-
-    A crash after the row leaves a job that nobody works on; the minute timer dispatches it. So a dispatch that fails
-    is no error to the caller. Raises ValidationError: the key was used with another request.
-    """
-    stored = jobs.add(job)
-    if stored.id != job.id:
-        if stored.request_hash != job.request_hash:
-            raise ValidationError(
-                "this Idempotency-Key was used with another request; use a new key for a new request",
-                code="idempotency_key_reused",
-            )
-        return stored
-    try:
-        dispatcher.dispatch(stored)
-    except DispatchError:
-        log.warning("dispatch failed; the minute timer repeats it", extra={"job_id": job.id}, exc_info=True)
-    return stored
 
 
 def get_job(job_id: str, user_id: str, *, jobs: JobStore) -> Job:
@@ -63,11 +44,16 @@ def get_job(job_id: str, user_id: str, *, jobs: JobStore) -> Job:
 
 def wait_for_end(job: Job, seconds: float, *, jobs: JobStore, clock: Clock) -> Job:
     """Return the job once it has ended, or as it is after ``seconds``."""
+    return look_until(lambda seen: seen.status.final, lambda seen: jobs.get(seen.id) or seen, job, seconds, clock=clock)
+
+
+def look_until(done: Callable[[T], bool], look: Callable[[T], T], seen: T, seconds: float, *, clock: Clock) -> T:
+    """Return what was seen once it is ``done``, or after ``seconds``; ``look`` returns it as it is then."""
     until = clock.now() + timedelta(seconds=seconds)
-    while not job.status.final and (rest := (until - clock.now()).total_seconds()) > 0:
+    while not done(seen) and (rest := (until - clock.now()).total_seconds()) > 0:
         clock.sleep(min(_READ_INTERVAL_S, rest))
-        job = jobs.get(job.id) or job
-    return job
+        seen = look(seen)
+    return seen
 
 
 def complete(job: Job, warnings: tuple[str, ...] = (), *, jobs: JobStore, temp: TempFiles, clock: Clock) -> Job:

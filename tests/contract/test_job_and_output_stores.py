@@ -13,44 +13,21 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
-from shared.adapters.database import Database
 from shared.adapters.sql_jobs import SqlJobStore
 from shared.adapters.sql_outputs import SqlOutputStore
 from shared.domain.errors import DatabaseUnavailableError, LeaseLostError
 from shared.domain.jobs import Job, JobError, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.ports import JobStore, OutputStore
-from shared.settings import DatabaseSettings
+from tests.contract.databases import KINDS, database_url, open_database
 from tests.fakes import NOW, InMemoryJobStore, InMemoryOutputStore, make_job, make_output, make_video_job
 from tests.mariadb import ROOT, MariaDb, migrate
 
 RACERS = 8
-_KINDS = ["memory", "sqlite", "mariadb"]
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    file = tmp_path_factory.mktemp("sqlite") / "template.db"
-    migrate(f"sqlite:///{file}")
-    return file.read_bytes()
-
-
-def database_url(kind: str, request: pytest.FixtureRequest) -> str:
-    if kind == "sqlite":
-        file: Path = request.getfixturevalue("tmp_path") / "jobs.db"
-        file.write_bytes(request.getfixturevalue("sqlite_template"))
-        return f"sqlite:///{file}"
-    server: MariaDb = request.getfixturevalue("mariadb")
-    return server.create_database()
-
-
-def open_database(url: str) -> Database:
-    return Database(DatabaseSettings(SecretStr(url)))
-
-
-@pytest.fixture(params=_KINDS)
+@pytest.fixture(params=KINDS)
 def stores(request: pytest.FixtureRequest) -> Iterator[tuple[JobStore, OutputStore]]:
     if request.param == "memory":
         in_memory = InMemoryJobStore()
@@ -78,8 +55,6 @@ FULL = make_video_job(
     count=1,
     image_url="https://example.com/" + "a" * 2000,
     webhook_url="https://example.com/hook?a=1&b=2",
-    idempotency_key="~" * 255,
-    request_hash="f" * 64,
     status=JobStatus.STORING,
     started_at=NOW + timedelta(milliseconds=1),
     finished_at=NOW + timedelta(milliseconds=2),
@@ -116,8 +91,8 @@ def test_long_prompts_of_emoji(jobs: JobStore, length: int) -> None:
 
 @pytest.mark.parametrize("user", ["u" * 255, "用" * 255, "😀" * 225, "a b+c@例え.jp", "' OR 1=1 --", "%", " a"])
 def test_user_ids_of_every_kind(jobs: JobStore, outputs: OutputStore, user: str) -> None:
-    jobs.add(make_job(user_id=user, idempotency_key="k"))
-    assert jobs.add(make_job(id="other", user_id=user, idempotency_key="k")).id == "abc123"
+    job = jobs.add(make_job(user_id=user))
+    assert jobs.get("abc123") == job
     key = ObjectKey(user, "abc123", MediaType.IMAGE, 1703123456789, "png")
     output = make_output(id=key.output_id, user_id=user, oss_path=str(key))
     outputs.put(output)
@@ -126,8 +101,8 @@ def test_user_ids_of_every_kind(jobs: JobStore, outputs: OutputStore, user: str)
 
 @pytest.mark.parametrize(("first", "second"), [("A@example.com", "a@example.com"), ("é", "e"), ("ß", "ss")])
 def test_user_ids_compare_character_by_character(jobs: JobStore, first: str, second: str) -> None:
-    jobs.add(make_job(id="1", user_id=first, idempotency_key="k"))
-    assert jobs.add(make_job(id="2", user_id=second, idempotency_key="k")).id == "2"
+    jobs.add(make_job(id="1", user_id=first))
+    jobs.add(make_job(id="2", user_id=second))
     stored = jobs.get("1"), jobs.get("2")
     assert [job and job.user_id for job in stored] == [first, second]
 
@@ -154,15 +129,6 @@ def test_adding_the_same_job_again_gives_it_back(jobs: JobStore) -> None:
     assert jobs.add(job) == job
     # A driver that reconnects may send an INSERT twice.
     assert jobs.add(job) == job
-
-
-def test_an_idempotency_key_gives_the_earlier_job(jobs: JobStore) -> None:
-    first = jobs.add(make_job(id="1", idempotency_key="k"))
-    assert jobs.add(make_job(id="2", idempotency_key="k", prompt="other")) == first
-    assert jobs.get("2") is None
-    assert jobs.add(make_job(id="3", idempotency_key="K")).id == "3"
-    assert jobs.add(make_job(id="4", user_id="other", idempotency_key="k")).id == "4"
-    assert [jobs.add(make_job(id=job_id)).id for job_id in ("5", "6")] == ["5", "6"]
 
 
 def test_a_save_of_the_holder_is_written(jobs: JobStore) -> None:
@@ -251,14 +217,6 @@ def test_a_claim_has_one_winner(jobs: JobStore) -> None:
         stored = jobs.get(job.id)
         assert stored is not None
         assert (len(won), stored.attempt, stored.provider_task_id) == (1, 1, str(won[0]))
-
-
-def test_a_key_used_by_many_at_once_gives_one_job(jobs: JobStore) -> None:
-    for round_ in range(5):
-        found = race(lambda number, r=round_: jobs.add(make_job(id=f"{r}-{number}", idempotency_key=f"k{r}")).id)
-        assert len(set(found)) == 1
-        stored = [jobs.get(f"{round_}-{number}") for number in range(RACERS)]
-        assert [job.id for job in stored if job] == [found[0]]
 
 
 _CLAIM = """

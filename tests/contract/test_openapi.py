@@ -100,7 +100,7 @@ def test_it_has_every_route_and_no_other() -> None:
     assert described.keys() == {(method, path) for method, path, _, _ in routes()}
     for method, path, statuses, public in routes():
         operation = described[method, path]
-        assert operation["responses"].keys() >= {*statuses, "500", "503"}, (method, path)
+        assert operation["responses"].keys() >= {*statuses, "422", "500", "503"}, (method, path)
         assert ("401" not in operation["responses"]) == public == (operation.get("security") == [])
 
 
@@ -125,7 +125,7 @@ def test_every_link_leads_to_an_operation_that_takes_what_it_brings() -> None:
 
 @pytest.mark.parametrize(("where", "schema", "examples"), PLACES, ids=[where for where, _, _ in PLACES])
 def test_what_is_shown_as_an_example_is_one(where: str, schema: dict[str, Any], examples: list[Any]) -> None:
-    assert examples or where.endswith("openapi.json 200 application/json"), "there is no example"
+    assert examples, "there is no example"
     whole = {**schema, "components": DOCUMENT["components"]}
     for example in examples:
         Draft202012Validator(whole, format_checker=FormatChecker()).validate(example)

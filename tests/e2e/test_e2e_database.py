@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
+import httpx
 import pytest
 
 from tests.e2e.job_support import Case, check_main_job, check_problem, check_succeeded, generate, run
-from tests.local_cloud import LocalCloud, eventually
+from tests.local_cloud import TLS, LocalCloud, eventually
 from tests.mariadb import MariaDb
 
 # One server and one local cloud are enough: their tests stay in one process.
@@ -42,13 +44,24 @@ def test_users_differ_by_case_and_accents(cloud: LocalCloud, prompt: str) -> Non
         check_problem(cloud.api(other).get(f"/jobs/{job['id']}"), 404)
 
 
-def test_eight_at_once_with_one_key_are_one_job(cloud: LocalCloud, prompt: str) -> None:
-    api, headers = cloud.api(USER), {"Idempotency-Key": prompt, "Prefer": "respond-async"}
-    body = {"prompt": prompt, **SMALL.body}
-    with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: api.post(IMAGE, json=body, headers=headers), range(8)))
-    (job_id,) = {answer.json()["id"] for answer in answers}
-    check_succeeded(cloud, USER, cloud.finish(api, job_id), SMALL)
+def test_a_hundred_at_once_with_one_key_are_one_job_one_charge_and_one_answer(cloud: LocalCloud, prompt: str) -> None:
+    headers = {**cloud.api(USER).headers, "Idempotency-Key": prompt, "Prefer": "respond-async"}
+    url, body, together = cloud.variables["API_URL"] + IMAGE, {"prompt": prompt, **SMALL.body}, Barrier(100)
+
+    def post(_: int) -> httpx.Response:
+        together.wait()  # a connection each, for a client's pool would send them one after the other
+        answer = httpx.post(url, json=body, headers=headers, timeout=100, trust_env=False, verify=TLS)
+        cloud.checker.check(answer)
+        return answer
+
+    with ThreadPoolExecutor(100) as threads:
+        answers = list(threads.map(post, range(100)))
+    told = {(each.status_code, each.text, each.headers["location"], each.headers["retry-after"]) for each in answers}
+    assert len(told) == 1, told
+    assert answers[0].status_code == 202
+    assert sum("ratelimit" in each.headers for each in answers) == 1, "one of them took a place"
+    (job,) = cloud.rows("SELECT id FROM jobs WHERE prompt = ?", prompt)
+    check_succeeded(cloud, USER, cloud.finish(cloud.api(USER), job["id"]), SMALL)
     assert len(cloud.charges(prompt)) == 1
 
 

@@ -138,6 +138,8 @@ def check_job(run: Run, job_id: str, order: Order) -> None:
     rows = run.world.database.rows("SELECT * FROM jobs")
     assert [row["id"] for row in rows] == [job_id], "one request, one job"
     (job,) = rows
+    assert run.world.database.rows("SELECT job_id FROM idempotency_keys") == [{"job_id": job_id}]
+    assert run.world.database.rows("SELECT jobs FROM daily_usage") == [{"jobs": 1}], "counted once"
     assert job["status"] in FINAL and job["finished_at"] is not None
     assert (job["lease_expires_at"], job["next_attempt_at"]) == (None, None), "it is still to be worked on"
     charges = [charge["count"] for charge in run.charges()]

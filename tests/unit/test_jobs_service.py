@@ -1,4 +1,4 @@
-"""Beginning, reading, ending and reviving jobs."""
+"""Reading, ending and reviving jobs."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -10,7 +10,6 @@ from shared.domain.errors import (
     NotFoundError,
     ProviderFailedError,
     ProviderUnavailableError,
-    ValidationError,
 )
 from shared.domain.jobs import DISPATCH_GRACE_S, LEASE_S, Job, JobError, JobStatus
 from shared.ports import Finished, MediaUrl, Pending
@@ -21,10 +20,10 @@ from shared.services.jobs import (
     get_job,
     give_up,
     revive_waiting_jobs,
-    start_job,
     wait_for_end,
 )
-from tests.fakes import NOW, USER, FakeProvider, RecordingDispatcher, World, make_job, make_output
+from shared.services.starting import start_job
+from tests.fakes import NOW, PLENTY, USER, FakeProvider, RecordingDispatcher, World, make_job, make_output
 
 IDLE = FakeProvider(AssertionError("submitted"), AssertionError("polled"))
 TASK = Pending("task-1")
@@ -32,7 +31,7 @@ ONE = Finished((MediaUrl("https://results.example.com/0.png"),))
 
 
 def start(world: World, job: Job) -> Job:
-    return start_job(job, jobs=world.jobs, dispatcher=world.dispatcher)
+    return start_job(job, None, PLENTY, starts=world.starts, jobs=world.jobs, dispatcher=world.dispatcher).job
 
 
 def revive(world: World, provider: FakeProvider = IDLE, *, batch: int = 200) -> dict[str, int]:
@@ -48,31 +47,6 @@ def test_a_job_is_written_down_and_dispatched(world: World) -> None:
     job = start(world, new_job())
     assert world.job() == job
     assert world.dispatcher.task_ids == ["job_abc123_0"]
-
-
-def test_the_same_key_and_request_give_the_same_job(world: World) -> None:
-    first = start(world, new_job("first", idempotency_key="k", request_hash="h"))
-    again = start(world, new_job("second", idempotency_key="k", request_hash="h"))
-    assert again == first
-    assert world.jobs.get("second") is None
-    assert world.dispatcher.task_ids == ["job_first_0"]
-
-
-def test_the_same_key_with_another_request_is_refused(world: World) -> None:
-    start(world, new_job("first", idempotency_key="k", request_hash="h"))
-    with pytest.raises(ValidationError) as caught:
-        start(world, new_job("second", idempotency_key="k", request_hash="other"))
-    assert (caught.value.code, caught.value.status) == ("idempotency_key_reused", 422)
-
-
-def test_keys_are_each_users_own(world: World) -> None:
-    start(world, new_job("first", idempotency_key="k", request_hash="h"))
-    other = start(world, new_job("second", user_id="other", idempotency_key="k", request_hash="x"))
-    assert other.id == "second"
-
-
-def test_jobs_without_a_key_are_all_different(world: World) -> None:
-    assert {start(world, new_job(job_id)).id for job_id in ("a", "b")} == {"a", "b"}
 
 
 def test_a_dispatch_that_fails_is_made_up_for(world: World) -> None:

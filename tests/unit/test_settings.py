@@ -32,6 +32,7 @@ READERS: dict[str, Callable[[], object]] = {
     "downloads": settings.DownloadSettings.read,
     "auth": settings.AuthSettings.read,
     "dispatch": settings.DispatchSettings.read,
+    "quotas": settings.QuotaSettings.read,
     "runtime": settings.RuntimeSettings.read,
 }
 
@@ -102,6 +103,12 @@ def test_what_is_missing_is_named(environment: pytest.MonkeyPatch, reader: str, 
         ("auth", "AUTH_HS256_SECRET", "short"),
         ("auth", "AUTH_JWKS", "{}"),
         ("dispatch", "DISPATCH_ENDPOINT", "fc.example.com"),
+        ("quotas", "QUOTA_CONCURRENT_JOBS", "0"),
+        ("quotas", "QUOTA_CONCURRENT_JOBS", "many"),
+        ("quotas", "QUOTA_JOBS_PER_DAY", "-1"),
+        ("quotas", "QUOTA_JOBS_PER_DAY", "1.5"),
+        ("quotas", "QUOTA_STORED_BYTES", "100G"),
+        ("quotas", "QUOTA_STORED_BYTES", str(10**15)),
         ("runtime", "LOG_LEVEL", "LOUD"),
     ],
 )
@@ -224,3 +231,10 @@ def test_the_instance(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("LOG_LEVEL", "debug")
     read = settings.RuntimeSettings.read()
     assert (read.log_level, read.cors_origins) == ("DEBUG", ("https://a.example.com", "https://b.example.com"))
+
+
+def test_quotas_are_set_one_by_one(environment: pytest.MonkeyPatch) -> None:
+    assert settings.QuotaSettings.read() == settings.QuotaSettings(20, 1000, 100 * 1024**3)
+    environment.setenv("QUOTA_JOBS_PER_DAY", str(10**15 - 1))
+    environment.setenv("QUOTA_STORED_BYTES", "1")
+    assert settings.QuotaSettings.read() == settings.QuotaSettings(20, 10**15 - 1, 1)

@@ -4,16 +4,20 @@ import hashlib
 import json
 import uuid
 
-from endpoints.showing import accepted
+from endpoints.limits import limit_headers, refuse
+from endpoints.showing import accepted, show
 from reading import read_idempotency_key, read_prefer
 from routing import Request
 from schemas import GenerateRequest, ImageRequest, VideoRequest
 from shared import bootstrap
-from shared.domain.jobs import Job
+from shared.domain.errors import QuotaExceededError
+from shared.domain.idempotency import Answer, UsedKey
+from shared.domain.jobs import Job, JobStatus
 from shared.domain.keys import MediaType
 from shared.domain.models import DEFAULT_DURATION_S, Model, Size, choose_model
-from shared.fc.http import Response
+from shared.fc.http import Response, json_response
 from shared.services import jobs as jobs_service
+from shared.services import starting
 
 _DEFAULT_WAIT_S = {MediaType.IMAGE: 30, MediaType.VIDEO: 0}
 
@@ -44,7 +48,6 @@ def _new_job(
     wanted: GenerateRequest = request.input
     size = model.default_size if wanted.size is None else Size.parse(wanted.size)
     model.sizes.check(size)
-    body = json.dumps([request.event.path, wanted.model_dump(exclude_unset=True)], sort_keys=True)
     return jobs_service.first_attempt_due(
         Job(
             id=str(uuid.uuid4()),
@@ -60,8 +63,6 @@ def _new_job(
             duration=duration,
             image_url=image_url,
             webhook_url=wanted.webhook_url,
-            idempotency_key=read_idempotency_key(request.event),
-            request_hash=hashlib.sha256(body.encode()).hexdigest(),
             warnings=model.warnings(wanted.prompt, wanted.negative_prompt, wanted.seed),
         )
     )
@@ -69,6 +70,43 @@ def _new_job(
 
 def _start(request: Request[ImageRequest] | Request[VideoRequest], job: Job) -> Response:
     wait_s, applied = read_prefer(request.event, _DEFAULT_WAIT_S[job.type])
-    job = jobs_service.start_job(job, jobs=bootstrap.jobs(), dispatcher=bootstrap.dispatcher())
-    job = jobs_service.wait_for_end(job, wait_s, jobs=bootstrap.jobs(), clock=bootstrap.clock())
-    return accepted(job, applied)
+    starts, jobs = bootstrap.starts(), bootstrap.jobs()
+    try:
+        start = starting.start_job(
+            job,
+            _key_of(request, job),
+            bootstrap.quotas(),
+            starts=starts,
+            jobs=jobs,
+            dispatcher=bootstrap.dispatcher(),
+        )
+    except QuotaExceededError as error:
+        return refuse(error, job.created_at)
+    start = starting.wait_for_answer(start, wait_s, starts=starts, jobs=jobs, clock=bootstrap.clock())
+    answer = accepted(start.job, applied) if start.key is None else _answer_once(start.key, start.job, applied)
+    return answer if start.usage is None else answer.with_headers(limit_headers(start.usage, job.created_at))
+
+
+def _key_of(request: Request[ImageRequest] | Request[VideoRequest], job: Job) -> UsedKey | None:
+    key = read_idempotency_key(request.event)
+    if key is None:
+        return None
+    # What was understood, not what was written: white space, order and defaults make no other request.
+    understood = json.dumps([request.event.path, request.input.model_dump(exclude_defaults=True)], sort_keys=True)
+    return UsedKey(job.user_id, key, hashlib.sha256(understood.encode()).hexdigest(), job.id, job.created_at)
+
+
+def _answer_once(used: UsedKey, job: Job, applied: dict[str, str]) -> Response:
+    """Answer as the key's first request was answered, which may be this one."""
+    if used.answer is not None:
+        return _replay(used.answer, job)
+    response = accepted(job, applied)
+    mine = Answer(response.status, response.headers, {**json.loads(response.body), "outputs": []})
+    first, job = starting.keep_answer(used, job, mine, starts=bootstrap.starts(), jobs=bootstrap.jobs())
+    return response if first == mine else _replay(first, job)
+
+
+def _replay(answer: Answer, job: Job) -> Response:
+    # Signed URLs are made anew; only what was answered as succeeded has outputs.
+    outputs = show(job)["outputs"] if answer.body["status"] == JobStatus.SUCCEEDED else []
+    return json_response(answer.status, {**answer.body, "outputs": outputs}, headers=answer.headers)

@@ -1,0 +1,166 @@
+"""One Idempotency-Key is one job and one answer, whatever happens in between."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.job_support import check_problem
+from tests.local_cloud import LocalCloud, download, eventually
+
+IMAGE, VIDEO = "/ai/generate-image", "/ai/generate-video"
+USER = "test@factory-buy.com"
+SMALL = {"size": "512x512"}
+_HEADERS = ("location", "retry-after", "preference-applied", "content-type", "cache-control")
+
+
+@pytest.fixture(scope="module")
+def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    running = LocalCloud(tmp_path_factory.mktemp("cloud") / "data", env={"OSS_URL_TTL_S": "600"}).start()
+    yield running
+    running.stop()
+
+
+def shown(answer: httpx.Response) -> tuple[object, ...]:
+    """Return what a repetition must show again."""
+    return answer.status_code, unsigned(answer.json()), [answer.headers.get(name) for name in _HEADERS]
+
+
+def unsigned(job: dict[str, Any]) -> dict[str, Any]:
+    """Return the job without the signatures, which differ from one second to the next."""
+    outputs = [{**output, "ossUrl": output["ossUrl"].partition("?")[0]} for output in job["outputs"]]
+    return {**job, "outputs": outputs}
+
+
+def once(prompt: str, **headers: str) -> dict[str, str]:
+    return {"Idempotency-Key": f"key of {prompt.strip()}", **headers}
+
+
+def count_jobs(cloud: LocalCloud, prompt: str) -> int:
+    return len(cloud.rows("SELECT id FROM jobs WHERE prompt = ?", prompt))
+
+
+def test_the_first_answer_is_given_again_after_the_job_has_ended(cloud: LocalCloud, prompt: str) -> None:
+    api, body = cloud.api(USER), {"prompt": prompt, **SMALL}
+    first = api.post(IMAGE, json=body, headers=once(prompt, Prefer="respond-async"))
+    assert first.status_code == 202 and "ratelimit" in first.headers
+    cloud.finish(api, first.json()["id"])
+    again = api.post(f"/api{IMAGE}", json=body, headers=once(prompt, Prefer="wait=9"))
+    assert shown(again) == shown(first)
+    assert "ratelimit" not in again.headers  # it took nothing
+    assert (count_jobs(cloud, prompt), len(cloud.charges(prompt))) == (1, 1)
+
+
+def test_white_space_order_and_defaults_make_no_other_request(cloud: LocalCloud, prompt: str) -> None:
+    api, headers = cloud.api(USER), once(prompt, **{"Content-Type": "application/json"})
+    texts = (
+        json.dumps({"prompt": prompt, "size": "512x512", "seed": 7}),
+        json.dumps({"seed": 7, "size": "512x512", "prompt": prompt}, indent=4),
+        json.dumps({"prompt": prompt, "size": "512x512", "seed": 7, "count": 1, "model": None}),
+        json.dumps({"prompt": prompt, "size": "512x512", "seed": 7}).replace("a", "\\u0061"),
+    )
+    answers = [api.post(IMAGE, content=text, headers=headers) for text in texts]
+    assert [shown(answer) for answer in answers] == [shown(answers[0])] * len(texts)
+    assert answers[0].status_code == 200 and len(cloud.charges(prompt)) == 1
+
+
+@pytest.mark.parametrize("change", ["body", "route"])
+def test_another_request_is_refused(cloud: LocalCloud, prompt: str, change: str) -> None:
+    api, headers = cloud.api(USER), once(prompt, Prefer="respond-async")
+    first = api.post(IMAGE, json={"prompt": prompt}, headers=headers)
+    path, body = (VIDEO, {"prompt": prompt}) if change == "route" else (IMAGE, {"prompt": prompt, "seed": 1})
+    assert check_problem(api.post(path, json=body, headers=headers), 422)["code"] == "idempotency_key_reused"
+    cloud.finish(api, first.json()["id"])
+    assert (count_jobs(cloud, prompt), len(cloud.charges(prompt))) == (1, 1)
+
+
+def test_what_is_refused_uses_up_no_key(cloud: LocalCloud, prompt: str) -> None:
+    api, headers = cloud.api(USER), once(prompt)
+    json_ = {**headers, "Content-Type": "application/json"}
+    check_problem(api.post(IMAGE, content=b"{", headers=json_), 400)
+    check_problem(api.post(IMAGE, json={"prompt": prompt}, headers={**headers, "Prefer": "wait=x"}), 400)
+    check_problem(cloud.api(None).post(IMAGE, json={"prompt": prompt}, headers=headers), 401)
+    check_problem(api.post(IMAGE, content=b"x" * 300_000, headers=json_), 413)
+    check_problem(api.post(IMAGE, content=b"x", headers={**headers, "Content-Type": "text/plain"}), 415)
+    check_problem(api.post(IMAGE, json={"prompt": prompt, "count": 9}, headers=headers), 422)
+    check_problem(api.post(IMAGE, json={"prompt": prompt, "model": "none"}, headers=headers), 422)
+    assert api.post(IMAGE, json={"prompt": prompt, **SMALL}, headers=headers).status_code == 200
+
+
+def test_a_repetition_waits_as_it_prefers_and_has_the_first_ones_answer(cloud: LocalCloud, prompt: str) -> None:
+    api, body = cloud.api(USER), {"prompt": f"[slow] {prompt}", **SMALL}
+    with ThreadPoolExecutor(2) as threads:
+        waiting = [
+            threads.submit(api.post, IMAGE, json=body, headers=once(prompt, Prefer=f"wait={n}")) for n in (40, 41)
+        ]
+        submitted = "SELECT id FROM jobs WHERE prompt = ? AND provider_task_id IS NOT NULL"
+        eventually(lambda: cloud.rows(submitted, body["prompt"]))
+        cloud.advance(61)
+        answers = [each.result() for each in waiting]
+    assert shown(answers[0]) == shown(answers[1])
+    assert answers[0].status_code == 200 and answers[0].json()["status"] == "succeeded"
+
+
+def test_one_who_does_not_wait_answers_for_those_who_do(cloud: LocalCloud, prompt: str) -> None:
+    api, body = cloud.api(USER), {"prompt": f"[slow] {prompt}", **SMALL}
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(api.post, IMAGE, json=body, headers=once(prompt, Prefer="wait=40"))
+        eventually(lambda: count_jobs(cloud, body["prompt"]))
+        first = api.post(IMAGE, json=body, headers=once(prompt, Prefer="respond-async"))
+        answer = waiting.result()
+    assert first.status_code == 202 and shown(answer) == shown(first)
+    cloud.advance(61)
+    cloud.finish(api, first.json()["id"])
+
+
+def test_outputs_that_are_gone_are_not_shown_again(cloud: LocalCloud, prompt: str) -> None:
+    api, body = cloud.api(USER), {"prompt": prompt, "count": 2, **SMALL}
+    first = unsigned(api.post(IMAGE, json=body, headers=once(prompt)).json())
+    assert len(first["outputs"]) == 2
+    cloud.execute("DELETE FROM job_outputs WHERE id = ?", first["outputs"][0]["id"])
+    again = api.post(IMAGE, json=body, headers=once(prompt))
+    assert again.status_code == 200 and unsigned(again.json()) == {**first, "outputs": first["outputs"][1:]}
+
+
+def test_the_key_of_a_deleted_job_pays_for_nothing(cloud: LocalCloud, prompt: str) -> None:
+    api, body = cloud.api(USER), {"prompt": prompt, **SMALL}
+    job = api.post(IMAGE, json=body, headers=once(prompt)).json()
+    cloud.execute("UPDATE idempotency_keys SET answer = NULL WHERE job_id = ?", job["id"])
+    cloud.execute("DELETE FROM jobs WHERE id = ?", job["id"])
+    problem = check_problem(api.post(IMAGE, json=body, headers=once(prompt)), 409)
+    assert problem["code"] == "job_deleted" and "new key" in problem["detail"]
+    assert (count_jobs(cloud, prompt), len(cloud.charges(prompt))) == (0, 1)
+
+
+def test_a_key_lasts_a_day(cloud: LocalCloud, prompt: str) -> None:
+    api, body = cloud.api(USER), {"prompt": prompt, **SMALL}
+    first = api.post(IMAGE, json=body, headers=once(prompt)).json()
+    cloud.execute("UPDATE idempotency_keys SET created_at = '2020-01-01 00:00:00' WHERE job_id = ?", first["id"])
+    cloud.advance(60)
+    eventually(lambda: not cloud.rows("SELECT job_id FROM idempotency_keys WHERE job_id = ?", first["id"]))
+    second = api.post(IMAGE, json=body, headers=once(prompt)).json()
+    assert second["id"] != first["id"] and len(cloud.charges(prompt)) == 2
+
+
+def test_who_heard_no_answer_asks_again_and_hears_it(cloud: LocalCloud, prompt: str) -> None:
+    api, body = cloud.api(USER), {"prompt": prompt, **SMALL}
+    cloud.arm("fc", {"function": "api", "kind": "http"}, {"drop": True})
+    with pytest.raises(httpx.RemoteProtocolError):
+        api.post(IMAGE, json=body, headers=once(prompt, Prefer="respond-async"))
+    (begun,) = cloud.rows("SELECT id FROM jobs WHERE prompt = ?", prompt)
+    again = api.post(IMAGE, json=body, headers=once(prompt))
+    assert (again.status_code, again.json()["id"]) == (202, begun["id"])
+    assert cloud.finish(api, begun["id"])["status"] == "succeeded"
+    assert (count_jobs(cloud, prompt), len(cloud.charges(prompt))) == (1, 1)
+
+
+def test_signed_urls_are_made_anew(cloud: LocalCloud, prompt: str) -> None:
+    api, body = cloud.api(USER), {"prompt": prompt, **SMALL}
+    first = api.post(IMAGE, json=body, headers=once(prompt)).json()
+    (stored,) = cloud.rows("SELECT answer FROM idempotency_keys WHERE job_id = ?", first["id"])
+    assert json.loads(stored["answer"])["body"] == {**first, "outputs": []}
+    (output,) = api.post(IMAGE, json=body, headers=once(prompt)).json()["outputs"]
+    assert "x-oss-signature" in output["ossUrl"] and download(output["ossUrl"]).status_code == 200
