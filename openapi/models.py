@@ -38,8 +38,10 @@ def bodies(routes: Iterable[Route]) -> list[type[BaseModel]]:
 
 def component_schemas(routes: Sequence[Route]) -> dict[str, Any]:
     """Return the schemas of all that is sent and answered, by name."""
-    shown = sorted(answered(routes) | {ProblemJson, FunctionComputeErrorJson}, key=lambda model: model.__name__)
-    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in shown]
+    shown: set[type[BaseModel]] = {ProblemJson, FunctionComputeErrorJson, *answered(routes)}
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (model, "serialization") for model in sorted(shown, key=lambda model: model.__name__)
+    ]
     models += [(model, "validation") for model in bodies(routes)]
     _, schema = models_json_schema(models, ref_template=_REFERENCE, schema_generator=_WithoutTitles)
     return {name: _tidy(definition) for name, definition in sorted(schema["$defs"].items())}
