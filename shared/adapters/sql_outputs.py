@@ -8,7 +8,8 @@ from typing import Any
 import peewee
 
 from shared.adapters.database import Database, JsonField, UtcField
-from shared.adapters.sql_jobs import JobRow, write_job
+from shared.adapters.sql_jobs import JobRow, page_of_user, write_job
+from shared.domain.cursors import Place
 from shared.domain.errors import DatabaseUnavailableError
 from shared.domain.jobs import JobOutput, OutputIntent
 from shared.domain.keys import MediaType
@@ -82,6 +83,24 @@ class SqlOutputStore:
             rows = list(_OutputRow.select().where(_OutputRow.job_id == job_id).order_by(_OutputRow.oss_path))
         return [_to_output(row) for row in rows]
 
+    def of_jobs(self, job_ids: Sequence[str]) -> Sequence[JobOutput]:
+        """Return the rows of several jobs in one query, those of each by position."""
+        with self._database.session():
+            query = _OutputRow.select().where(_OutputRow.job_id.in_(job_ids))
+            rows = list(query.order_by(_OutputRow.job_id, _OutputRow.oss_path))
+        return [_to_output(row) for row in rows]
+
+    def of_user(
+        self, user_id: str, *, limit: int, before: Place | None = None, type: MediaType | None = None
+    ) -> Sequence[JobOutput]:
+        """Return a user's rows behind the place ``before``, the newest first; of one type if it is given."""
+        query = page_of_user(_OutputRow, user_id, before, limit)
+        if type is not None:
+            query = query.where(_OutputRow.type == type)
+        with self._database.session():
+            rows = list(query)
+        return [_to_output(row) for row in rows]
+
     def get(self, output_id: str) -> JobOutput | None:
         """Return the row, or None."""
         with self._database.session():
@@ -114,6 +133,18 @@ class SqlOutputStore:
                 & (_IntentRow.position == intent.position)
                 & (_IntentRow.attempt == intent.attempt)
             ).execute()
+
+
+def remove_rows_of_job(job_id: str) -> None:
+    """Remove a job's outputs and intents, within the caller's transaction."""
+    _OutputRow.delete().where(_OutputRow.job_id == job_id).execute()
+    _IntentRow.delete().where(_IntentRow.job_id == job_id).execute()
+
+
+def remove_rows_of_output(output_id: str) -> None:
+    """Remove an output and its intent, within the caller's transaction."""
+    _OutputRow.delete().where(_OutputRow.id == output_id).execute()
+    _IntentRow.delete().where(_IntentRow.id == output_id).execute()
 
 
 def _put_output(output: JobOutput) -> None:
