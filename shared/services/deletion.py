@@ -66,7 +66,8 @@ def delete_job(
     """
     job = get_job(job_id, user_id, jobs=jobs)
     _check_ended(job)
-    _delete_now(deletion_of_job(job, clock.now()), deletions=deletions, dispatcher=dispatcher)
+    deletion = _write_down(deletion_of_job(job, clock.now()), deletions=deletions)
+    _delete_now(deletion, deletions=deletions, dispatcher=dispatcher)
 
 
 def delete_output(
@@ -83,13 +84,18 @@ def delete_output(
 
     Crashes and errors are as in ``delete_job``. A job that has not ended would store the output again.
     """
-    output = outputs.get(output_id)
-    if output is None or output.user_id != user_id:
-        raise NotFoundError("there is no such output")
-    job = jobs.get(output.job_id)
-    if job is not None:
-        _check_ended(job)
-    _delete_now(deletion_of_output(output, clock.now()), deletions=deletions, dispatcher=dispatcher)
+    deletion = _find_under_way(DeletionScope.OUTPUT, output_id, deletions=deletions)
+    # The row of one that is under way may be gone: it follows the object.
+    if deletion is None or deletion.user_id != user_id:
+        output = outputs.get(output_id)
+        if output is None or output.user_id != user_id:
+            raise NotFoundError("there is no such output")
+        job = jobs.get(output.job_id)
+        if job is not None:
+            _check_ended(job)
+        deletion = deletion_of_output(output, clock.now())
+        deletions.add(deletion)
+    _delete_now(deletion, deletions=deletions, dispatcher=dispatcher)
 
 
 def delete_user_data(user_id: str, *, deletions: DeletionStore, dispatcher: Dispatcher, clock: Clock) -> Deletion:
@@ -117,19 +123,22 @@ def _check_ended(job: Job) -> None:
         raise ConflictError("the job is still at work: cancel it first", code="job_running")
 
 
-def _delete_now(wish: Deletion, *, deletions: DeletionStore, dispatcher: Dispatcher) -> None:
-    deletion = _write_down(wish, deletions=deletions)
-    if _have_carried_out(deletion, deletions=deletions, dispatcher=dispatcher).finished_at is None:
-        raise StorageUnavailableError("the deletion is written down and goes on by itself")
-
-
 def _write_down(wish: Deletion, *, deletions: DeletionStore) -> Deletion:
     """Return the deletion of the same target that is under way, or the wish once it is written down."""
-    earlier = deletions.newest_of(wish.scope, wish.target_id)
-    if earlier is not None and earlier.finished_at is None:
+    if earlier := _find_under_way(wish.scope, wish.target_id, deletions=deletions):
         return earlier
     deletions.add(wish)
     return wish
+
+
+def _find_under_way(scope: DeletionScope, target_id: str, *, deletions: DeletionStore) -> Deletion | None:
+    newest = deletions.newest_of(scope, target_id)
+    return newest if newest is not None and newest.finished_at is None else None
+
+
+def _delete_now(deletion: Deletion, *, deletions: DeletionStore, dispatcher: Dispatcher) -> None:
+    if _have_carried_out(deletion, deletions=deletions, dispatcher=dispatcher).finished_at is None:
+        raise StorageUnavailableError("the deletion is written down and goes on by itself")
 
 
 def _have_carried_out(deletion: Deletion, *, deletions: DeletionStore, dispatcher: Dispatcher) -> Deletion:

@@ -255,6 +255,19 @@ def test_an_output_goes_alone(world: World) -> None:
         ask_output(world, first.id)
 
 
+def test_a_repetition_goes_on_with_an_output_of_which_the_row_is_gone(world: World) -> None:
+    output = store(world, add_job(world, "job"))
+    world.store.away = True
+    with pytest.raises(StorageUnavailableError):
+        ask_output(world, output.id)
+    world.store.away = False
+    world.outputs.remove(output.id)  # its object was gone for a moment, and the event of that was quick
+    with pytest.raises(NotFoundError):
+        ask_output(world, output.id, OTHER)
+    ask_output(world, output.id)
+    assert left_of(world, USER) == ["job"]
+
+
 def test_an_output_of_no_job_goes_too(world: World) -> None:
     output = store(world, make_job(id="unknown"))
     ask_output(world, output.id)
