@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from shared.adapters.media_info import MediaInfoProbe
     from shared.adapters.oss import OssObjectStore
     from shared.adapters.oss_urls import OutputUrls
+    from shared.adapters.sql_deletions import SqlDeletionStore
     from shared.adapters.sql_jobs import SqlJobStore
     from shared.adapters.sql_outputs import SqlOutputStore
     from shared.adapters.sql_starts import SqlStartStore
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from shared.adapters.temp_folder import TempFolder
     from shared.adapters.tokens import TokenVerifier
     from shared.ports import Provider
+    from shared.services.deletion import DeletionService
     from shared.services.generation import GenerationService
     from shared.services.indexing import IndexingService
     from shared.services.jobs import RevivalService
@@ -74,6 +76,13 @@ def outputs() -> "SqlOutputStore":
     from shared.adapters.sql_outputs import SqlOutputStore
 
     return SqlOutputStore(_database())
+
+
+@cache
+def deletions() -> "SqlDeletionStore":
+    from shared.adapters.sql_deletions import SqlDeletionStore
+
+    return SqlDeletionStore(_database())
 
 
 @cache
@@ -171,7 +180,28 @@ def revival_service() -> "RevivalService":
 def indexing_service() -> "IndexingService":
     from shared.services.indexing import IndexingService
 
-    return IndexingService(store=object_store(), outputs=outputs(), jobs=jobs(), probe=media_probe(), clock=clock())
+    return IndexingService(
+        store=object_store(),
+        outputs=outputs(),
+        jobs=jobs(),
+        deletions=deletions(),
+        probe=media_probe(),
+        clock=clock(),
+    )
+
+
+@cache
+def deletion_service() -> "DeletionService":
+    from shared.services.deletion import DeletionService
+
+    return DeletionService(
+        store=object_store(),
+        jobs=jobs(),
+        outputs=outputs(),
+        deletions=deletions(),
+        dispatcher=dispatcher(),
+        clock=clock(),
+    )
 
 
 @cache

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from shared.domain.cursors import Place
+from shared.domain.deletions import Deletion, DeletionScope
 from shared.domain.idempotency import Answer, UsedKey
-from shared.domain.jobs import Job, JobOutput, OutputIntent
+from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import MediaType
 from shared.domain.media import MediaFacts
 from shared.domain.quotas import Quotas, Usage
@@ -47,6 +49,17 @@ class JobStore(Protocol):
 
     def recent(self, since: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
         """Return jobs created or finished at ``since`` or later, the oldest first; ``after`` is the last one seen."""
+
+    def of_user(
+        self,
+        user_id: str,
+        *,
+        limit: int,
+        before: Place | None = None,
+        type: MediaType | None = None,
+        status: JobStatus | None = None,
+    ) -> Sequence[Job]:
+        """Return a user's jobs behind the place ``before``, the newest first; of a type and a status if given."""
 
 
 class StartStore(Protocol):
@@ -98,6 +111,14 @@ class OutputStore(Protocol):
     def of_job(self, job_id: str) -> Sequence[JobOutput]:
         """Return the rows of a job by position."""
 
+    def of_jobs(self, job_ids: Sequence[str]) -> Sequence[JobOutput]:
+        """Return the rows of several jobs in one query, those of each by position."""
+
+    def of_user(
+        self, user_id: str, *, limit: int, before: Place | None = None, type: MediaType | None = None
+    ) -> Sequence[JobOutput]:
+        """Return a user's rows behind the place ``before``, the newest first; of one type if it is given."""
+
     def get(self, output_id: str) -> JobOutput | None:
         """Return the row, or None."""
 
@@ -112,6 +133,40 @@ class OutputStore(Protocol):
 
     def remove_intent(self, intent: OutputIntent) -> None:
         """Remove the intent if it is still that of its attempt; nothing happens otherwise."""
+
+
+class DeletionStore(Protocol):
+    """The table ``deletions``. Every method may raise DatabaseUnavailableError."""
+
+    def add(self, deletion: Deletion) -> None:
+        """Write the wish down."""
+
+    def get(self, deletion_id: str) -> Deletion | None:
+        """Return the deletion, or None."""
+
+    def newest_of(self, scope: DeletionScope, target_id: str) -> Deletion | None:
+        """Return the deletion of this target that was asked for last, or None."""
+
+    def concerns(self, *, job_id: str, output_id: str) -> bool:
+        """Tell whether this job or this output is being deleted, or was not long ago."""
+
+    def unfinished(self, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
+        """Return deletions that have not ended, the oldest first; ``after`` is the last one seen."""
+
+    def finished_before(self, moment: datetime, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
+        """Return deletions that ended before ``moment``, in the same order."""
+
+    def finish(self, deletion: Deletion, now: datetime) -> None:
+        """Take away every row of the job or the output, and write down the end, in one transaction.
+
+        A job's idempotency keys stay, without the answer that they hold. Repeated, it keeps the time of the first end.
+        """
+
+    def tell(self, deletion_id: str, now: datetime) -> None:
+        """Write down that the user was told of the end."""
+
+    def remove(self, deletion_id: str) -> None:
+        """Forget the deletion; nothing happens if there is none."""
 
 
 @dataclass(frozen=True)
@@ -274,10 +329,13 @@ class Downloads(Protocol):
 
 
 class Dispatcher(Protocol):
-    """Starts an asynchronous invocation that will advance the job."""
+    """Invokes our other functions."""
 
     def dispatch(self, job: Job) -> None:
         """Hand the job over; a repeated hand-over of one attempt counts once. Raises DispatchError."""
+
+    def delete(self, deletion_id: str) -> None:
+        """Have a deletion carried out and wait for it. Raises DispatchError: it failed, or takes too long."""
 
 
 ProviderOf = Callable[[str], Provider]

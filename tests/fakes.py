@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
 from fastcrc import crc64
 
 from shared.adapters.temp_folder import TempFolder
+from shared.domain.cursors import Place
+from shared.domain.deletions import Deletion, DeletionScope
 from shared.domain.errors import (
     DatabaseUnavailableError,
     LeaseLostError,
@@ -21,11 +23,12 @@ from shared.domain.errors import (
     StorageUnavailableError,
 )
 from shared.domain.idempotency import Answer, UsedKey
-from shared.domain.jobs import Job, JobOutput, OutputIntent
+from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.domain.media import MediaFacts
 from shared.domain.quotas import Quotas, Usage, check_quotas, day_of
 from shared.ports import Finished, Limits, ListedObject, MultipartUpload, Pending, StoredObject
+from shared.services.deletion import DeletionService
 from shared.services.generation import GenerationService
 from shared.services.indexing import IndexingService
 from shared.services.jobs import RevivalService
@@ -108,13 +111,26 @@ class InMemoryJobStore:
             ]
         return sorted(found, key=lambda row: (row.created_at, row.id))[:limit]
 
-    def remove(self, job_id: str) -> None:
-        with self._session():
-            del self._rows[job_id]
-
     def unfinished_of(self, user_id: str) -> int:
         with self._session():
             return sum(row.user_id == user_id and not row.status.final for row in self._rows.values())
+
+    def of_user(
+        self,
+        user_id: str,
+        *,
+        limit: int,
+        before: Place | None = None,
+        type: MediaType | None = None,
+        status: JobStatus | None = None,
+    ) -> Sequence[Job]:
+        with self._session():
+            found = [row for row in self._rows.values() if row.user_id == user_id and status in {None, row.status}]
+        return _page(found, type, before, limit)
+
+    def remove(self, job_id: str) -> None:
+        with self._session():
+            self._rows.pop(job_id, None)
 
     def _session(self) -> threading.Lock:
         if self.away:
@@ -130,6 +146,18 @@ class InMemoryJobStore:
     def _write(self, job: Job) -> None:
         self._rows[job.id] = job
         self.history.append(job)
+
+
+Row = TypeVar("Row", Job, JobOutput)
+
+
+def _page(rows: list[Row], type: MediaType | None, before: Place | None, limit: int) -> Sequence[Row]:
+    wanted = [
+        row
+        for row in rows
+        if type in {None, row.type} and (before is None or (row.created_at, row.id) < (before.created_at, before.id))
+    ]
+    return sorted(wanted, key=lambda row: (row.created_at, row.id), reverse=True)[:limit]
 
 
 class InMemoryOutputStore:
@@ -161,6 +189,15 @@ class InMemoryOutputStore:
         rows = self._answering().values()
         return sorted((row for row in rows if row.job_id == job_id), key=lambda row: row.oss_path)
 
+    def of_jobs(self, job_ids: Sequence[str]) -> Sequence[JobOutput]:
+        return [row for job_id in sorted(set(job_ids)) for row in self.of_job(job_id)]
+
+    def of_user(
+        self, user_id: str, *, limit: int, before: Place | None = None, type: MediaType | None = None
+    ) -> Sequence[JobOutput]:
+        rows = self._answering().values()
+        return _page([row for row in rows if row.user_id == user_id], type, before, limit)
+
     def get(self, output_id: str) -> JobOutput | None:
         return self._answering().get(output_id)
 
@@ -169,6 +206,15 @@ class InMemoryOutputStore:
 
     def remove(self, output_id: str) -> None:
         self._answering().pop(output_id, None)
+
+    def remove_of_job(self, job_id: str) -> None:
+        for row in self.of_job(job_id):
+            self.remove(row.id)
+        self._intents = {place: each for place, each in self._intents.items() if each.output.job_id != job_id}
+
+    def remove_with_intent(self, output_id: str) -> None:
+        self.remove(output_id)
+        self._intents = {place: each for place, each in self._intents.items() if each.output.id != output_id}
 
     def intents_of_job(self, job_id: str) -> Sequence[OutputIntent]:
         self._answering()
@@ -240,6 +286,60 @@ class InMemoryStartStore:
         for user_id in old:
             del self._days[user_id]
         return len(old)
+
+
+class InMemoryDeletionStore:
+    """The table ``deletions`` beside those that it takes rows out of."""
+
+    def __init__(self, jobs: InMemoryJobStore, outputs: InMemoryOutputStore) -> None:
+        self._jobs = jobs
+        self._outputs = outputs
+        self._rows: dict[str, Deletion] = {}
+
+    def add(self, deletion: Deletion) -> None:
+        self._rows[deletion.id] = deletion
+
+    def get(self, deletion_id: str) -> Deletion | None:
+        return self._rows.get(deletion_id)
+
+    def newest_of(self, scope: DeletionScope, target_id: str) -> Deletion | None:
+        return max(self._of(scope, target_id), key=lambda row: (row.requested_at, row.id), default=None)
+
+    def concerns(self, *, job_id: str, output_id: str) -> bool:
+        return bool(self._of(DeletionScope.JOB, job_id) or self._of(DeletionScope.OUTPUT, output_id))
+
+    def unfinished(self, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
+        return self._some([row for row in self._rows.values() if row.finished_at is None], limit, after)
+
+    def finished_before(self, moment: datetime, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
+        ended = [row for row in self._rows.values() if row.finished_at is not None and row.finished_at < moment]
+        return self._some(ended, limit, after)
+
+    @staticmethod
+    def _some(rows: list[Deletion], limit: int, after: Deletion | None) -> Sequence[Deletion]:
+        left = [row for row in rows if after is None or (row.requested_at, row.id) > (after.requested_at, after.id)]
+        return sorted(left, key=lambda row: (row.requested_at, row.id))[:limit]
+
+    def finish(self, deletion: Deletion, now: datetime) -> None:
+        if (row := self._rows.get(deletion.id)) and row.finished_at is None:
+            self._rows[row.id] = replace(row, finished_at=now)
+        match deletion.scope:
+            case DeletionScope.JOB:
+                self._jobs.remove(deletion.target_id)
+                self._outputs.remove_of_job(deletion.target_id)
+            case DeletionScope.OUTPUT:
+                self._outputs.remove_with_intent(deletion.target_id)
+            case DeletionScope.USER:
+                pass
+
+    def tell(self, deletion_id: str, now: datetime) -> None:
+        self._rows[deletion_id] = replace(self._rows[deletion_id], told_at=now)
+
+    def remove(self, deletion_id: str) -> None:
+        self._rows.pop(deletion_id, None)
+
+    def _of(self, scope: DeletionScope, target_id: str) -> list[Deletion]:
+        return [row for row in self._rows.values() if (row.scope, row.target_id) == (scope, target_id)]
 
 
 @dataclass(frozen=True)
@@ -406,11 +506,17 @@ class StubProbe:
 
 
 class RecordingDispatcher:
-    """Keeps what was handed over, each attempt once; ``failures`` come first."""
+    """Keeps what was handed over, each attempt once; ``failures`` come first. ``on_delete`` carries deletions out."""
 
-    def __init__(self, *failures: Exception) -> None:
+    def __init__(self, *failures: Exception, on_delete: Callable[[str], object] = str) -> None:
         self.failures = list(failures)
+        self.on_delete = on_delete
         self.task_ids: list[str] = []
+
+    def delete(self, deletion_id: str) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.on_delete(deletion_id)
 
     def dispatch(self, job: Job) -> None:
         if self.failures:
@@ -428,6 +534,7 @@ class World:
         self.jobs = InMemoryJobStore()
         self.outputs = InMemoryOutputStore(self.jobs)
         self.starts = InMemoryStartStore(self.jobs, self.outputs)
+        self.deletions = InMemoryDeletionStore(self.jobs, self.outputs)
         self.store = InMemoryObjectStore(clock=self.clock)
         self.temp = TempFolder(str(folder))
         self.probe = StubProbe()
@@ -451,7 +558,23 @@ class World:
     @property
     def indexing(self) -> IndexingService:
         return IndexingService(
-            store=self.store, outputs=self.outputs, jobs=self.jobs, probe=self.probe, clock=self.clock
+            store=self.store,
+            outputs=self.outputs,
+            jobs=self.jobs,
+            deletions=self.deletions,
+            probe=self.probe,
+            clock=self.clock,
+        )
+
+    @property
+    def deletion(self) -> DeletionService:
+        return DeletionService(
+            store=self.store,
+            jobs=self.jobs,
+            outputs=self.outputs,
+            deletions=self.deletions,
+            dispatcher=self.dispatcher,
+            clock=self.clock,
         )
 
     def generation(self, provider: FakeProvider) -> GenerationService:

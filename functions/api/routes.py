@@ -2,9 +2,22 @@
 
 from collections.abc import Callable
 
-from endpoints import generate, jobs, service, usage
+from endpoints import account, generate, jobs, outputs, service, usage
 from routing import Route
-from schemas import HealthJson, ImageRequest, Input, OpenApiJson, OutputsJson, UsageJson, VideoRequest
+from schemas import (
+    DeletionJson,
+    HealthJson,
+    ImageRequest,
+    Input,
+    JobsPageJson,
+    JobsQuery,
+    OpenApiJson,
+    OutputsJson,
+    OutputsPageJson,
+    OutputsQuery,
+    UsageJson,
+    VideoRequest,
+)
 from shared.fc.http import Response
 from shared.representations import JobJson
 
@@ -26,8 +39,13 @@ ROUTES = (
     Route("GET", "/openapi.json", service.openapi, {200: OpenApiJson}, public=True),
     _starting("/ai/generate-image", generate.generate_image, ImageRequest),
     _starting("/ai/generate-video", generate.generate_video, VideoRequest),
+    Route("GET", "/jobs", jobs.get_jobs, {200: JobsPageJson}, (400, 422), query=JobsQuery),
     Route("GET", "/jobs/{jobId}", jobs.get_job, {200: JobJson}, (400, 404), headers=("Prefer",)),
     Route("GET", "/jobs/{jobId}/outputs", jobs.get_job_outputs, {200: OutputsJson}, (404,)),
     Route("POST", "/jobs/{jobId}/cancel", jobs.cancel_job, {200: JobJson, 202: JobJson}, (404,)),
+    Route("DELETE", "/jobs/{jobId}", jobs.delete_job, {204: None}, (404, 409)),
+    Route("GET", "/outputs", outputs.get_outputs, {200: OutputsPageJson}, (400, 422), query=OutputsQuery),
+    Route("DELETE", "/outputs/{outputId}", outputs.delete_output, {204: None}, (404, 409)),
+    Route("DELETE", "/users/me/data", account.delete_data, {202: DeletionJson, 204: None}),
     Route("GET", "/usage", usage.get_usage, {200: UsageJson}),
 )

@@ -1,13 +1,13 @@
 """What requests may say, and the answers that only this API gives."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from shared.domain.keys import MediaType
 from shared.domain.models import MODELS
-from shared.representations import Json, OutputJson, Time
+from shared.representations import JobJson, Json, OutputJson, Time
 
 _MAX_SEED = 2_147_483_647
 
@@ -95,6 +95,45 @@ class UsageJson(Json):
     concurrent_jobs: QuotaJson
     jobs_today: DailyQuotaJson
     stored_bytes: QuotaJson
+
+
+class PageQuery(Input):
+    """Which part of a list; ``cursor`` is the ``nextCursor`` of the page before."""
+
+    type: Literal["image", "video"] | None = None
+    cursor: str | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+
+
+class OutputsQuery(PageQuery):
+    """The query of ``GET /outputs``."""
+
+
+class JobsQuery(PageQuery):
+    """The query of ``GET /jobs``."""
+
+    status: Literal["queued", "running", "storing", "succeeded", "failed", "cancelled"] | None = None
+
+
+class JobsPageJson(Json):
+    """A page of jobs; ``nextCursor`` is null on the last one."""
+
+    data: list[JobJson]
+    next_cursor: str | None
+
+
+class OutputsPageJson(Json):
+    """A page of outputs; ``nextCursor`` is null on the last one."""
+
+    data: list[OutputJson]
+    next_cursor: str | None
+
+
+class DeletionJson(Json):
+    """A deletion of what there was at ``requestedAt``. It goes on by itself; repeat the request to hear of its end."""
+
+    status: Literal["deleting"]
+    requested_at: Time
 
 
 class HealthJson(Json):

@@ -21,11 +21,14 @@ def upgrade() -> None:
         sa.Column("scope", sa.String(16), nullable=False),  # output, job or user
         sa.Column("target_id", sa.String(255), nullable=False),  # the id of what is deleted
         sa.Column("requested_at", _TIME, nullable=False),
+        sa.Column("oss_path", sa.String(700)),  # of an output: its row goes before the deletion does
         sa.Column("finished_at", _TIME),
+        sa.Column("told_at", _TIME),  # when the user was told of the end
         **_TABLE,
     )
-    op.create_index("deletions_by_target", "deletions", ["scope", "target_id"], unique=True)
-    op.create_index("deletions_by_end", "deletions", ["finished_at", "requested_at"])
+    # Not unique: the same may be asked for again, and two deletions of one thing do no harm.
+    op.create_index("deletions_by_target", "deletions", ["target_id", "scope"])
+    op.create_index("deletions_by_end", "deletions", ["finished_at", "requested_at", "id"])
     # Lists go by time and, within one time, by id.
     op.drop_index("jobs_of_user", "jobs")
     op.create_index("jobs_of_user", "jobs", ["user_id", "created_at", "id"])

@@ -14,11 +14,12 @@ from shared.domain.jobs import Job
 
 _TIMEOUT_S = 30.0
 _INDEXING_TIMEOUT_S = 10.0  # a user waits for the answer
+_DELETION_TIMEOUT_S = 30.0  # here, too; then the minute timer goes on with it
 _FUNCTIONS = {"image": "generate-image", "video": "generate-video"}
 
 
 class FunctionInvoker:
-    """Starts the function that advances a job, and asks the one that indexes a job's objects.
+    """Starts the function that advances a job, and asks those that index a job's objects and that delete.
 
     The task id is made of the job and its attempt. Function Compute takes an id once and answers 409 afterwards,
     so a repeated hand-over starts nothing twice.
@@ -32,29 +33,37 @@ class FunctionInvoker:
     def dispatch(self, job: Job) -> None:
         """Hand the job over. Raises DispatchError."""
         asynchronous = {"x-fc-invocation-type": "Async", "x-fc-async-task-id": job.task_id}
-        response = self._invoke(_FUNCTIONS[job.type], job, asynchronous)
+        response = self._invoke(_FUNCTIONS[job.type], {"jobId": job.id}, asynchronous)
         if response.status_code not in {202, 409}:
             raise DispatchError(f"Function Compute answered HTTP {response.status_code}")
 
     def index(self, job: Job) -> None:
         """Have what lies below the job's prefix indexed, and wait. Raises DispatchError: it was not, or not yet."""
-        response = self._invoke("index-outputs", job, {}, timeout_s=_INDEXING_TIMEOUT_S)
+        self._call("index-outputs", {"jobId": job.id}, timeout_s=_INDEXING_TIMEOUT_S)
+
+    def delete(self, deletion_id: str) -> None:
+        """Have a deletion carried out, and wait. Raises DispatchError: it failed, or takes longer than 30 seconds."""
+        task = json.dumps({"task": "delete", "deletionId": deletion_id})
+        self._call("clean-up", {"payload": task}, timeout_s=_DELETION_TIMEOUT_S)
+
+    def _call(self, function: str, event: dict[str, str], *, timeout_s: float) -> None:
+        response = self._invoke(function, event, {}, timeout_s=timeout_s)
         if response.status_code != 200:
             raise DispatchError(f"Function Compute answered HTTP {response.status_code}")
         if error := response.headers.get("x-fc-error-type"):
-            raise DispatchError(f"index-outputs failed ({error})")
+            raise DispatchError(f"{function} failed ({error})")
 
     def _invoke(
         self,
         function: str,
-        job: Job,
+        event: dict[str, str],
         special: dict[str, str],
         timeout_s: float = _TIMEOUT_S,
     ) -> httpx.Response:
         credentials = settings.role_credentials()
         path = f"/2023-03-30/functions/{function}/invocations"
         query = {"qualifier": "LATEST"}
-        body = json.dumps({"jobId": job.id}).encode()
+        body = json.dumps(event).encode()
         headers = {
             "host": urlsplit(self._endpoint).netloc,
             "content-type": "application/octet-stream",

@@ -8,6 +8,7 @@ from typing import Any
 import peewee
 
 from shared.adapters.database import Database, JsonField, UtcField
+from shared.domain.cursors import Place
 from shared.domain.errors import LeaseLostError
 from shared.domain.jobs import Job, JobError, JobStatus
 from shared.domain.keys import MediaType
@@ -110,6 +111,36 @@ class SqlJobStore:
             query = JobRow.select().where(wanted).order_by(JobRow.created_at, JobRow.id)
             rows = list(query.limit(limit))
         return [_to_job(row) for row in rows]
+
+    def of_user(
+        self,
+        user_id: str,
+        *,
+        limit: int,
+        before: Place | None = None,
+        type: MediaType | None = None,
+        status: JobStatus | None = None,
+    ) -> Sequence[Job]:
+        """Return a user's jobs behind the place ``before``, the newest first; of a type and a status if given."""
+        query = page_of_user(JobRow, user_id, before, limit)
+        if type is not None:
+            query = query.where(JobRow.type == type)
+        if status is not None:
+            query = query.where(JobRow.status == status)
+        with self._database.session():
+            rows = list(query)
+        return [_to_job(row) for row in rows]
+
+
+def page_of_user(table: Any, user_id: str, before: Place | None, limit: int) -> Any:
+    """Return the query for a user's rows of a table behind a place, the newest first."""
+    query = table.select().where(table.user_id == user_id)
+    if before is not None:
+        # The first bounds the index: MySQL reads no bound from a comparison of rows, and merges indexes for an OR.
+        row = peewee.Tuple(table.created_at, table.id)
+        bound = peewee.Tuple(peewee.Value(before.created_at, converter=table.created_at.db_value), before.id)
+        query = query.where((table.created_at <= before.created_at) & (row < bound))
+    return query.order_by(table.created_at.desc(), table.id.desc()).limit(limit)
 
 
 def insert_job(job: Job) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import peewee
 
 from shared.adapters.database import Database, JsonField, UtcField
-from shared.adapters.sql_jobs import JobRow, write_job
+from shared.adapters.sql_jobs import JobRow, page_of_user, write_job
+from shared.domain.cursors import Place
 from shared.domain.errors import DatabaseUnavailableError
 from shared.domain.jobs import JobOutput, OutputIntent
 from shared.domain.keys import MediaType
@@ -84,6 +85,24 @@ class SqlOutputStore:
             rows = list(OutputRow.select().where(OutputRow.job_id == job_id).order_by(OutputRow.oss_path))
         return [_to_output(row) for row in rows]
 
+    def of_jobs(self, job_ids: Sequence[str]) -> Sequence[JobOutput]:
+        """Return the rows of several jobs in one query, those of each by position."""
+        with self._database.session():
+            query = OutputRow.select().where(OutputRow.job_id.in_(job_ids))
+            rows = list(query.order_by(OutputRow.job_id, OutputRow.oss_path))
+        return [_to_output(row) for row in rows]
+
+    def of_user(
+        self, user_id: str, *, limit: int, before: Place | None = None, type: MediaType | None = None
+    ) -> Sequence[JobOutput]:
+        """Return a user's rows behind the place ``before``, the newest first; of one type if it is given."""
+        query = page_of_user(OutputRow, user_id, before, limit)
+        if type is not None:
+            query = query.where(OutputRow.type == type)
+        with self._database.session():
+            rows = list(query)
+        return [_to_output(row) for row in rows]
+
     def get(self, output_id: str) -> JobOutput | None:
         """Return the row, or None."""
         with self._database.session():
@@ -121,6 +140,18 @@ class SqlOutputStore:
 def sum_of_sizes(user_id: str) -> int:
     """Sum up the bytes of a user's outputs."""
     return int(OutputRow.select(peewee.fn.SUM(OutputRow.size)).where(OutputRow.user_id == user_id).scalar() or 0)
+
+
+def remove_rows_of_job(job_id: str) -> None:
+    """Remove a job's outputs and intents, within the caller's transaction."""
+    OutputRow.delete().where(OutputRow.job_id == job_id).execute()
+    _IntentRow.delete().where(_IntentRow.job_id == job_id).execute()
+
+
+def remove_rows_of_output(output_id: str) -> None:
+    """Remove an output and its intent, within the caller's transaction."""
+    OutputRow.delete().where(OutputRow.id == output_id).execute()
+    _IntentRow.delete().where(_IntentRow.id == output_id).execute()
 
 
 def _put_output(output: JobOutput) -> None:

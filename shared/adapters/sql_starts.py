@@ -15,7 +15,9 @@ from shared.domain.jobs import Job
 from shared.domain.quotas import Quotas, Usage, check_quotas, day_of
 
 
-class _KeyRow(peewee.Model):
+class KeyRow(peewee.Model):
+    """A row of ``idempotency_keys``."""
+
     user_id = peewee.CharField()
     idempotency_key = peewee.CharField()
     request_hash = peewee.CharField()
@@ -43,7 +45,7 @@ class SqlStartStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.peewee.bind([JobRow, OutputRow, _KeyRow, _UsageRow])
+        database.peewee.bind([JobRow, OutputRow, KeyRow, _UsageRow])
 
     def start(self, job: Job, key: UsedKey | None, quotas: Quotas) -> Usage | UsedKey:
         """Add the job, its key and its count in one transaction; or return the earlier use of the key."""
@@ -74,11 +76,11 @@ class SqlStartStore:
     def keep_answer(self, used: UsedKey, answer: Answer) -> UsedKey | None:
         """Write the answer if there is none yet, and return the use as it is then, or None if it is gone."""
         with self._database.session():
-            _KeyRow.update(answer=asdict(answer)).where(
-                (_KeyRow.user_id == used.user_id)
-                & (_KeyRow.idempotency_key == used.key)
-                & (_KeyRow.job_id == used.job_id)
-                & _KeyRow.answer.is_null()
+            KeyRow.update(answer=asdict(answer)).where(
+                (KeyRow.user_id == used.user_id)
+                & (KeyRow.idempotency_key == used.key)
+                & (KeyRow.job_id == used.job_id)
+                & KeyRow.answer.is_null()
             ).execute()
             return _find_key(used.user_id, used.key)
 
@@ -91,9 +93,9 @@ class SqlStartStore:
         """Remove keys that were used before that time, and return their number."""
         with self._database.session():
             # A job has one key at most. MySQL knows no LIMIT in a subquery of this kind, SQLite none in a DELETE.
-            old = _KeyRow.select(_KeyRow.job_id).where(_KeyRow.created_at < before).limit(limit)
+            old = KeyRow.select(KeyRow.job_id).where(KeyRow.created_at < before).limit(limit)
             job_ids = [row.job_id for row in old]
-            return int(_KeyRow.delete().where(_KeyRow.job_id.in_(job_ids)).execute()) if job_ids else 0
+            return int(KeyRow.delete().where(KeyRow.job_id.in_(job_ids)).execute()) if job_ids else 0
 
     def forget_usage(self, before: datetime, *, limit: int) -> int:
         """Remove the counts of earlier days than that of ``before``, and return their number."""
@@ -123,7 +125,7 @@ def _begin(job: Job, key: UsedKey | None, quotas: Quotas) -> Usage | UsedKey:
     usage = _usage_of(job.user_id, day_of(job.created_at))
     check_quotas(usage, quotas, job.type, job.created_at)
     if key is not None:
-        _KeyRow.insert(
+        KeyRow.insert(
             user_id=key.user_id,
             idempotency_key=key.key,
             request_hash=key.request_hash,
@@ -145,7 +147,7 @@ def _usage_of(user_id: str, day: str) -> Usage:
 
 
 def _find_key(user_id: str, key: str) -> UsedKey | None:
-    row = _KeyRow.get_or_none((_KeyRow.user_id == user_id) & (_KeyRow.idempotency_key == key))
+    row = KeyRow.get_or_none((KeyRow.user_id == user_id) & (KeyRow.idempotency_key == key))
     return None if row is None else _to_used_key(row)
 
 

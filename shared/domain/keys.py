@@ -126,6 +126,16 @@ class ObjectKey:
         return cls(user_id, job_id, MediaType(kind), int(timestamp_ms), ext)
 
 
+def prefix_of_user(user_id: str) -> str:
+    """Return what all keys of a user begin with, and no other user's."""
+    return f"users/{user_id}/"
+
+
+def prefix_of_job(user_id: str, job_id: str) -> str:
+    """Return what all keys of a job begin with, and no other job's."""
+    return f"{prefix_of_user(user_id)}jobs/{job_id}/"
+
+
 def temp_name(job_id: str, position: int, ext: str) -> str:
     """Return the temp file's name: ``{jobId}.{ext}``, ``{jobId}-{n}.{ext}`` from the second output on."""
     check_job_id(job_id)

@@ -37,10 +37,14 @@ class TimerEvent(Event):
 
 
 class CleanUpTask(Event):
-    """The payload of our timers. With ``dry_run`` the reconcile changes nothing and says what it would do."""
+    """The payload of our timers, and of ``api``, which has one deletion carried out at once.
 
-    task: Literal["temp-files", "jobs", "reconcile"]
+    With ``dry_run`` the reconcile changes nothing and says what it would do.
+    """
+
+    task: Literal["temp-files", "jobs", "reconcile", "delete"]
     dry_run: bool = False
+    deletion_id: str = ""
 
 
 class _OssObject(Event):

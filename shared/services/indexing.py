@@ -17,9 +17,9 @@ from urllib.parse import unquote
 
 from shared.domain.errors import ValidationError, WrongMediaError
 from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
-from shared.domain.keys import ObjectKey
+from shared.domain.keys import ObjectKey, prefix_of_job
 from shared.domain.media import SNIFF_BYTES, MediaFacts, sniff_format
-from shared.ports import Clock, JobStore, MediaProbe, ObjectStore, OutputStore, StoredObject
+from shared.ports import Clock, DeletionStore, JobStore, MediaProbe, ObjectStore, OutputStore, StoredObject
 from shared.services.storage import is_stored, make_output
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class IndexingService:
     store: ObjectStore
     outputs: OutputStore
     jobs: JobStore
+    deletions: DeletionStore
     probe: MediaProbe
     clock: Clock
 
@@ -79,7 +80,7 @@ def index_job(job_id: str, *, service: IndexingService) -> int:
 
 def job_prefix(job: Job) -> str:
     """Return what the keys of a job's outputs begin with."""
-    return f"users/{job.user_id}/jobs/{job.id}/"
+    return prefix_of_job(job.user_id, job.id)
 
 
 def follow_object(key: str, *, service: IndexingService, write: Callable[[Change], bool]) -> None:
@@ -122,6 +123,9 @@ def _find_change(key: ObjectKey, stored: StoredObject | None, *, service: Indexi
         # An intent that names the object stays: its attempt may be about to put it.
         return None if row is None else RowToRemove(row.id)
     if row is not None and is_same(row, stored):
+        return None
+    if service.deletions.concerns(job_id=key.job_id, output_id=key.output_id):
+        # It came too late, or is about to go. The deletion's second look takes it away.
         return None
     job = service.jobs.get(key.job_id)
     intent = _find_intent(key, outputs=service.outputs)

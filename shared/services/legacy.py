@@ -45,17 +45,26 @@ def find_outputs(
     ``index`` has a job's prefix indexed and waits for it. When that fails the answer is empty, and the next one tries
     again. Raises DatabaseUnavailableError, and nothing else.
     """
-    rows = get_job_outputs(job.id, outputs=outputs)
-    if rows or job.status is not JobStatus.SUCCEEDED:
-        return rows
-    if job.legacy_url and _is_public(job.legacy_url) and not _is_of_job(key_of(job.legacy_url), job):
-        return [_make_legacy_output(job, job.legacy_url)]
+    known = find_known_outputs(job, get_job_outputs(job.id, outputs=outputs), key_of=key_of)
+    if known or job.status is not JobStatus.SUCCEEDED:
+        return known
     try:
         index(job)
     except DreamFactoryError:
         log.warning("a job without rows could not be indexed", extra={"job_id": job.id}, exc_info=True)
         return []
     return get_job_outputs(job.id, outputs=outputs)
+
+
+def find_known_outputs(
+    job: Job, rows: Sequence[JobOutput], *, key_of: Callable[[str], ObjectKey | None]
+) -> Sequence[JobOutput | LegacyOutput]:
+    """Return what the database knows of a job's outputs: its ``rows``, or a stored URL of elsewhere."""
+    if rows or job.status is not JobStatus.SUCCEEDED:
+        return rows
+    if job.legacy_url and _is_public(job.legacy_url) and not _is_of_job(key_of(job.legacy_url), job):
+        return [_make_legacy_output(job, job.legacy_url)]
+    return []
 
 
 def _is_public(url: str) -> bool:

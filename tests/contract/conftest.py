@@ -12,6 +12,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "devcloud"))
 from ai_support import ServedEmulator, served
 from oss_support import RunningOss, running_oss
 
+from shared.adapters.sql_jobs import SqlJobStore
+from shared.adapters.sql_outputs import SqlOutputStore
+from shared.ports import JobStore, OutputStore
+from tests.contract.databases import KINDS, database_url, open_database
+from tests.fakes import InMemoryJobStore, InMemoryOutputStore
 from tests.mariadb import migrate
 
 
@@ -33,3 +38,24 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def ai(tmp_path: Path) -> Iterator[ServedEmulator]:
     with served(tmp_path / "ai") as emulator:
         yield emulator
+
+
+@pytest.fixture(params=KINDS)
+def stores(request: pytest.FixtureRequest) -> Iterator[tuple[JobStore, OutputStore]]:
+    if request.param == "memory":
+        in_memory = InMemoryJobStore()
+        yield in_memory, InMemoryOutputStore(in_memory)
+        return
+    database = open_database(database_url(request.param, request))
+    yield SqlJobStore(database), SqlOutputStore(database)
+    database.peewee.close()
+
+
+@pytest.fixture
+def jobs(stores: tuple[JobStore, OutputStore]) -> JobStore:
+    return stores[0]
+
+
+@pytest.fixture
+def outputs(stores: tuple[JobStore, OutputStore]) -> OutputStore:
+    return stores[1]

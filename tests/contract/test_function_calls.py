@@ -17,6 +17,7 @@ from shared.adapters.acs3 import sign_request
 from shared.adapters.invoker import FunctionInvoker
 from shared.domain.errors import DispatchError
 from shared.domain.jobs import Job
+from shared.fc.events import CleanUpTask, TimerEvent
 from shared.settings import DispatchSettings
 from tests.fakes import make_job, make_video_job
 from tests.serving import serving
@@ -201,3 +202,23 @@ def test_indexing_that_failed_is_an_error(platform: _Platform, invoker: Function
     platform.status, platform.error_type = 200, "UnhandledInvocationError"
     with pytest.raises(DispatchError, match="UnhandledInvocationError"):
         invoker.index(make_job())
+
+
+def test_a_deletion_is_waited_for(platform: _Platform, invoker: FunctionInvoker) -> None:
+    platform.status = 200
+    invoker.delete("a-deletion")
+    ((method, path, headers, body),) = platform.requests
+    assert (method, path) == ("POST", "/2023-03-30/functions/clean-up/invocations?qualifier=LATEST")
+    event = TimerEvent.model_validate_json(body)
+    assert CleanUpTask.model_validate_json(event.payload) == CleanUpTask(task="delete", deletion_id="a-deletion")
+    assert "x-fc-invocation-type" not in headers and "x-fc-async-task-id" not in headers
+    assert signed_again(method, path, headers, body) == headers["authorization"]
+
+
+@pytest.mark.parametrize(("status", "error_type"), [(429, None), (200, "FunctionNotResponding")])
+def test_a_deletion_that_was_not_carried_out_is_an_error(
+    platform: _Platform, invoker: FunctionInvoker, status: int, error_type: str | None
+) -> None:
+    platform.status, platform.error_type = status, error_type
+    with pytest.raises(DispatchError, match=error_type or "HTTP 429"):
+        invoker.delete("a-deletion")

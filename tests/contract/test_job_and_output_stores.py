@@ -20,32 +20,11 @@ from shared.domain.errors import DatabaseUnavailableError, LeaseLostError
 from shared.domain.jobs import Job, JobError, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.ports import JobStore, OutputStore
-from tests.contract.databases import KINDS, database_url, open_database
-from tests.fakes import NOW, InMemoryJobStore, InMemoryOutputStore, make_job, make_output, make_video_job
+from tests.contract.databases import database_url, open_database
+from tests.fakes import NOW, make_job, make_output, make_video_job
 from tests.mariadb import ROOT, MariaDb, migrate
 
 RACERS = 8
-
-
-@pytest.fixture(params=KINDS)
-def stores(request: pytest.FixtureRequest) -> Iterator[tuple[JobStore, OutputStore]]:
-    if request.param == "memory":
-        in_memory = InMemoryJobStore()
-        yield in_memory, InMemoryOutputStore(in_memory)
-        return
-    database = open_database(database_url(request.param, request))
-    yield SqlJobStore(database), SqlOutputStore(database)
-    database.peewee.close()
-
-
-@pytest.fixture
-def jobs(stores: tuple[JobStore, OutputStore]) -> JobStore:
-    return stores[0]
-
-
-@pytest.fixture
-def outputs(stores: tuple[JobStore, OutputStore]) -> OutputStore:
-    return stores[1]
 
 
 FULL = make_video_job(

@@ -1,12 +1,31 @@
-"""Read and cancel jobs."""
+"""Read, cancel and delete jobs."""
 
-from endpoints.showing import accepted, retry_after, show, show_outputs
+from endpoints.showing import accepted, retry_after, show, show_found, show_outputs, show_page
 from reading import read_prefer
 from routing import Request
-from schemas import NoInput
+from schemas import JobsQuery, NoInput
 from shared import bootstrap
+from shared.domain.jobs import JobStatus
+from shared.domain.keys import MediaType
 from shared.fc.http import Response, json_response
+from shared.representations import show_job
+from shared.services import deletion
 from shared.services import jobs as jobs_service
+from shared.services.lists import ListQuery, list_jobs
+
+
+def get_jobs(request: Request[JobsQuery]) -> Response:
+    """List the caller's jobs, the newest first, with their outputs."""
+    wanted = request.input
+    query = ListQuery(
+        user_id=request.user_id,
+        limit=wanted.limit,
+        cursor=wanted.cursor,
+        type=MediaType(wanted.type) if wanted.type else None,
+        status=JobStatus(wanted.status) if wanted.status else None,
+    )
+    page = list_jobs(query, jobs=bootstrap.jobs(), outputs=bootstrap.outputs(), key_of=bootstrap.output_urls().key_of)
+    return show_page(page, lambda listed: show_job(listed.job, show_found(listed.outputs)))
 
 
 def get_job(request: Request[NoInput], job_id: str) -> Response:
@@ -30,3 +49,16 @@ def cancel_job(request: Request[NoInput], job_id: str) -> Response:
         job_id, request.user_id, jobs=bootstrap.jobs(), dispatcher=bootstrap.dispatcher(), clock=bootstrap.clock()
     )
     return accepted(job, {})
+
+
+def delete_job(request: Request[NoInput], job_id: str) -> Response:
+    """Delete a job that has ended, with its objects and its rows."""
+    deletion.delete_job(
+        job_id,
+        request.user_id,
+        jobs=bootstrap.jobs(),
+        deletions=bootstrap.deletions(),
+        dispatcher=bootstrap.dispatcher(),
+        clock=bootstrap.clock(),
+    )
+    return Response(204)

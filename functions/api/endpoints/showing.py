@@ -1,26 +1,37 @@
 """What endpoints show of a job."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel
 
 from shared import bootstrap
 from shared.domain.jobs import Job, JobOutput, JobStatus
 from shared.domain.keys import MediaType
 from shared.fc.http import Response, json_response
 from shared.representations import OutputJson, show_job, show_output
-from shared.services.legacy import find_outputs
+from shared.services.legacy import LegacyOutput, find_outputs
+from shared.services.lists import Page
+
+T = TypeVar("T")
 
 _RETRY_AFTER_S = {MediaType.IMAGE: 2, MediaType.VIDEO: 10}
 
 
 def show_outputs(job: Job) -> Sequence[OutputJson]:
-    """Return the outputs of a job with the URLs at which they can be read now."""
-    urls = bootstrap.output_urls()
+    """Return the outputs of a job."""
     found = find_outputs(
         job,
         outputs=bootstrap.outputs(),
-        key_of=urls.key_of,
+        key_of=bootstrap.output_urls().key_of,
         index=lambda job: bootstrap.dispatcher().index(job),  # only a job without rows pays for the HTTP client
     )
+    return show_found(found)
+
+
+def show_found(found: Sequence[JobOutput | LegacyOutput]) -> Sequence[OutputJson]:
+    """Return outputs with the URLs at which they can be read now."""
+    urls = bootstrap.output_urls()
     return [
         show_output(output, urls.url_of(output) if isinstance(output, JobOutput) else output.oss_url)
         for output in found
@@ -32,6 +43,12 @@ def show(job: Job) -> dict[str, object]:
     # While a job is at work its rows come one by one; they are shown when it is done.
     outputs = show_outputs(job) if job.status is JobStatus.SUCCEEDED else ()
     return show_job(job, outputs).model_dump(by_alias=True)
+
+
+def show_page(page: Page[T], show_row: Callable[[T], BaseModel]) -> Response:
+    """Answer with a page of a list."""
+    data = [show_row(row).model_dump(by_alias=True) for row in page.rows]
+    return json_response(200, {"data": data, "nextCursor": page.next_cursor}, headers={"Cache-Control": "no-store"})
 
 
 def retry_after(job: Job) -> dict[str, str]:

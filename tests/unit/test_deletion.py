@@ -1,0 +1,598 @@
+"""Deletion that holds: what is asked for goes, nothing else does, wherever it is stopped."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.domain.deletions import Deletion, DeletionScope, deletion_of_job, deletion_of_output
+from shared.domain.errors import ConflictError, DispatchError, NotFoundError, StorageError, StorageUnavailableError
+from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
+from shared.domain.keys import MediaType, ObjectKey
+from shared.ports import MultipartUpload
+from shared.services.deletion import (
+    DeletionService,
+    carry_out_deletion,
+    delete_job,
+    delete_output,
+    delete_user_data,
+    resume_deletions,
+)
+from shared.services.indexing import index_object
+from tests.fakes import USER, HeldObject, InMemoryObjectStore, World, make_job, make_output, make_png
+
+OTHER = "somebody.else@factory-buy.com"
+DATA = make_png()
+
+
+# -- a world with things to delete
+
+
+def hold(world: World, key: str) -> str:
+    world.store.objects[key] = HeldObject(DATA, modified_at=world.clock.now())
+    return key
+
+
+def begin_upload(world: World, key: str) -> None:
+    world.store.uploads[MultipartUpload(key, f"upload of {key}")] = world.clock.now()
+
+
+def add_job(world: World, job_id: str, status: JobStatus = JobStatus.SUCCEEDED, **changes: Any) -> Job:
+    created = {"created_at": world.clock.now(), "user_id": USER}
+    return world.jobs.add(make_job(id=job_id, status=status, **{**created, **changes}))
+
+
+def key_of(job: Job, position: int = 0) -> ObjectKey:
+    return ObjectKey.for_output(
+        user_id=job.user_id,
+        job_id=job.id,
+        type=MediaType.IMAGE,
+        created_at=job.created_at,
+        position=position,
+        ext="png",
+    )
+
+
+def store(world: World, job: Job, position: int = 0) -> JobOutput:
+    """Put an output's object and its row."""
+    key = key_of(job, position)
+    hold(world, str(key))
+    output = make_output(
+        id=key.output_id, job_id=job.id, user_id=job.user_id, oss_path=str(key), created_at=world.clock.now()
+    )
+    world.outputs.put(output)
+    return output
+
+
+def full_job(world: World, job_id: str, user_id: str = USER) -> Job:
+    """Add a job with two outputs, and what else may lie below its prefix."""
+    job = add_job(world, job_id, JobStatus.STORING, user_id=user_id)
+    store(world, job), store(world, job, 1)
+    intent = OutputIntent(make_output(id=key_of(job, 2).output_id, job_id=job_id, user_id=user_id), 2, 0)
+    world.outputs.intend(intent, lease_expires_at=world.clock.now())
+    world.jobs.save(replace(job, status=JobStatus.SUCCEEDED))
+    prefix = f"users/{user_id}/jobs/{job_id}/"
+    hold(world, f"{prefix}image-1703120000000.png")
+    hold(world, f"{prefix}deep/er.txt")
+    begin_upload(world, f"{prefix}video-1703123456789.mp4")
+    return world.job(job_id)
+
+
+def left_of(world: World, user_id: str) -> list[str]:
+    """Return what there is of a user, but for their deletions."""
+    prefix = f"users/{user_id}/"
+    keys = [key for key in world.store.objects if key.startswith(prefix)]
+    uploads = [upload.key for upload in world.store.uploads if upload.key.startswith(prefix)]
+    jobs = [job.id for job in world.jobs.of_user(user_id, limit=1000)]
+    rows = [row.oss_path for row in world.outputs.of_user(user_id, limit=1000)]
+    intents = [each.output.id for each in world.outputs._intents.values() if each.output.user_id == user_id]
+    return sorted([*keys, *uploads, *jobs, *rows, *intents])
+
+
+def until(world: World, seconds: float = 1000) -> datetime:
+    return world.clock.now() + timedelta(seconds=seconds)
+
+
+def minute(world: World, service: DeletionService | None = None) -> dict[str, int]:
+    """Let a minute pass and the timer come."""
+    world.clock.advance(60)
+    return resume_deletions(service=service or world.deletion, until=until(world))
+
+
+def online(world: World, service: DeletionService | None = None) -> None:
+    """Have clean-up carry deletions out when api asks for it; what it raises is Function Compute's answer."""
+
+    def call(deletion_id: str) -> None:
+        try:
+            carry_out_deletion(deletion_id, service=service or world.deletion, until=until(world))
+        except StorageError as error:
+            raise DispatchError("clean-up failed") from error
+
+    world.dispatcher.on_delete = call
+
+
+def ask_job(world: World, job_id: str = "job", user_id: str = USER) -> None:
+    delete_job(
+        job_id,
+        user_id,
+        jobs=world.jobs,
+        deletions=world.deletions,
+        dispatcher=world.dispatcher,
+        clock=world.clock,
+    )
+
+
+def ask_output(world: World, output_id: str, user_id: str = USER) -> None:
+    delete_output(
+        output_id,
+        user_id,
+        jobs=world.jobs,
+        outputs=world.outputs,
+        deletions=world.deletions,
+        dispatcher=world.dispatcher,
+        clock=world.clock,
+    )
+
+
+def ask_everything(world: World, user_id: str = USER) -> Deletion:
+    return delete_user_data(user_id, deletions=world.deletions, dispatcher=world.dispatcher, clock=world.clock)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = World(tmp_path / "dream-factory")
+    online(made)
+    return made
+
+
+# -- a job
+
+
+def test_a_job_goes_with_everything_of_it(world: World) -> None:
+    full_job(world, "job")
+    full_job(world, "job2")
+    full_job(world, "strange", OTHER)
+    others = left_of(world, OTHER)
+    beside = [name for name in left_of(world, USER) if "job2" in name]
+    ask_job(world)
+    assert [name for name in left_of(world, USER) if "job2" not in name and "/" in name] == []
+    assert [name for name in left_of(world, USER) if "job2" in name] == beside and left_of(world, OTHER) == others
+    with pytest.raises(NotFoundError):
+        ask_job(world)
+
+
+def test_the_object_goes_before_its_row(world: World) -> None:
+    full_job(world, "job")
+    rows = len(world.outputs.of_job("job"))
+    removed: list[tuple[str, int]] = []
+    delete = world.store.delete
+    world.store.delete = lambda key: (removed.append((key, len(world.outputs.of_job("job")))), delete(key))[1]  # type: ignore[method-assign]  # to look on
+    ask_job(world)
+    assert {left for _, left in removed} == {rows} and len(removed) == 4
+
+
+@pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.STORING])
+def test_a_job_at_work_is_not_deleted(world: World, status: JobStatus) -> None:
+    job = add_job(world, "job", status)
+    output = store(world, job)
+    before = left_of(world, USER)
+    for ask in (lambda: ask_job(world), lambda: ask_output(world, output.id)):
+        with pytest.raises(ConflictError) as caught:
+            ask()
+        assert caught.value.code == "job_running" and "cancel" in str(caught.value)
+    minute(world)
+    assert left_of(world, USER) == before
+
+
+def test_another_users_things_are_not_there(world: World) -> None:
+    job = add_job(world, "job")
+    output = store(world, job)
+    before = left_of(world, USER)
+    for ask in (
+        lambda: ask_job(world, user_id=OTHER),
+        lambda: ask_output(world, output.id, OTHER),
+        lambda: ask_job(world, "none"),
+        lambda: ask_output(world, "none"),
+    ):
+        with pytest.raises(NotFoundError):
+            ask()
+    ask_everything(world, OTHER)
+    assert left_of(world, USER) == before
+
+
+def test_while_oss_is_away_the_wish_stays_and_the_timer_fulfils_it(world: World) -> None:
+    full_job(world, "job")
+    world.store.away = True
+    for _ in range(2):
+        with pytest.raises(StorageUnavailableError, match="by itself"):
+            ask_job(world)
+    assert minute(world) == {"deletions_ended": 0, "deletions_left": 1}  # one, though it was asked for twice
+    world.store.away = False
+    assert minute(world) == {"deletions_ended": 1, "deletions_left": 0}
+    assert left_of(world, USER) == []
+
+
+def test_what_function_compute_refuses_the_timer_does(world: World) -> None:
+    full_job(world, "job")
+    world.dispatcher.failures = [DispatchError("HTTP 503")]
+    with pytest.raises(StorageUnavailableError):
+        ask_job(world)
+    ask_job(world)  # a repetition goes on with it
+    assert left_of(world, USER) == [] and minute(world) == {"deletions_ended": 0, "deletions_left": 0}
+
+
+def test_one_object_that_oss_does_not_give_up_holds_nothing_else_up(world: World) -> None:
+    for job_id in ("a", "b", "c"):
+        full_job(world, job_id)
+    delete = world.store.delete
+
+    def refuse(key: str) -> None:
+        if "/b/" in key:
+            raise StorageUnavailableError("OSS answered 500")
+        delete(key)
+
+    world.store.delete = refuse  # type: ignore[method-assign]  # one object's fate
+    assert ask_everything(world).finished_at is None
+    assert [job.id for job in world.jobs.of_user(USER, limit=9)] == ["b"]
+    world.store.delete = delete  # type: ignore[method-assign]  # it gives in
+    minute(world)
+    assert left_of(world, USER) == [] and ask_everything(world).finished_at is not None
+
+
+# -- an output
+
+
+def test_an_output_goes_alone(world: World) -> None:
+    job = add_job(world, "job")
+    first, second = store(world, job), store(world, job, 1)
+    ask_output(world, first.id)
+    assert left_of(world, USER) == sorted(["job", second.oss_path, second.oss_path])
+    with pytest.raises(NotFoundError):
+        ask_output(world, first.id)
+
+
+def test_a_repetition_goes_on_with_an_output_of_which_the_row_is_gone(world: World) -> None:
+    output = store(world, add_job(world, "job"))
+    world.store.away = True
+    with pytest.raises(StorageUnavailableError):
+        ask_output(world, output.id)
+    world.store.away = False
+    world.outputs.remove(output.id)  # its object was gone for a moment, and the event of that was quick
+    with pytest.raises(NotFoundError):
+        ask_output(world, output.id, OTHER)
+    ask_output(world, output.id)
+    assert left_of(world, USER) == ["job"]
+
+
+def test_an_output_of_no_job_goes_too(world: World) -> None:
+    output = store(world, make_job(id="unknown"))
+    ask_output(world, output.id)
+    assert left_of(world, USER) == []
+
+
+# -- what comes late
+
+
+@pytest.mark.parametrize("scope", list(DeletionScope))
+def test_an_object_put_after_the_deletion_gets_no_row_and_goes_within_the_hour(
+    world: World, scope: DeletionScope
+) -> None:
+    job = add_job(world, "job")
+    output = store(world, job)
+    match scope:
+        case DeletionScope.OUTPUT:
+            ask_output(world, output.id)
+        case DeletionScope.JOB:
+            ask_job(world)
+        case DeletionScope.USER:
+            ask_everything(world)
+    world.clock.advance(30)
+    key = hold(world, output.oss_path)  # a PUT that took its time
+    index_object(key, service=world.indexing)
+    assert world.outputs.get(output.id) is None
+    for _ in range(58):
+        minute(world)
+        index_object(key, service=world.indexing)
+    assert world.outputs.get(output.id) is None and key in world.store.objects
+    for _ in range(3):
+        minute(world)
+    assert key not in world.store.objects
+    # Forgotten: somebody may put an object of that key again.
+    index_object(hold(world, key), service=world.indexing)
+    assert (world.outputs.get(output.id) is not None) and not world.deletions._rows
+
+
+def test_the_second_look_is_taken_again_when_oss_is_away(world: World) -> None:
+    add_job(world, "job")
+    ask_job(world)
+    key = hold(world, f"users/{USER}/jobs/job/image-1703123456789.png")
+    world.clock.advance(3600)
+    world.store.away = True
+    minute(world)
+    world.store.away = False
+    assert key in world.store.objects
+    minute(world)
+    assert key not in world.store.objects
+
+
+# -- everything
+
+
+def test_everything_of_a_user_goes_and_what_came_after_the_request_stays(world: World) -> None:
+    full_job(world, "old")
+    add_job(world, "queued", JobStatus.QUEUED)
+    hold(world, f"users/{USER}/jobs/unknown/image-1703123456789.png")
+    store(world, make_job(id="indexed-alone"))
+    hold(world, f"users/{USER}/notes.txt")
+    begin_upload(world, f"users/{USER}/jobs/unknown/x")
+    world.outputs.put(make_output(id="rowless", job_id="gone", oss_path=f"users/{USER}/jobs/gone/x"))
+    world.store.away = True
+    ask_everything(world)
+    world.store.away = False
+    world.clock.advance(5)
+    new = full_job(world, "new")
+    stay = [name for name in left_of(world, USER) if "new" in name or "/" not in name]
+    minute(world)
+    assert ask_everything(world).finished_at is not None
+    left = left_of(world, USER)
+    assert world.jobs.get("new") == new and len(world.outputs.of_job("new")) == 2
+    assert [name for name in left if "/" in name and "/new/" not in name] == []
+    assert [name for name in left if "new" in name] == [name for name in stay if "new" in name]
+
+
+def test_jobs_at_work_are_cancelled_and_go_when_they_have_ended(world: World) -> None:
+    running = add_job(world, "running", JobStatus.RUNNING, attempt=1, lease_expires_at=until(world))
+    full_job(world, "ended")
+    assert ask_everything(world).finished_at is None
+    assert [job.id for job in world.jobs.of_user(USER, limit=9)] == ["running"]
+    assert world.job("running").cancel_requested_at is not None
+    minute(world)
+    store(world, running)  # the attempt had just put it when it saw the wish
+    world.jobs.save(world.job("running").cancelled(world.clock.now()))
+    minute(world)
+    assert left_of(world, USER) == []
+    assert ask_everything(world).finished_at is not None
+
+
+def test_who_repeats_the_request_until_the_end_loses_nothing_that_they_begin_meanwhile(world: World) -> None:
+    add_job(world, "running", JobStatus.RUNNING, attempt=1, lease_expires_at=until(world))
+    first = ask_everything(world)
+    world.clock.advance(5)
+    full_job(world, "new")
+    assert ask_everything(world).id == first.id
+    world.jobs.save(world.job("running").cancelled(world.clock.now()))
+    minute(world)  # the end comes between two requests
+    told = ask_everything(world)
+    assert told.id == first.id and told.finished_at is not None
+    assert [job.id for job in world.jobs.of_user(USER, limit=9)] == ["new"]
+    # That was the answer to the first; this is a new one.
+    assert ask_everything(world).finished_at is not None and left_of(world, USER) == []
+
+
+def test_it_ends_in_time_and_what_was_done_is_done(world: World) -> None:
+    for number in range(9):
+        full_job(world, f"job{number}")
+    delete = world.store.delete
+
+    def slowly(key: str) -> None:
+        world.clock.advance(5)
+        delete(key)
+
+    world.store.delete = slowly  # type: ignore[method-assign]  # OSS is slow
+    world.dispatcher.failures = [DispatchError("HTTP 503")]
+    ask_everything(world)
+    sizes = [len(left_of(world, USER))]
+    while sizes[-1]:
+        began = world.clock.now()
+        minute(world)
+        assert world.clock.now() - began <= timedelta(seconds=60 + 50 + 5)
+        sizes.append(len(left_of(world, USER)))
+        assert sizes[-1] < sizes[-2]
+    assert len(sizes) > 3
+
+
+NASTY = ["a", "ab", "a.", "a%2F", "a%2Fjobs", "用户", "用", "x@y+z", "x@y", "x@y z", "A"]
+
+
+@pytest.mark.parametrize("user", NASTY)
+def test_no_users_prefix_reaches_anothers(world: World, user: str) -> None:
+    for each in NASTY:
+        full_job(world, f"job of {each}", each)
+        hold(world, f"users/{each}/notes.txt")
+    before = {each: left_of(world, each) for each in NASTY}
+    world.clock.advance(5)
+    assert ask_everything(world, user).finished_at is not None
+    world.clock.advance(3600)
+    minute(world)
+    assert {each: left_of(world, each) for each in NASTY} == {**before, user: []}
+
+
+def test_a_job_of_anothers_below_the_prefix_protects_nothing(world: World) -> None:
+    add_job(world, "theirs", user_id=OTHER)
+    hold(world, f"users/{USER}/jobs/theirs/image-1703123456789.png")
+    ask_everything(world)
+    assert left_of(world, USER) == [] and world.jobs.get("theirs") is not None
+
+
+class _Confused(InMemoryObjectStore):
+    """Lists the whole bucket, whatever is asked for."""
+
+    def list(self, prefix: str) -> Iterator[Any]:
+        return super().list("")
+
+
+def test_a_list_of_another_prefix_deletes_nothing(world: World) -> None:
+    confused = _Confused(clock=world.clock)
+    confused.objects = world.store.objects
+    world.store = confused
+    full_job(world, "job")
+    full_job(world, "strange", OTHER)
+    before = left_of(world, OTHER)
+    ask_job(world)
+    assert (left_of(world, USER), left_of(world, OTHER)) == ([], before)
+
+
+# -- stopped anywhere
+
+
+class KilledError(BaseException):
+    """The instance dies."""
+
+
+@dataclass
+class Fuse:
+    """How many effects are left to this instance; each happens, and then it may die."""
+
+    left: float
+
+    def burn(self) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            raise KilledError
+
+
+_EFFECTS = {"add", "save", "request_cancel", "delete", "abort_upload", "finish", "remove", "tell", "dispatch"}
+
+
+class Mortal:
+    """A port whose user dies after one of its effects."""
+
+    def __init__(self, port: Any, fuse: Fuse) -> None:
+        self._port = port
+        self._fuse = fuse
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._port, name)
+        if name not in _EFFECTS:
+            return method
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            result = method(*arguments, **options)
+            self._fuse.burn()
+            return result
+
+        return call
+
+
+def mortal(world: World, fuse: Fuse) -> DeletionService:
+    return DeletionService(
+        store=Mortal(world.store, fuse),
+        jobs=Mortal(world.jobs, fuse),
+        outputs=Mortal(world.outputs, fuse),
+        deletions=Mortal(world.deletions, fuse),
+        dispatcher=Mortal(world.dispatcher, fuse),
+        clock=world.clock,
+    )
+
+
+def write_down(world: World, scope: DeletionScope) -> None:
+    """Let api write the wish down, and no more."""
+    match scope:
+        case DeletionScope.OUTPUT:
+            for output in world.outputs.of_job("job"):
+                world.deletions.add(deletion_of_output(output, world.clock.now()))
+        case DeletionScope.JOB:
+            world.deletions.add(deletion_of_job(world.job("job"), world.clock.now()))
+        case DeletionScope.USER:
+            world.dispatcher.failures = [DispatchError("HTTP 503")]
+            ask_everything(world)
+
+
+def end_what_is_cancelled(world: World) -> None:
+    for job in world.jobs.of_user(USER, limit=99):
+        if job.cancel_requested_at is not None and not job.status.final:
+            world.jobs.save(job.cancelled(world.clock.now()))
+
+
+def set_up(folder: Path) -> World:
+    world = World(folder)
+    full_job(world, "job")
+    full_job(world, "job2")
+    add_job(world, "queued", JobStatus.QUEUED)
+    add_job(world, "running", JobStatus.RUNNING, attempt=1, submitted_at=world.clock.now(), provider_task_id="task")
+    store(world, make_job(id="indexed-alone"))
+    hold(world, f"users/{USER}/notes.txt")
+    begin_upload(world, f"users/{USER}/x")
+    full_job(world, "strange", OTHER)
+    return world
+
+
+def expected_after(scope: DeletionScope, before: list[str], outputs: list[str]) -> list[str]:
+    match scope:
+        case DeletionScope.OUTPUT:
+            return [name for name in before if name not in outputs]
+        case DeletionScope.JOB:
+            gone = "/jobs/job/"
+            return [name for name in before if gone not in name and name != "job"]
+        case DeletionScope.USER:
+            return []
+
+
+@pytest.mark.parametrize("scope", list(DeletionScope))
+def test_killed_after_any_effect_it_is_ended_by_the_timer(tmp_path: Path, scope: DeletionScope) -> None:
+    deaths = 0
+    for effects in count(1):
+        world = set_up(tmp_path / str(effects))
+        strangers, before = left_of(world, OTHER), left_of(world, USER)
+        paths = [output.oss_path for output in world.outputs.of_job("job")]
+        intents = [each.output.id for each in world.outputs.intents_of_job("job")]
+        write_down(world, scope)
+        died = _dies(lambda w=world, n=effects: minute(w, mortal(w, Fuse(n))))
+        end_what_is_cancelled(world)
+        for _ in range(3):
+            minute(world)
+            end_what_is_cancelled(world)
+        expected = expected_after(scope, before, paths)
+        assert [name for name in left_of(world, USER) if name not in intents] == [
+            name for name in expected if name not in intents
+        ]
+        # The second look, killed at the same place; then the world has forgotten.
+        world.clock.advance(3600)
+        died |= _dies(lambda w=world, n=effects: minute(w, mortal(w, Fuse(n))))
+        for _ in range(3):
+            minute(world)
+        assert world.deletions._rows == {} and left_of(world, OTHER) == strangers
+        if not died:
+            break
+        deaths += 1
+    assert deaths >= {DeletionScope.OUTPUT: 5, DeletionScope.JOB: 6, DeletionScope.USER: 25}[scope]
+
+
+def _dies(work: Callable[[], object]) -> bool:
+    try:
+        work()
+    except KilledError:
+        return True
+    return False
+
+
+def fail_at(store: InMemoryObjectStore, call: int) -> None:
+    """Let one request fail: the first after so many calls."""
+    answer, number = store._answer, count()
+
+    def answer_or_fail() -> None:
+        if next(number) == call:
+            raise StorageUnavailableError("OSS answered 500")
+        answer()
+
+    store._answer = answer_or_fail  # type: ignore[method-assign]  # one failure
+
+
+@pytest.mark.parametrize("scope", list(DeletionScope))
+def test_whatever_oss_does_not_answer_the_timer_ends_it(tmp_path: Path, scope: DeletionScope) -> None:
+    for calls in range(30):
+        world = set_up(tmp_path / str(calls))
+        strangers = left_of(world, OTHER)
+        write_down(world, scope)
+        fail_at(world.store, calls)
+        for _ in range(4):
+            minute(world)
+            end_what_is_cancelled(world)
+        assert all(row.finished_at for row in world.deletions._rows.values())
+        assert left_of(world, OTHER) == strangers
+        if scope is DeletionScope.USER:
+            assert left_of(world, USER) == []
