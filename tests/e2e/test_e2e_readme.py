@@ -83,13 +83,16 @@ def test_the_examples_do_what_the_readme_says(cloud: LocalCloud, folder: Path) -
     cloud.checker.check_text("the examples", done.stdout)
     heads = [path.read_text() for path in sorted((folder / "heads").iterdir())]
     statuses = [int(head.split()[1]) for head in heads]
-    assert statuses == [200, 202, 200, 200, 200, 200, 202, statuses[-1]]
-    image, video, outputs, first, again, cancelled = answers(done.stdout)
+    assert statuses == [200, 202, 200, 200, 200, 200, 200, 200, 202, statuses[-2], 204]
+    image, video, outputs, first, again, jobs, gallery, cancelled = answers(done.stdout)
     for job in (image, video, first, again, cancelled):
         check_job_shape(job)
     assert (image["type"], video["type"], image["status"], video["status"]) == ("image", "video", *["succeeded"] * 2)
     assert outputs == {"data": video["outputs"]}
     assert first == again and first["id"] != image["id"]
-    assert cloud.finish(cloud.api(USER), cancelled["id"])["status"] == "cancelled"
+    assert (jobs, gallery) == ({"data": [first, image], "nextCursor": None}, {**outputs, "nextCursor": None})
+    api = cloud.api(USER)
+    assert cloud.finish(api, cancelled["id"])["status"] == "cancelled"
+    assert api.get(f"/jobs/{video['id']}").status_code == 404 and list(cloud.objects(USER, video["id"])) == []
     (readme,) = map(json.loads, BLOCKS["json"])
     assert shape(readme) == shape(image)
