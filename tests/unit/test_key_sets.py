@@ -1,0 +1,334 @@
+"""Where the keys of tokens come from: which are used, and how often an issuer is asked for them."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from shared.adapters import key_fetching
+from shared.adapters.key_fetching import fetch_key_set
+from shared.adapters.key_sets import MAX_AGE_S, REST_S, REST_WITHOUT_KEYS_S, KeySet
+from shared.adapters.tokens import TokenVerifier
+from shared.domain.callers import UserCaller
+from shared.domain.errors import InvalidTokenError, KeysUnavailableError
+from shared.settings import AuthSettings
+from tests.serving import serving
+
+USER = UserCaller("test@factory-buy.com")
+RSA, NEXT = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
+EC = ec.generate_private_key(ec.SECP256R1())
+
+
+def public(key: Any, **members: object) -> dict[str, Any]:
+    """Return the public part as an entry of a key set."""
+    algorithm = RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else ECAlgorithm
+    return {**algorithm.to_jwk(key.public_key(), as_dict=True), **members}
+
+
+def private(key: rsa.RSAPrivateKey) -> dict[str, Any]:
+    return dict(RSAAlgorithm.to_jwk(key, as_dict=True))
+
+
+def bearer(key: Any, kid: str | None, algorithm: str = "RS256") -> str:
+    claims = {"sub": USER.user_id, "aud": "media", "exp": int(time.time()) + 600}
+    token = jwt.encode(claims, key, algorithm=algorithm, headers={"kid": kid} if kid else None)
+    return f"Bearer {token}"
+
+
+# -- which keys are used
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        public(RSA, use="enc"),
+        public(RSA, key_ops=["encrypt"]),
+        public(RSA, key_ops=7),
+        public(RSA, alg="RS512"),
+        public(RSA, alg="PS256"),
+        public(RSA, alg="ES256"),
+        public(RSA, alg="HS256"),
+        public(RSA, alg=["RS256"]),
+        public(RSA, n=7),
+        public(RSA, n="***"),
+        private(RSA),
+        public(rsa.generate_private_key(public_exponent=65537, key_size=1024)),  # noqa: S505 - too weak on purpose
+        public(ec.generate_private_key(ec.SECP384R1())),
+        public(ec.generate_private_key(ec.SECP384R1()), alg="ES256"),
+        public(ec.generate_private_key(ec.SECP256K1())),
+        {"kty": "oct", "k": "YSBzZWNyZXQgb2YgYXQgbGVhc3QgdGhpcnR5LXR3byBieXRlcw", "alg": "HS256"},
+        {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+        {"kty": "RSA"},
+        {},
+        "text",
+        None,
+    ],
+    ids=lambda entry: json.dumps({**entry, "n": "", "d": ""})[:60] if isinstance(entry, dict) else str(entry),
+)
+def test_a_key_for_something_else_is_not_used(entry: Any) -> None:
+    with pytest.raises(KeysUnavailableError):
+        KeySet({"keys": [entry]})
+    assert KeySet({"keys": [entry, public(EC)]}).key_for({"alg": "ES256"})
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"keys": None}, {"keys": []}, {"keys": {}}, "text"], ids=str)
+def test_what_is_no_key_set(document: object) -> None:
+    with pytest.raises(KeysUnavailableError):
+        KeySet(document)
+
+
+def test_without_an_id_exactly_one_key_must_fit() -> None:
+    keys = KeySet({"keys": [public(RSA, kid="a"), public(EC, kid="b"), public(RSA, use="enc")]})
+    assert keys.key_for({"alg": "RS256"}).key_id == "a" and keys.key_for({"alg": "ES256"}).key_id == "b"
+    two = KeySet({"keys": [public(RSA, kid="a"), public(NEXT, kid="b")]})
+    with pytest.raises(InvalidTokenError, match="several"):
+        two.key_for({"alg": "RS256"})
+    assert two.key_for({"alg": "RS256", "kid": "b"}).key_id == "b"
+
+
+def test_one_id_may_stand_for_a_key_of_each_kind() -> None:
+    keys = KeySet({"keys": [public(RSA, kid="x"), public(EC, kid="x")]})
+    assert keys.key_for({"alg": "ES256", "kid": "x"}).algorithm_name == "ES256"
+
+
+# -- how an issuer is asked
+
+
+class Issuer(ThreadingHTTPServer):
+    """An issuer that counts how often it is asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked = 0
+        self.status, self.headers = 200, {}
+        self.body = b""
+        self.publish(public(RSA, kid="rsa"), public(EC, kid="ec"))
+
+    headers: dict[str, str]
+
+    def publish(self, *keys: dict[str, Any]) -> None:
+        self.body = json.dumps({"keys": keys}).encode()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/keys"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Issuer
+
+    def do_GET(self) -> None:
+        self.server.asked += 1
+        self.send_response(self.server.status)
+        for name, value in {"Content-Length": str(len(self.server.body)), **self.server.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Monotonic:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with serving(Issuer()) as server:
+        yield server
+
+
+@pytest.fixture
+def monotonic() -> Monotonic:
+    return Monotonic()
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with httpx.Client(trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def verifier(issuer: Issuer, monotonic: Monotonic, client: httpx.Client) -> TokenVerifier:
+    config = AuthSettings(
+        jwks_url=issuer.url,
+        jwks=None,
+        hs256_secret=None,
+        issuer=None,
+        audience="media",
+        user_claim="sub",
+        service_scope="act-for-user",
+    )
+    return TokenVerifier(config, fetch_keys=lambda url: fetch_key_set(url, client), monotonic=monotonic)
+
+
+def refused(verifier: TokenVerifier, authorization: str) -> None:
+    with pytest.raises(InvalidTokenError):
+        verifier.caller_of(authorization)
+
+
+def test_keys_are_fetched_with_the_first_token_and_kept(
+    verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic
+) -> None:
+    assert issuer.asked == 0
+    for key, kid, algorithm in ((RSA, "rsa", "RS256"), (EC, "ec", "ES256"), (RSA, None, "RS256")):
+        assert verifier.caller_of(bearer(key, kid, algorithm)) == USER
+    monotonic.now += MAX_AGE_S - 1
+    assert verifier.caller_of(bearer(RSA, "rsa")) == USER
+    assert issuer.asked == 1
+    monotonic.now += 1
+    assert verifier.caller_of(bearer(RSA, "rsa")) == USER
+    assert issuer.asked == 2
+
+
+def test_a_key_that_is_no_longer_published_ends_with_the_next_fetch(
+    verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic
+) -> None:
+    assert verifier.caller_of(bearer(RSA, "rsa")) == USER
+    issuer.publish(public(NEXT, kid="next"))
+    monotonic.now += MAX_AGE_S
+    refused(verifier, bearer(RSA, "rsa"))
+
+
+def test_an_unknown_id_fetches_anew(verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic) -> None:
+    assert verifier.caller_of(bearer(RSA, "rsa")) == USER
+    issuer.publish(public(RSA, kid="rsa"), public(NEXT, kid="next"))
+    monotonic.now += REST_S
+    assert verifier.caller_of(bearer(NEXT, "next")) == USER
+    assert issuer.asked == 2
+
+
+def test_a_stream_of_unknown_ids_is_no_stream_of_requests(
+    verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic
+) -> None:
+    for number in range(300):
+        refused(verifier, bearer(EC, f"made-up-{number}", "ES256"))
+        monotonic.now += 0.25
+    assert issuer.asked == 3  # 75 seconds
+    assert verifier.caller_of(bearer(RSA, "rsa")) == USER
+    assert issuer.asked == 3
+
+
+def test_a_bad_signature_or_algorithm_fetches_nothing(
+    verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic
+) -> None:
+    verifier.caller_of(bearer(RSA, "rsa"))
+    monotonic.now += REST_S
+    refused(verifier, bearer(NEXT, "rsa"))
+    refused(verifier, bearer(EC, "rsa", "ES256"))
+    refused(verifier, "Bearer rubbish")
+    assert issuer.asked == 1
+
+
+def break_off(issuer: Issuer) -> None:
+    issuer.status = 503
+
+
+def redirect(issuer: Issuer) -> None:
+    issuer.status, issuer.headers = 302, {"Location": "/elsewhere"}
+
+
+def say(body: bytes) -> Callable[[Issuer], None]:
+    def change(issuer: Issuer) -> None:
+        issuer.body = body
+
+    return change
+
+
+FAILURES = {
+    "503": break_off,
+    "redirect": redirect,
+    "html": say(b"<html>"),
+    "no keys": say(b'{"keys": []}'),
+    "deep": say(b"[" * 100_000),
+    "large": say(b'{"keys": [' + b" " * key_fetching.MAX_BYTES + b"]}"),
+    "cut off": lambda issuer: issuer.headers.update({"Content-Length": "9999"}),
+}
+
+
+@pytest.mark.parametrize("fail", FAILURES.values(), ids=FAILURES.keys())
+def test_when_keys_cannot_be_fetched_those_at_hand_are_used(
+    verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic, fail: Callable[[Issuer], None]
+) -> None:
+    good, status, body = bearer(RSA, "rsa"), issuer.status, issuer.body
+    verifier.caller_of(good)
+    fail(issuer)
+    monotonic.now += MAX_AGE_S
+    for _ in range(3):
+        assert verifier.caller_of(good) == USER
+        refused(verifier, bearer(NEXT, "unknown"))
+    assert issuer.asked == 2
+    issuer.status, issuer.body, issuer.headers = status, body, {}
+    issuer.publish(public(NEXT, kid="next"))
+    monotonic.now += REST_S
+    assert verifier.caller_of(bearer(NEXT, "next")) == USER
+
+
+@pytest.mark.parametrize("fail", FAILURES.values(), ids=FAILURES.keys())
+def test_without_any_keys_that_is_no_fault_of_the_token(
+    verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic, fail: Callable[[Issuer], None]
+) -> None:
+    body = issuer.body
+    fail(issuer)
+    for _ in range(3):
+        with pytest.raises(KeysUnavailableError) as caught:
+            verifier.caller_of(bearer(RSA, "rsa"))
+        assert caught.value.code == "keys_unavailable" and "127.0.0.1" not in str(caught.value)
+    assert issuer.asked == 1
+    issuer.status, issuer.body, issuer.headers = 200, body, {}
+    monotonic.now += REST_WITHOUT_KEYS_S
+    assert verifier.caller_of(bearer(RSA, "rsa")) == USER
+
+
+def test_what_is_no_token_fetches_nothing(verifier: TokenVerifier, issuer: Issuer) -> None:
+    for token in ("rubbish", "a.b.c", bearer(RSA, "rsa")[7:] + ",x"):
+        refused(verifier, f"Bearer {token}")
+    assert issuer.asked == 0
+
+
+def test_an_issuer_that_is_slow_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, client: httpx.Client) -> None:
+    monkeypatch.setattr(key_fetching, "TIMEOUT_S", 0.05)
+    released = threading.Event()
+
+    class Slow(_Handler):
+        def do_GET(self) -> None:
+            released.wait(10)
+
+    with serving(Issuer()) as issuer:
+        issuer.RequestHandlerClass = Slow
+        try:
+            with pytest.raises(KeysUnavailableError):
+                fetch_key_set(issuer.url, client)
+        finally:
+            released.set()
+
+
+def test_an_issuer_that_drips_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_fetching, "TIMEOUT_S", 0.05)
+
+    def drip() -> Iterator[bytes]:
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            yield b" "
+
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=drip()))
+    with httpx.Client(transport=transport) as dripping, pytest.raises(KeysUnavailableError, match="longer"):
+        fetch_key_set("https://issuer.example.com/keys", dripping)
