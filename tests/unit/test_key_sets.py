@@ -46,33 +46,32 @@ def bearer(key: Any, kid: str | None, algorithm: str = "RS256") -> str:
 # -- which keys are used
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        public(RSA, use="enc"),
-        public(RSA, key_ops=["encrypt"]),
-        public(RSA, key_ops=7),
-        public(RSA, alg="RS512"),
-        public(RSA, alg="PS256"),
-        public(RSA, alg="ES256"),
-        public(RSA, alg="HS256"),
-        public(RSA, alg=["RS256"]),
-        public(RSA, n=7),
-        public(RSA, n="***"),
-        private(RSA),
-        public(rsa.generate_private_key(public_exponent=65537, key_size=1024)),  # noqa: S505 - too weak on purpose
-        public(ec.generate_private_key(ec.SECP384R1())),
-        public(ec.generate_private_key(ec.SECP384R1()), alg="ES256"),
-        public(ec.generate_private_key(ec.SECP256K1())),
-        {"kty": "oct", "k": "YSBzZWNyZXQgb2YgYXQgbGVhc3QgdGhpcnR5LXR3byBieXRlcw", "alg": "HS256"},
-        {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
-        {"kty": "RSA"},
-        {},
-        "text",
-        None,
-    ],
-    ids=lambda entry: json.dumps({**entry, "n": "", "d": ""})[:60] if isinstance(entry, dict) else str(entry),
-)
+UNUSABLE: dict[str, Any] = {
+    "for encryption": public(RSA, use="enc"),
+    "for encryption, said otherwise": public(RSA, key_ops=["encrypt"]),
+    "odd operations": public(RSA, key_ops=7),
+    "RS512": public(RSA, alg="RS512"),
+    "PS256": public(RSA, alg="PS256"),
+    "ES256 by RSA": public(RSA, alg="ES256"),
+    "HS256 by RSA": public(RSA, alg="HS256"),
+    "odd algorithm": public(RSA, alg=["RS256"]),
+    "odd modulus": public(RSA, n=7),
+    "unreadable modulus": public(RSA, n="***"),
+    "no modulus": {"kty": "RSA"},
+    "private": {**private(RSA), "key_ops": ["verify"]},
+    "weak": public(rsa.generate_private_key(public_exponent=65537, key_size=1024)),  # noqa: S505 - on purpose
+    "P-384": public(ec.generate_private_key(ec.SECP384R1())),
+    "P-384 as ES256": public(ec.generate_private_key(ec.SECP384R1()), alg="ES256"),
+    "secp256k1": public(ec.generate_private_key(ec.SECP256K1())),
+    "secret": {"kty": "oct", "k": "YSBzZWNyZXQgb2YgYXQgbGVhc3QgdGhpcnR5LXR3byBieXRlcw", "alg": "HS256"},
+    "Ed25519": {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+    "empty": {},
+    "text": "text",
+    "null": None,
+}
+
+
+@pytest.mark.parametrize("entry", UNUSABLE.values(), ids=UNUSABLE.keys())
 def test_a_key_for_something_else_is_not_used(entry: Any) -> None:
     with pytest.raises(KeysUnavailableError):
         KeySet({"keys": [entry]})
@@ -115,6 +114,9 @@ class Issuer(ThreadingHTTPServer):
         self.publish(public(RSA, kid="rsa"), public(EC, kid="ec"))
 
     headers: dict[str, str]
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a client that has hung up."""
 
     def publish(self, *keys: dict[str, Any]) -> None:
         self.body = json.dumps({"keys": keys}).encode()
@@ -246,6 +248,10 @@ def redirect(issuer: Issuer) -> None:
     issuer.status, issuer.headers = 302, {"Location": "/elsewhere"}
 
 
+def swell(issuer: Issuer) -> None:
+    issuer.body += b" " * key_fetching.MAX_BYTES
+
+
 def say(body: bytes) -> Callable[[Issuer], None]:
     def change(issuer: Issuer) -> None:
         issuer.body = body
@@ -259,7 +265,7 @@ FAILURES = {
     "html": say(b"<html>"),
     "no keys": say(b'{"keys": []}'),
     "deep": say(b"[" * 100_000),
-    "large": say(b'{"keys": [' + b" " * key_fetching.MAX_BYTES + b"]}"),
+    "large": swell,
     "cut off": lambda issuer: issuer.headers.update({"Content-Length": "9999"}),
 }
 
@@ -304,19 +310,20 @@ def test_what_is_no_token_fetches_nothing(verifier: TokenVerifier, issuer: Issue
     assert issuer.asked == 0
 
 
-def test_an_issuer_that_is_slow_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, client: httpx.Client) -> None:
+def test_an_issuer_that_is_slow_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_fetching, "TIMEOUT_S", 0.05)
     released = threading.Event()
 
     class Slow(_Handler):
         def do_GET(self) -> None:
-            released.wait(10)
+            released.wait(2)
+            super().do_GET()
 
-    with serving(Issuer()) as issuer:
+    with serving(Issuer()) as issuer, httpx.Client(trust_env=False, timeout=None) as patient:  # noqa: S113 - on purpose
         issuer.RequestHandlerClass = Slow
         try:
             with pytest.raises(KeysUnavailableError):
-                fetch_key_set(issuer.url, client)
+                fetch_key_set(issuer.url, patient)
         finally:
             released.set()
 
