@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +18,6 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from jwt.algorithms import RSAAlgorithm
 from pydantic import SecretStr
 
 from shared.adapters.database import Database
@@ -31,6 +29,7 @@ from shared.settings import DatabaseSettings
 from tests.e2e.api_in_process import Asked, routes, serve
 from tests.e2e.job_support import check_problem, run
 from tests.fakes import make_job, make_output
+from tests.issuer import Issuer, public
 from tests.local_cloud import LocalCloud
 from tests.mariadb import migrate
 from tests.serving import serving
@@ -389,50 +388,31 @@ def test_pages_may_not_say_for_whom_they_ask(cloud: LocalCloud) -> None:
 # -- keys at an address
 
 
-class _Issuer(BaseHTTPRequestHandler):
-    body = b""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.body)))
-        self.end_headers()
-        self.wfile.write(self.body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 @pytest.fixture
-def issuer_url(key: rsa.RSAPrivateKey) -> Iterator[str]:
-    published = {**RSAAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": "one"}
-
-    class Issuer(_Issuer):
-        body = json.dumps({"keys": [published]}).encode()
-
-    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Issuer)) as server:
-        yield f"http://127.0.0.1:{server.server_port}/keys"
+def issuer(key: rsa.RSAPrivateKey) -> Iterator[Issuer]:
+    with serving(Issuer(public(key, kid="one"))) as server:
+        yield server
 
 
 def test_keys_at_an_address_are_fetched_once(
-    issuer_url: str, key: rsa.RSAPrivateKey, database: Path, tmp_path: Path
+    issuer: Issuer, key: rsa.RSAPrivateKey, database: Path, tmp_path: Path
 ) -> None:
     claims = {"sub": OTHER, "aud": "media", "exp": int(time.time()) + 600}
     good = jwt.encode(claims, key, algorithm="RS256", headers={"kid": "one"})
     made_up = jwt.encode(claims, key, algorithm="RS256", headers={"kid": "two"})
-    here = environment(tmp_path, database, AUTH_JWKS_URL=issuer_url, AUTH_AUDIENCE="media")
+    here = environment(tmp_path, database, AUTH_JWKS_URL=issuer.url, AUTH_AUDIENCE="media")
     asked = [
         Asked("GET", f"/jobs/{MISSING}", {"Authorization": f"Bearer {token}"})
         for token in (good, good, made_up, jwt.encode(claims, SECRET, algorithm="HS256"))
     ]
     served = serve(here, asked)
     assert [each.status for each in served] == [404, 404, 401, 401]
-    fetched = [step for each in served for step in each.work if step.startswith("connect")]
-    assert len(fetched) == 1
+    assert issuer.asked == 1
 
 
 def test_without_any_keys_the_caller_may_come_again(key: rsa.RSAPrivateKey, database: Path, tmp_path: Path) -> None:

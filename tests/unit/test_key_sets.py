@@ -1,17 +1,15 @@
 """Where the keys of tokens come from: which are used, and how often an issuer is asked for them."""
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from jwt.algorithms import RSAAlgorithm
 
 from shared.adapters import key_fetching
 from shared.adapters.key_fetching import fetch_key_set
@@ -20,17 +18,12 @@ from shared.adapters.tokens import TokenVerifier
 from shared.domain.callers import UserCaller
 from shared.domain.errors import InvalidTokenError, KeysUnavailableError
 from shared.settings import AuthSettings
+from tests.issuer import Issuer, KeyHandler, public
 from tests.serving import serving
 
 USER = UserCaller("test@factory-buy.com")
 RSA, NEXT = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
 EC = ec.generate_private_key(ec.SECP256R1())
-
-
-def public(key: Any, **members: object) -> dict[str, Any]:
-    """Return the public part as an entry of a key set."""
-    algorithm = RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else ECAlgorithm
-    return {**algorithm.to_jwk(key.public_key(), as_dict=True), **members}
 
 
 def private(key: rsa.RSAPrivateKey) -> dict[str, Any]:
@@ -101,46 +94,6 @@ def test_one_id_may_stand_for_a_key_of_each_kind() -> None:
 # -- how an issuer is asked
 
 
-class Issuer(ThreadingHTTPServer):
-    """An issuer that counts how often it is asked."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked = 0
-        self.status, self.headers = 200, {}
-        self.body = b""
-        self.publish(public(RSA, kid="rsa"), public(EC, kid="ec"))
-
-    headers: dict[str, str]
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of a client that has hung up."""
-
-    def publish(self, *keys: dict[str, Any]) -> None:
-        self.body = json.dumps({"keys": keys}).encode()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/keys"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Issuer
-
-    def do_GET(self) -> None:
-        self.server.asked += 1
-        self.send_response(self.server.status)
-        for name, value in {"Content-Length": str(len(self.server.body)), **self.server.headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(self.server.body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 class Monotonic:
     """Time that passes when a test says so."""
 
@@ -153,7 +106,7 @@ class Monotonic:
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
-    with serving(Issuer()) as server:
+    with serving(Issuer(public(RSA, kid="rsa"), public(EC, kid="ec"))) as server:
         yield server
 
 
@@ -314,13 +267,13 @@ def test_an_issuer_that_is_slow_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(key_fetching, "TIMEOUT_S", 0.05)
     released = threading.Event()
 
-    class Slow(_Handler):
+    class Slow(KeyHandler):
         def do_GET(self) -> None:
             released.wait(2)
             super().do_GET()
 
-    with serving(Issuer()) as issuer, httpx.Client(trust_env=False, timeout=None) as patient:  # noqa: S113 - on purpose
-        issuer.RequestHandlerClass = Slow
+    patient = httpx.Client(trust_env=False, timeout=None)  # noqa: S113 - the limit is the fetch's own
+    with serving(Issuer(public(RSA), handler=Slow)) as issuer, patient:
         try:
             with pytest.raises(KeysUnavailableError):
                 fetch_key_set(issuer.url, patient)

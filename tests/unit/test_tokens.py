@@ -11,7 +11,6 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from pydantic import SecretStr
 
 from shared.adapters.tokens import TokenVerifier
@@ -19,6 +18,7 @@ from shared.domain.callers import ServiceCaller, UserCaller
 from shared.domain.errors import ConfigurationError, InvalidTokenError, UnauthenticatedError
 from shared.settings import AuthSettings
 from tests.fakes import USER
+from tests.issuer import public
 
 SECRET = "a secret of at least sixty-four bytes, which is what HS512 wants too"
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -26,8 +26,8 @@ EC = ec.generate_private_key(ec.SECP256R1())
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 JWKS = {
     "keys": [
-        {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "rsa", "use": "sig", "alg": "RS256"},
-        {**ECAlgorithm.to_jwk(EC.public_key(), as_dict=True), "kid": "ec", "use": "sig"},
+        public(RSA, kid="rsa", use="sig", alg="RS256"),
+        public(EC, kid="ec", use="sig"),
     ]
 }
 
@@ -208,8 +208,7 @@ def test_what_a_token_calls_critical_is_refused(members: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("name", ["jku", "jwk", "x5u", "x5c"])
 def test_a_key_that_the_token_brings_along_is_refused(name: str) -> None:
-    own = {**RSAAlgorithm.to_jwk(STRANGER.public_key(), as_dict=True), "kid": "rsa"}
-    value = {"jwk": own, "x5c": ["MIIB"]}.get(name, "http://127.0.0.1:9/keys")
+    value = {"jwk": public(STRANGER, kid="rsa"), "x5c": ["MIIB"]}.get(name, "http://127.0.0.1:9/keys")
     for key in (RSA, STRANGER):
         token = jwt.encode(claims(), key, algorithm="RS256", headers={"kid": "rsa", name: value})
         assert name in refused(jwks(), f"Bearer {token}")
