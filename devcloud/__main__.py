@@ -68,9 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     invoke.set_defaults(command=_invoke)
 
     token = commands.add_parser("token", parents=[common], help="print a token for a user of the API")
-    token.add_argument("--user", required=True)
+    token.add_argument("--user", help="whose token; with --service its own name, by default back-end")
+    token.add_argument("--service", action="store_true", help="one that acts for users, named by On-Behalf-Of")
     token.add_argument("--expires-in", type=int, default=3600, metavar="SECONDS")
-    token.set_defaults(command=_token)
+    token.set_defaults(command=_token, refuse=token.error)
 
     commands.add_parser("env", parents=[common], help="print addresses and keys as KEY=value").set_defaults(
         command=_env
@@ -120,13 +121,16 @@ def _env(options: argparse.Namespace) -> None:
 def _token(options: argparse.Namespace) -> None:
     import jwt  # only here: it loads a cryptography library
 
+    if options.user is None and not options.service:
+        options.refuse("the following arguments are required: --user")
     cloud, now = _running(options), int(time.time())
     claims = {
-        "sub": options.user,
+        "sub": options.user or "back-end",
         "iss": cloud.auth_issuer,
         "aud": cloud.auth_audience,
         "iat": now,
         "exp": now + options.expires_in,
+        **({"scope": cloud.auth_service_scope} if options.service else {}),
     }
     print(jwt.encode(claims, cloud.auth_secret, algorithm="HS256"))
 

@@ -31,6 +31,7 @@ _BUCKET = "dream-factory-media"
 _OSS_REGION = "oss-cn-hangzhou"
 _ISSUER = "http://127.0.0.1/devcloud"
 _AUDIENCE = "dream-factory"
+_SERVICE_SCOPE = "act-for-user"
 # What a developer may want to try out. Everything else of the caller's environment stays out, so that nothing
 # points to a real cloud by accident.
 _PASSED_THROUGH = ("LOG_LEVEL", "CORS_ORIGINS", "POLL_INTERVAL_S", "PATIENCE_S", "OSS_URL_TTL_S")
@@ -105,6 +106,7 @@ async def _serve(
         auth_secret=environment["AUTH_HS256_SECRET"],
         auth_issuer=environment["AUTH_ISSUER"],
         auth_audience=environment["AUTH_AUDIENCE"],
+        auth_service_scope=environment["AUTH_SERVICE_SCOPE"],
     )
     try:
         async with servers(apps, sockets, stop):
@@ -147,6 +149,7 @@ def _environment(
         "AUTH_HS256_SECRET": keys.auth_hs256_secret,
         "AUTH_ISSUER": _ISSUER,
         "AUTH_AUDIENCE": _AUDIENCE,
+        "AUTH_SERVICE_SCOPE": _SERVICE_SCOPE,
         "DOWNLOAD_ALLOW_HTTP": "true",
         "DOWNLOAD_ALLOW_NETWORKS": "127.0.0.0/8",
         "POLL_INTERVAL_S": "0.5",

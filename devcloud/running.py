@@ -27,6 +27,7 @@ class RunningCloud:
     auth_secret: str
     auth_issuer: str
     auth_audience: str
+    auth_service_scope: str
 
     @property
     def alive(self) -> bool:

@@ -117,7 +117,13 @@ def media_probe() -> "MediaInfoProbe":
 def token_verifier() -> "TokenVerifier":
     from shared.adapters.tokens import TokenVerifier
 
-    return TokenVerifier(settings.AuthSettings.read())
+    return TokenVerifier(settings.AuthSettings.read(), fetch_keys=_fetch_keys)
+
+
+def _fetch_keys(url: str) -> object:
+    from shared.adapters.key_fetching import fetch_key_set  # the first token pays for the HTTP client, not the start
+
+    return fetch_key_set(url, _http_client())
 
 
 @cache

@@ -6,6 +6,7 @@ A missing or wrong value is one clear line that names the variable. An empty val
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -235,7 +236,10 @@ class DownloadSettings:
 
 @dataclass(frozen=True)
 class AuthSettings:
-    """How tokens are verified: exactly one of the three kinds of key is set."""
+    """How tokens are verified: exactly one of the three kinds of key is set.
+
+    ``service_scope`` is the scope of the tokens that act for users.
+    """
 
     jwks_url: str | None
     jwks: dict[str, Any] | None
@@ -243,6 +247,7 @@ class AuthSettings:
     issuer: str | None
     audience: str | None
     user_claim: str
+    service_scope: str
 
     @classmethod
     def read(cls) -> "AuthSettings":
@@ -257,13 +262,35 @@ class AuthSettings:
             raise ConfigurationError(f"AUTH_HS256_SECRET must have at least 32 bytes, it has {len(secret.encode())}")
         url = sources["AUTH_JWKS_URL"]
         return cls(
-            jwks_url=_url("AUTH_JWKS_URL", url) if url else None,
+            jwks_url=_keys_url("AUTH_JWKS_URL", url) if url else None,
             jwks=_parse("AUTH_JWKS", _jwks, None, 'a JSON Web Key Set like {"keys": [...]}'),
             hs256_secret=SecretStr(secret) if secret else None,
             issuer=_get("AUTH_ISSUER"),
             audience=_get("AUTH_AUDIENCE"),
             user_claim=_get("AUTH_USER_CLAIM") or "sub",
+            service_scope=_parse("AUTH_SERVICE_SCOPE", _scope, "act-for-user", "one scope, like act-for-user"),
         )
+
+
+def _keys_url(name: str, value: str) -> str:
+    """Return ``value`` if nobody on the way can change what is fetched there."""
+    parts = urlsplit(_url(name, value))
+    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+        raise ConfigurationError(f"{name} must begin with https; http is for loopback hosts alone")
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _scope(text: str) -> str:
+    if not re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]+", text):  # RFC 6749, section 3.3
+        raise ValueError
+    return text
 
 
 def _jwks(text: str) -> dict[str, Any] | None:

@@ -122,6 +122,7 @@ class LocalCloud:
         self.variables: dict[str, str] = state["variables"]
         self._auth_secret = state["auth_secret"]
         self._claims = {"iss": state["auth_issuer"], "aud": state["auth_audience"]}
+        self.service_scope: str = state["auth_service_scope"]
         secrets = {name: self.variables[name] for name in _SECRETS} | {"AUTH_HS256_SECRET": self._auth_secret}
         if password := urlsplit(self.variables["DATABASE_URL"]).password:
             secrets["the database's password"] = password

@@ -15,6 +15,7 @@ from shared.domain.errors import NotFoundError
 from shared.fc.events import HttpEvent
 from shared.fc.http import Response, problem
 from shared.observability import request_id
+from shared.services.access import name_user
 from shared.settings import RuntimeSettings
 
 I = TypeVar("I")  # noqa: E741 - what an endpoint takes
@@ -35,8 +36,9 @@ class Route:
     """One operation of the API, for whoever serves it and for whoever describes it.
 
     ``path`` names its variables in braces; the endpoint gets their values after the request. ``answers`` says what each
-    status that is no problem holds, ``problems`` which others there are beside those that every route has (401 unless
-    ``public``, 503). ``headers`` are the request headers that it heeds. Its description is the endpoint's docstring.
+    status that is no problem holds, ``problems`` which others there are beside those that every route has (503, and
+    unless ``public`` 400, 401 and 403 for who asks). ``headers`` are the request headers that it heeds. Its description
+    is the endpoint's docstring.
     """
 
     method: str
@@ -56,9 +58,14 @@ class Route:
 
     def serve(self, event: HttpEvent, values: Iterable[str]) -> Response:
         """Read the request, in the order in which its parts may be wrong, and answer it."""
-        user_id = "" if self.public else bootstrap.token_verifier().user_of(event.headers.get("authorization"))
+        user_id = "" if self.public else _user_of(event)
         query: Any = read_query(event.query_parameters, self.query)
         return self.endpoint(Request(event, user_id, read_body(event, self.body) if self.body else query), *values)
+
+
+def _user_of(event: HttpEvent) -> str:
+    caller = bootstrap.token_verifier().caller_of(event.headers.get("authorization"))
+    return name_user(caller, event.headers.get("on-behalf-of"))
 
 
 def answer(routes: Sequence[Route], event: HttpEvent) -> Response:

@@ -6,7 +6,9 @@
     ├── ConfigurationError            an environment variable is missing or wrong
     ├── CallerError                   the caller can mend it
     │   ├── BadRequestError           400: unreadable
-    │   ├── UnauthenticatedError      401: no token, or one that does not hold
+    │   ├── UnauthenticatedError      401: no token
+    │   │   └── InvalidTokenError     401: one that does not hold
+    │   ├── ForbiddenError            403: a token without the right
     │   ├── NotFoundError             404: not there, or another user's
     │   ├── ConflictError             409: the state forbids it
     │   ├── BodyTooLargeError         413
@@ -31,6 +33,7 @@
     │   ├── ChecksumMismatchError     what OSS holds is not what arrived here
     │   └── TempDiskFullError         no room in the temp folder
     ├── DatabaseUnavailableError      the database did not answer
+    ├── KeysUnavailableError          the keys for tokens cannot be fetched
     ├── LeaseLostError                another attempt has taken this job over
     ├── DeadlineExceededError         the job's time is over
     └── DispatchError                 Function Compute did not accept the invocation
@@ -77,10 +80,23 @@ class BadRequestError(CallerError):
 
 
 class UnauthenticatedError(CallerError):
-    """There is no token, or one that does not hold."""
+    """There is no token."""
 
     status = 401
     code = "unauthenticated"
+
+
+class InvalidTokenError(UnauthenticatedError):
+    """There is a token, and it does not hold; the message says why. The code is that of RFC 6750."""
+
+    code = "invalid_token"
+
+
+class ForbiddenError(CallerError):
+    """The token holds and does not give the right to this."""
+
+    status = 403
+    code = "forbidden"
 
 
 class NotFoundError(CallerError):
@@ -244,6 +260,13 @@ class DatabaseUnavailableError(DreamFactoryError):
     """The database did not answer."""
 
     code = "database_unavailable"
+    retryable = True
+
+
+class KeysUnavailableError(DreamFactoryError):
+    """The issuer's keys cannot be fetched, and none are at hand, so no token can be verified just now."""
+
+    code = "keys_unavailable"
     retryable = True
 
 

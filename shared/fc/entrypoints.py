@@ -16,6 +16,7 @@ from shared.domain.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
     DreamFactoryError,
+    KeysUnavailableError,
     StorageError,
     ValidationError,
 )
@@ -100,7 +101,7 @@ def _to_problem(error: Exception, request: str) -> Response:
             return problem(error.status, error.code, str(error), request, errors=error.errors)
         case CallerError():
             return problem(error.status, error.code, str(error), request)
-        case DatabaseUnavailableError() | StorageError():
+        case DatabaseUnavailableError() | StorageError() | KeysUnavailableError():
             log.warning("an outside system is away", exc_info=error)
             return problem(503, error.code, f"{error}; nothing was lost", request, headers={"Retry-After": "5"})
         case ConfigurationError():

@@ -5,6 +5,13 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
+# By the problem's code. Without a token the challenge names no error: RFC 6750, section 3.1.
+_CHALLENGES = {
+    "unauthenticated": "Bearer",
+    "invalid_token": 'Bearer error="invalid_token"',
+    "forbidden": 'Bearer error="insufficient_scope"',
+}
+
 
 @dataclass(frozen=True)
 class Response:
@@ -53,7 +60,7 @@ def problem(
     }
     if errors:
         body["errors"] = errors
-    authenticate = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    challenge = {"WWW-Authenticate": _CHALLENGES[code]} if code in _CHALLENGES else {}
     return json_response(
-        status, body, headers={**authenticate, **(headers or {}), "Content-Type": "application/problem+json"}
+        status, body, headers={**challenge, **(headers or {}), "Content-Type": "application/problem+json"}
     )

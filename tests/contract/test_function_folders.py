@@ -73,3 +73,13 @@ def test_the_api_does_not_start_without_keys_for_tokens() -> None:
     last = result.stderr.strip().splitlines()[-1]
     assert "AUTH_HS256_SECRET" in last
     assert "ConfigurationError" in last
+
+
+def test_the_api_does_not_start_with_keys_that_cannot_be_used() -> None:
+    secret = '{"keys": [{"kty": "oct", "k": "YSBzZWNyZXQgb2YgYXQgbGVhc3QgdGhpcnR5LXR3byBieXRlcw"}]}'
+    environment = {**ENVIRONMENT, "AUTH_HS256_SECRET": "", "AUTH_JWKS": secret, "AUTH_AUDIENCE": "media"}
+    result = run("api", "import index", environment)
+    assert result.returncode == 1
+    last = result.stderr.strip().splitlines()[-1]
+    assert "AUTH_JWKS" in last
+    assert "ConfigurationError" in last

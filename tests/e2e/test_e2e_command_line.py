@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from urllib.parse import quote
 
 import pytest
 
@@ -26,6 +27,20 @@ def test_a_printed_token_is_good_for_its_user(cloud: LocalCloud, prompt: str) ->
     body = {"prompt": prompt, "size": "512x512"}
     answer = cloud.api(None).post("/ai/generate-image", json=body, headers=headers)
     check_succeeded(cloud, USER, answer.json(), Case("", "", {}, (512, 512), "wan2.2-t2i-flash"))
+
+
+def test_a_printed_service_token_acts_for_a_user(cloud: LocalCloud, prompt: str) -> None:
+    for arguments in (("--service",), ("--service", "--user", "front-end", "--expires-in", "60")):
+        token = cloud.command("token", *arguments).stdout.strip()
+        headers = {"Authorization": f"Bearer {token}", "On-Behalf-Of": quote(USER), "Prefer": "respond-async"}
+        answer = cloud.api(None).post("/ai/generate-image", json={"prompt": prompt}, headers=headers)
+        assert cloud.finish(cloud.api(USER), answer.json()["id"])["status"] == "succeeded"
+
+
+def test_a_token_of_nobody_is_not_printed(cloud: LocalCloud) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        cloud.command("token")
+    assert refused.value.returncode == 2 and "--user" in refused.value.stderr
 
 
 def test_invoke_runs_a_function(cloud: LocalCloud) -> None:

@@ -19,6 +19,9 @@ from shared.domain.errors import (
     ConfigurationError,
     ConflictError,
     DatabaseUnavailableError,
+    ForbiddenError,
+    InvalidTokenError,
+    KeysUnavailableError,
     NotFoundError,
     StorageUnavailableError,
     UnauthenticatedError,
@@ -72,12 +75,15 @@ def answer_to(error: Exception, method: str = "GET") -> dict[str, Any]:
     [
         (BadRequestError("no"), 400, "bad_request"),
         (UnauthenticatedError("no"), 401, "unauthenticated"),
+        (InvalidTokenError("no"), 401, "invalid_token"),
+        (ForbiddenError("no"), 403, "forbidden"),
         (NotFoundError("no"), 404, "not_found"),
         (ConflictError("no"), 409, "conflict"),
         (BodyTooLargeError("no"), 413, "body_too_large"),
         (UnsupportedTypeError("no"), 415, "unsupported_media_type"),
         (ValidationError("no"), 422, "validation_failed"),
         (DatabaseUnavailableError("no"), 503, "database_unavailable"),
+        (KeysUnavailableError("no"), 503, "keys_unavailable"),
         (StorageUnavailableError("no"), 503, "storage_unavailable"),
         (ConfigurationError(SECRET), 500, "configuration_error"),
         (RuntimeError(SECRET), 500, "internal_error"),
@@ -91,7 +97,19 @@ def test_each_error_is_a_problem(error: Exception, status: int, code: str) -> No
     assert (body["status"], body["code"], body["requestId"]) == (status, code, "req-1")
     assert SECRET not in json.dumps(answer)
     assert ("Retry-After" in answer["headers"]) is (status == 503)
-    assert ("WWW-Authenticate" in answer["headers"]) is (status == 401)
+    assert ("WWW-Authenticate" in answer["headers"]) is (status in {401, 403})
+
+
+@pytest.mark.parametrize(
+    ("error", "challenge"),
+    [
+        (UnauthenticatedError("no"), "Bearer"),
+        (InvalidTokenError("no"), 'Bearer error="invalid_token"'),
+        (ForbiddenError("no"), 'Bearer error="insufficient_scope"'),
+    ],
+)
+def test_the_challenge_names_an_error_where_there_was_a_token(error: Exception, challenge: str) -> None:
+    assert answer_to(error)["headers"]["WWW-Authenticate"] == challenge
 
 
 def test_validation_names_each_field() -> None:

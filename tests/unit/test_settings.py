@@ -102,6 +102,8 @@ def test_what_is_missing_is_named(environment: pytest.MonkeyPatch, reader: str, 
         ("downloads", "MAX_PIXELS", "many"),
         ("auth", "AUTH_HS256_SECRET", "short"),
         ("auth", "AUTH_JWKS", "{}"),
+        ("auth", "AUTH_SERVICE_SCOPE", "two scopes"),
+        ("auth", "AUTH_SERVICE_SCOPE", 'a"quote'),
         ("dispatch", "DISPATCH_ENDPOINT", "fc.example.com"),
         ("quotas", "QUOTA_CONCURRENT_JOBS", "0"),
         ("quotas", "QUOTA_CONCURRENT_JOBS", "many"),
@@ -126,6 +128,43 @@ def test_a_key_set_must_be_one(environment: pytest.MonkeyPatch, value: str) -> N
     environment.setenv("AUTH_JWKS", value)
     with pytest.raises(ConfigurationError, match="AUTH_JWKS"):
         settings.AuthSettings.read()
+
+
+@pytest.fixture
+def by_url(environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    environment.delenv("AUTH_HS256_SECRET")
+    return environment
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://issuer.example.com/keys/", "http://127.0.0.1:8080/keys", "http://[::1]/keys"),
+        "http://localhost/.well-known/jwks.json",
+    ],
+)
+def test_keys_come_over_https_or_from_this_machine(by_url: pytest.MonkeyPatch, url: str) -> None:
+    by_url.setenv("AUTH_JWKS_URL", url)
+    assert settings.AuthSettings.read().jwks_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://issuer.example.com/keys", "http://10.0.0.1/keys", "http://localhost.example.com/keys"),
+        *("http://127.0.0.1.example.com/keys", "file:///etc/passwd", "issuer.example.com/keys"),
+    ],
+)
+def test_keys_come_no_other_way(by_url: pytest.MonkeyPatch, url: str) -> None:
+    by_url.setenv("AUTH_JWKS_URL", url)
+    with pytest.raises(ConfigurationError, match="AUTH_JWKS_URL must"):
+        settings.AuthSettings.read()
+
+
+def test_the_scope_of_services(environment: pytest.MonkeyPatch) -> None:
+    assert settings.AuthSettings.read().service_scope == "act-for-user"
+    environment.setenv("AUTH_SERVICE_SCOPE", "media:impersonate")
+    assert settings.AuthSettings.read().service_scope == "media:impersonate"
 
 
 def test_two_kinds_of_keys_are_one_too_many(environment: pytest.MonkeyPatch) -> None:

@@ -5,22 +5,20 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from pydantic import SecretStr
 
 from shared.adapters.tokens import TokenVerifier
-from shared.domain.errors import ConfigurationError, DreamFactoryError, UnauthenticatedError, ValidationError
+from shared.domain.callers import ServiceCaller, UserCaller
+from shared.domain.errors import ConfigurationError, InvalidTokenError, UnauthenticatedError
 from shared.settings import AuthSettings
 from tests.fakes import USER
+from tests.issuer import public
 
 SECRET = "a secret of at least sixty-four bytes, which is what HS512 wants too"
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -28,8 +26,8 @@ EC = ec.generate_private_key(ec.SECP256R1())
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 JWKS = {
     "keys": [
-        {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "rsa", "use": "sig", "alg": "RS256"},
-        {**ECAlgorithm.to_jwk(EC.public_key(), as_dict=True), "kid": "ec", "use": "sig"},
+        public(RSA, kid="rsa", use="sig", alg="RS256"),
+        public(EC, kid="ec", use="sig"),
     ]
 }
 
@@ -42,16 +40,24 @@ def settings(**changes: Any) -> AuthSettings:
         "issuer": None,
         "audience": None,
         "user_claim": "sub",
+        "service_scope": "act-for-user",
     }
     return AuthSettings(**{**values, **changes})
 
 
+def verifier(config: AuthSettings) -> TokenVerifier:
+    def fetch_keys(url: str) -> object:
+        raise AssertionError("nothing is fetched here")
+
+    return TokenVerifier(config, fetch_keys=fetch_keys)
+
+
 def hs256(**changes: Any) -> TokenVerifier:
-    return TokenVerifier(settings(hs256_secret=SecretStr(SECRET), **changes))
+    return verifier(settings(hs256_secret=SecretStr(SECRET), **changes))
 
 
 def jwks(**changes: Any) -> TokenVerifier:
-    return TokenVerifier(settings(jwks=JWKS, **changes))
+    return verifier(settings(jwks=JWKS, **changes))
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -64,35 +70,54 @@ def bearer(key: Any = SECRET, algorithm: str = "HS256", kid: str | None = None, 
     return f"Bearer {jwt.encode(claims(**changes), key, algorithm=algorithm, headers=headers)}"
 
 
-def forged(header: dict[str, Any], secret: bytes | None = None) -> str:
+def forged(header: dict[str, Any], secret: bytes | None = None, payload: str | None = None) -> str:
     """Make a token by hand, as no library would."""
-    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims())]
+    texts = (json.dumps(header), json.dumps(claims()) if payload is None else payload)
+    parts = [base64.urlsafe_b64encode(text.encode()).rstrip(b"=") for text in texts]
     body = b".".join(parts)
     signature = hmac.digest(secret, body, hashlib.sha256) if secret else b""
     return f"Bearer {(body + b'.' + base64.urlsafe_b64encode(signature).rstrip(b'=')).decode()}"
 
 
+def refused(verifier: TokenVerifier, authorization: str) -> str:
+    """Return why a token is refused."""
+    with pytest.raises(InvalidTokenError) as caught:
+        verifier.caller_of(authorization)
+    return str(caught.value)
+
+
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_a_shared_secret(scheme: str) -> None:
-    assert hs256().user_of(bearer().replace("Bearer", scheme)) == USER
+    assert hs256().caller_of(bearer().replace("Bearer", scheme)) == UserCaller(USER)
 
 
 @pytest.mark.parametrize(
     ("key", "algorithm", "kid"), [(RSA, "RS256", "rsa"), (EC, "ES256", "ec"), (RSA, "RS256", None)]
 )
 def test_a_key_set(key: Any, algorithm: str, kid: str | None) -> None:
-    assert jwks().user_of(bearer(key, algorithm, kid)) == USER
+    assert jwks().caller_of(bearer(key, algorithm, kid)) == UserCaller(USER)
+
+
+def test_a_key_set_without_an_audience_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    jwks(audience="media")
+    hs256()
+    assert not caplog.records
+    jwks()
+    (record,) = caplog.records
+    assert (record.levelname, "AUTH_AUDIENCE" in record.message) == ("WARNING", True)
 
 
 def test_another_claim_can_name_the_user() -> None:
-    assert hs256(user_claim="email").user_of(bearer(email="a@example.com")) == "a@example.com"
-    assert hs256(user_claim="email").user_of(bearer(email="a@example.com", sub=None)) == "a@example.com"
+    caller = UserCaller("a@example.com")
+    assert hs256(user_claim="email").caller_of(bearer(email="a@example.com")) == caller
+    assert hs256(user_claim="email").caller_of(bearer(email="a@example.com", sub=None)) == caller
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic dXNlcjpw", "token", "Bearer\tabc"])
 def test_no_token(header: str | None) -> None:
-    with pytest.raises(UnauthenticatedError):
-        hs256().user_of(header)
+    with pytest.raises(UnauthenticatedError) as caught:
+        hs256().caller_of(header)
+    assert caught.value.code == "unauthenticated"
 
 
 @pytest.mark.parametrize(
@@ -101,10 +126,13 @@ def test_no_token(header: str | None) -> None:
         ({"exp": int(time.time()) - 60}, "it has expired"),
         ({"exp": None}, "the claim 'exp' is missing"),
         ({"nbf": int(time.time()) + 86_400}, "it is not valid yet"),
+        ({"iat": int(time.time()) + 86_400}, "it is not valid yet"),
         ({"sub": None}, "the claim 'sub' is missing"),
         ({"iss": "https://other.example.com"}, "it is from another issuer"),
         ({"iss": None}, "the claim 'iss' is missing"),
         ({"aud": "other"}, "it is for another audience"),
+        ({"aud": "medi"}, "it is for another audience"),
+        ({"aud": {"media": 1}}, "it is for another audience"),
         ({"aud": None}, "the claim 'aud' is missing"),
         ({"key": "another secret of at least 32 bytes!"}, "its signature is wrong"),
         ({"algorithm": "HS512"}, "its algorithm is not accepted"),
@@ -113,144 +141,167 @@ def test_no_token(header: str | None) -> None:
 def test_a_token_that_does_not_hold_says_why(changes: dict[str, Any], reason: str) -> None:
     verifier = hs256(issuer="https://issuer.example.com", audience="media")
     good: dict[str, Any] = {"iss": "https://issuer.example.com", "aud": ["media", "x"]}
-    assert verifier.user_of(bearer(**good)) == USER
-    with pytest.raises(UnauthenticatedError, match=reason):
-        verifier.user_of(bearer(**{**good, **changes}))
+    assert verifier.caller_of(bearer(**good)) == UserCaller(USER)
+    assert reason in refused(verifier, bearer(**{**good, **changes}))
 
 
-def test_clocks_may_differ_by_some_seconds() -> None:
-    assert hs256().user_of(bearer(exp=int(time.time()) - 10, nbf=int(time.time()) + 10)) == USER
+def test_clocks_may_differ_by_half_a_minute() -> None:
+    now = int(time.time())
+    assert hs256().caller_of(bearer(exp=now - 20, nbf=now + 20, iat=now + 20)) == UserCaller(USER)
+    assert "expired" in refused(hs256(), bearer(exp=now - 40))
+    assert "not valid yet" in refused(hs256(), bearer(nbf=now + 40))
+
+
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("NaN", "Infinity", "-Infinity", "1e400", "1e300", "9" * 30, "9" * 5000, "-1", "253402300800"),
+        *('"4000000000"', '"soon"', '""', "true", "false", "[]", "{}", "[4000000000]"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_time_that_is_none_is_refused_and_breaks_nothing(name: str, value: str) -> None:
+    rest = {"sub": USER, **({} if name == "exp" else {"exp": int(time.time()) + 600})}
+    payload = f'{json.dumps(rest)[:-1]}, "{name}": {value}}}'
+    refused(hs256(), forged({"alg": "HS256"}, SECRET.encode(), payload))
+
+
+@pytest.mark.parametrize("payload", ["", "[]", "null", "7", '"text"', "{", "[" * 3000, '{"exp": 1' + "0" * 5000 + "}"])
+def test_a_payload_that_is_none_is_refused_and_breaks_nothing(payload: str) -> None:
+    refused(hs256(), forged({"alg": "HS256"}, SECRET.encode(), payload))
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", ""])
 def test_a_token_without_signature_never_holds(algorithm: str) -> None:
     for verifier in (hs256(), jwks()):
-        for kid in (None, "rsa"):
-            with pytest.raises(UnauthenticatedError):
-                verifier.user_of(forged({"alg": algorithm, "typ": "JWT", **({"kid": kid} if kid else {})}))
+        for header in ({"alg": algorithm, "typ": "JWT"}, {"alg": algorithm, "kid": "rsa"}):
+            refused(verifier, forged(header))
+            assert "algorithm" in refused(verifier, forged(header) + "eA")
 
 
 @pytest.mark.parametrize("form", [serialization.Encoding.PEM, serialization.Encoding.DER])
-def test_a_public_key_is_no_shared_secret(form: serialization.Encoding) -> None:
+@pytest.mark.parametrize("header", [{"alg": "HS256", "kid": "rsa"}, {"alg": "HS256"}])
+def test_a_public_key_is_no_shared_secret(form: serialization.Encoding, header: dict[str, str]) -> None:
     public = RSA.public_key().public_bytes(form, serialization.PublicFormat.SubjectPublicKeyInfo)
-    with pytest.raises(UnauthenticatedError, match="algorithm"):
-        jwks().user_of(forged({"alg": "HS256", "kid": "rsa"}, public))
+    assert "algorithm" in refused(jwks(), forged(header, public))
+
+
+def test_a_shared_secret_serves_no_other_algorithm() -> None:
+    for key, algorithm in ((RSA, "RS256"), (EC, "ES256")):
+        assert "algorithm" in refused(hs256(), bearer(key, algorithm))
 
 
 @pytest.mark.parametrize(
-    "header",
+    ("header", "reason"),
     [
-        {"alg": "ES256", "kid": "rsa"},
-        {"alg": "RS256", "kid": "ec"},
-        {"alg": "PS256", "kid": "rsa"},
-        {"alg": "RS256", "kid": "unknown"},
-        {"alg": "RS256", "kid": 5},
-        {"alg": ["RS256"], "kid": "rsa"},
-        {"alg": "RS256", "kid": "rsa", "crit": ["x"]},
-        {"kid": "rsa"},
+        ({"alg": "ES256", "kid": "rsa"}, "algorithm"),
+        ({"alg": "RS256", "kid": "ec"}, "algorithm"),
+        ({"alg": "PS256", "kid": "rsa"}, "algorithm"),
+        ({"alg": "RS256", "kid": "unknown"}, "no key of its id"),
+        ({"alg": "RS256", "kid": 5}, "cannot be read"),
+        ({"alg": "RS256", "kid": None}, "cannot be read"),
+        ({"alg": ["RS256"], "kid": "rsa"}, "algorithm"),
+        ({"kid": "rsa"}, "algorithm"),
+        ({"alg": "RS256", "kid": "rsa"}, "signature"),
     ],
 )
-def test_an_odd_header_is_refused_and_breaks_nothing(header: dict[str, Any]) -> None:
-    with pytest.raises(UnauthenticatedError):
-        jwks().user_of(forged(header, b"x"))
+def test_an_odd_header_is_refused_and_breaks_nothing(header: dict[str, Any], reason: str) -> None:
+    assert reason in refused(jwks(), forged(header, b"x"))
 
 
-def test_a_key_that_the_token_brings_along_is_not_believed() -> None:
-    own = {**RSAAlgorithm.to_jwk(STRANGER.public_key(), as_dict=True), "kid": "rsa"}
-    token = jwt.encode(
-        claims(), STRANGER, algorithm="RS256", headers={"kid": "rsa", "jwk": own, "jku": "http://127.0.0.1:9/x"}
-    )
-    with pytest.raises(UnauthenticatedError, match="signature"):
-        jwks().user_of(f"Bearer {token}")
+@pytest.mark.parametrize("members", [{"crit": ["x"], "x": 1}, {"crit": ["b64"], "b64": True}, {"crit": []}], ids=str)
+def test_what_a_token_calls_critical_is_refused(members: dict[str, Any]) -> None:
+    refused(hs256(), forged({"alg": "HS256", **members}, SECRET.encode()))
 
 
-@pytest.mark.parametrize("token", ["x", "a.b.c", "....", "é.é.é", "eyJ.eyJ.eyJ", "a" * 8000])
+@pytest.mark.parametrize("name", ["jku", "jwk", "x5u", "x5c"])
+def test_a_key_that_the_token_brings_along_is_refused(name: str) -> None:
+    value = {"jwk": public(STRANGER, kid="rsa"), "x5c": ["MIIB"]}.get(name, "http://127.0.0.1:9/keys")
+    for key in (RSA, STRANGER):
+        token = jwt.encode(claims(), key, algorithm="RS256", headers={"kid": "rsa", name: value})
+        assert name in refused(jwks(), f"Bearer {token}")
+
+
+@pytest.mark.parametrize(
+    "token", ["x", "a.b.c", "....", "é.é.é", "eyJ.eyJ.eyJ", "a" * 8000, "e30.e30.e30", "W10.e30.e30", "٣.٣.٣"]
+)
 def test_rubbish_is_refused(token: str) -> None:
     for verifier in (hs256(), jwks()):
-        with pytest.raises(UnauthenticatedError, match="does not hold"):
-            verifier.user_of(f"Bearer {token}")
+        assert "does not hold" in refused(verifier, f"Bearer {token}")
+
+
+def test_two_headers_in_one_are_refused() -> None:
+    assert "cannot be read" in refused(hs256(), f"{bearer()},{bearer()}")
+    assert "cannot be read" in refused(hs256(), f"{bearer()}, {bearer()}")
+
+
+def test_a_token_of_more_than_8_kb_is_refused() -> None:
+    assert hs256().caller_of(bearer(more="x" * 5000)) == UserCaller(USER)
+    assert "8192" in refused(hs256(), bearer(more="x" * 9000))
 
 
 def test_a_changed_token_does_not_hold() -> None:
     head, _, signature = bearer().removeprefix("Bearer ").split(".")
     body = base64.urlsafe_b64encode(json.dumps(claims(sub="somebody-else")).encode()).rstrip(b"=").decode()
-    with pytest.raises(UnauthenticatedError, match="signature"):
-        hs256().user_of(f"Bearer {head}.{body}.{signature}")
+    assert "signature" in refused(hs256(), f"Bearer {head}.{body}.{signature}")
 
 
-@pytest.mark.parametrize("user", ["../x", "a/b", "", "x" * 256, "."])
-def test_a_user_that_cannot_be_a_folder_is_refused(user: str) -> None:
-    with pytest.raises(ValidationError, match="userId"):
-        hs256().user_of(bearer(sub=user))
+@pytest.mark.parametrize("user", ["../x", "a/b", "", "x" * 256, ".", "a\0b", "half \ud800"], ids=ascii)
+def test_a_token_of_a_user_that_cannot_be_a_folder_cannot_be_used(user: str) -> None:
+    assert "userId" in refused(hs256(), forged({"alg": "HS256"}, SECRET.encode(), json.dumps(claims(sub=user))))
 
 
 @pytest.mark.parametrize("user", [5, ["a"], {"a": 1}, True])
 def test_a_user_id_is_text(user: Any) -> None:
-    with pytest.raises(UnauthenticatedError):
-        hs256(user_claim="user").user_of(bearer(user=user))
+    assert "'user' is no text" in refused(hs256(user_claim="user"), bearer(user=user))
 
 
 def test_no_message_holds_the_token() -> None:
     token = bearer("another secret of at least 32 bytes!")
-    with pytest.raises(UnauthenticatedError) as caught:
-        hs256().user_of(token)
-    assert token.rsplit(".", 1)[1] not in str(caught.value)
+    assert token.rsplit(".", 1)[1] not in refused(hs256(), token)
 
 
 def test_a_key_set_without_a_usable_key_is_a_wrong_setting() -> None:
-    with pytest.raises(ConfigurationError, match="AUTH_JWKS"):
-        TokenVerifier(settings(jwks={"keys": [{"kty": "nonsense"}]}))
+    for keys in ([{"kty": "nonsense"}], [{"kty": "oct", "k": "c2VjcmV0"}], ["text"]):
+        with pytest.raises(ConfigurationError, match="AUTH_JWKS"):
+            verifier(settings(jwks={"keys": keys}))
 
 
-class _KeyServer(ThreadingHTTPServer):
-    daemon_threads = True
-    status, body = 200, json.dumps(JWKS).encode()
+# -- services
 
 
-class _KeyHandler(BaseHTTPRequestHandler):
-    server: _KeyServer
-
-    def do_GET(self) -> None:
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(self.server.body)))
-        self.end_headers()
-        self.wfile.write(self.server.body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+@pytest.mark.parametrize("scope", ["act-for-user", "openid act-for-user", ["openid", "act-for-user"]], ids=str)
+def test_the_scope_makes_a_service(scope: Any) -> None:
+    assert hs256().caller_of(bearer(sub="back/end", scope=scope)) == ServiceCaller("back/end")
 
 
-@pytest.fixture
-def key_server() -> Iterator[_KeyServer]:
-    server = _KeyServer(("127.0.0.1", 0), _KeyHandler)
-    thread = Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "",
+        "openid",
+        "act-for-users",
+        "ACT-FOR-USER",
+        "act-for-user,openid",
+        ["openid act-for-user"],
+        {"act-for-user": 1},
+        7,
+    ],
+    ids=str,
+)
+def test_any_other_scope_makes_a_user(scope: Any) -> None:
+    assert hs256().caller_of(bearer(scope=scope)) == UserCaller(USER)
 
 
-def remote(server: _KeyServer) -> TokenVerifier:
-    return TokenVerifier(settings(jwks_url=f"http://127.0.0.1:{server.server_port}/jwks"))
+def test_the_name_of_the_scope_is_a_setting() -> None:
+    verifier = hs256(service_scope="impersonate")
+    assert verifier.caller_of(bearer(scope="impersonate")) == ServiceCaller(USER)
+    assert verifier.caller_of(bearer(scope="act-for-user")) == UserCaller(USER)
 
 
-@pytest.mark.parametrize(("key", "algorithm", "kid"), [(RSA, "RS256", "rsa"), (EC, "ES256", "ec")])
-def test_a_key_set_at_a_url(key_server: _KeyServer, key: Any, algorithm: str, kid: str) -> None:
-    assert remote(key_server).user_of(bearer(key, algorithm, kid)) == USER
-
-
-@pytest.mark.parametrize("header", [{"alg": "ES256", "kid": "rsa"}, {"alg": "RS256", "kid": "no"}, {"alg": "RS256"}])
-def test_an_odd_header_is_refused_by_remote_keys_too(key_server: _KeyServer, header: dict[str, Any]) -> None:
-    with pytest.raises(UnauthenticatedError):
-        remote(key_server).user_of(forged(header, b"x"))
-
-
-@pytest.mark.parametrize(("status", "body"), [(503, b""), (200, b"<html>"), (200, b"{}")])
-def test_keys_that_cannot_be_fetched_are_no_fault_of_the_token(
-    key_server: _KeyServer, status: int, body: bytes
-) -> None:
-    key_server.status, key_server.body = status, body
-    with pytest.raises(DreamFactoryError) as caught:
-        remote(key_server).user_of(bearer(RSA, "RS256", "rsa"))
-    assert caught.value.code == "keys_unavailable"
+def test_a_service_is_its_sub_whatever_claim_names_users() -> None:
+    verifier = hs256(user_claim="email")
+    assert verifier.caller_of(bearer(sub="back-end", scope="act-for-user")) == ServiceCaller("back-end")
+    token = bearer(sub=None, email="a@example.com", scope="act-for-user")
+    assert "the claim 'sub' is missing" in refused(verifier, token)

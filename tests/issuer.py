@@ -1,0 +1,60 @@
+"""A token issuer's address for its keys, as a server that a test scripts itself."""
+
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+
+def public(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, **members: object) -> dict[str, Any]:
+    """Return the public part as an entry of a key set."""
+    made = (
+        RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+        if isinstance(key, rsa.RSAPrivateKey)
+        else ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    )
+    return {**made, **members}
+
+
+class KeyHandler(BaseHTTPRequestHandler):
+    """Answers every request with what the issuer says at that time."""
+
+    server: "Issuer"
+
+    def do_GET(self) -> None:
+        self.server.asked += 1
+        self.send_response(self.server.status)
+        for name, value in {"Content-Length": str(len(self.server.body)), **self.server.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+class Issuer(ThreadingHTTPServer):
+    """An issuer that publishes ``keys`` and counts how often it is asked for them."""
+
+    daemon_threads = True
+
+    def __init__(self, *keys: dict[str, Any], handler: type[KeyHandler] = KeyHandler) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self.asked = 0
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self.publish(*keys)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a client that has hung up."""
+
+    def publish(self, *keys: dict[str, Any]) -> None:
+        """Publish these keys from now on."""
+        self.body = json.dumps({"keys": keys}).encode()
+
+    @property
+    def url(self) -> str:
+        """Where the keys are."""
+        return f"http://127.0.0.1:{self.server_port}/keys"

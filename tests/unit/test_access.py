@@ -1,0 +1,97 @@
+"""For whom a request is made: a user's own token, or a service that names a user."""
+
+import logging
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.callers import ServiceCaller, UserCaller
+from shared.domain.errors import BadRequestError, ForbiddenError, ValidationError
+from shared.domain.keys import check_user_id
+from shared.services.access import name_user
+from tests.fakes import USER
+
+SERVICE = ServiceCaller("back-end")
+
+
+def test_a_user_acts_for_himself() -> None:
+    assert name_user(UserCaller(USER), None) == USER
+
+
+@pytest.mark.parametrize("header", ["", USER, "other%40example.com", "%"])
+def test_a_user_acts_for_nobody_else(header: str) -> None:
+    with pytest.raises(ForbiddenError):
+        name_user(UserCaller(USER), header)
+
+
+@pytest.mark.parametrize(
+    ("header", "user"),
+    [
+        ("test%40factory-buy.com", USER),
+        (USER, USER),
+        ("%E7%94%A8%E6%88%B7", "用户"),
+        ("a%20b%2Cc", "a b,c"),
+        ("a+b", "a+b"),
+    ],
+)
+def test_a_service_acts_for_whom_it_names(header: str, user: str) -> None:
+    assert name_user(SERVICE, header) == user
+
+
+def test_a_service_must_name_somebody() -> None:
+    with pytest.raises(BadRequestError, match="On-Behalf-Of"):
+        name_user(SERVICE, None)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *(
+            "",
+            " ",
+            "a b",
+            "a,b",
+            "用户",
+            "%zz",
+            "50%",
+            "%E7%94",
+            "%ff",
+            "%00",
+            "a%2Fb",
+            "..",
+            "%2E%2E",
+            "a%20",
+            "a%0Ab",
+        ),
+        "x" * 256,
+    ],
+)
+def test_a_header_that_is_no_user_id_is_the_services_mistake(header: str) -> None:
+    with pytest.raises(BadRequestError, match="On-Behalf-Of") as caught:
+        name_user(SERVICE, header)
+    assert caught.value.status == 400
+
+
+def test_a_service_does_not_act_for_itself() -> None:
+    with pytest.raises(ForbiddenError):
+        name_user(SERVICE, "back%2Dend")
+
+
+def test_an_operator_can_tell_who_acted_for_whom(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        name_user(SERVICE, quote(USER))
+    (record,) = caplog.records
+    assert vars(record) | {"service": "back-end", "user_id": USER} == vars(record)
+
+
+@given(st.text(max_size=300))
+def test_every_user_id_and_nothing_else_survives_the_header(text: str) -> None:
+    try:
+        user = check_user_id(text)
+    except ValidationError:
+        with pytest.raises(BadRequestError):
+            name_user(SERVICE, quote(text, safe="", errors="surrogatepass"))
+    else:
+        assert name_user(SERVICE, quote(user, safe="")) == user
