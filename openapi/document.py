@@ -26,7 +26,12 @@ Starting a job answers when it has ended, with 200, or when the wait is over, wi
 names, after `Retry-After` or with `Prefer: wait=60`. Every error is an RFC 9457 problem with a `code` that never
 changes.
 """
-_TOKEN = "A JWT, signed RS256 or ES256 (JWKS) or HS256 (secret), as the deployment is configured."  # noqa: S105 - says what it is
+_BEARER = """
+A JWT, signed RS256 or ES256 (JWKS) or HS256 (secret), as the deployment is configured.
+
+A back end whose token has the scope `act-for-user` names the user in the header `On-Behalf-Of`, percent-encoded; with
+any other token that header is a 403.
+"""
 
 
 def describe(routes: Sequence[Route]) -> dict[str, Any]:
@@ -41,7 +46,12 @@ def describe(routes: Sequence[Route]) -> dict[str, Any]:
         "paths": {path: _path(list(group), routes) for path, group in by_path},
         "components": {
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": _TOKEN}
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": to_markdown(_BEARER),
+                }
             },
             "schemas": component_schemas(routes),
             "parameters": {name: REQUEST_HEADERS[name] for name in sorted(_request_headers(routes))},

@@ -14,6 +14,7 @@ from shared.domain.errors import CallerError
 from shared.representations import Json
 
 _OF_EVERY_ROUTE = (400, 422, 500, 502, 503)  # 422 at least for an unknown query parameter
+_OF_WHO_ASKS = (401, 403)
 _BY_FUNCTION_COMPUTE = (400, 502)
 _MEANINGS = {
     500: "A defect, or a setting that is missing; the log says which.",
@@ -54,7 +55,7 @@ class FunctionComputeErrorJson(BaseModel):
 
 def problem_statuses(route: Route) -> list[int]:
     """Return every status of a route that is no success."""
-    return sorted({*_OF_EVERY_ROUTE, *route.problems, *(() if route.public else (401,))})
+    return sorted({*_OF_EVERY_ROUTE, *route.problems, *(() if route.public else _OF_WHO_ASKS)})
 
 
 def problem_answers(routes: Sequence[Route]) -> dict[str, Any]:

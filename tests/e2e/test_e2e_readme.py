@@ -39,6 +39,7 @@ def folder(tmp_path: Path) -> Path:
 def run_examples(cloud: LocalCloud, folder: Path) -> "subprocess.CompletedProcess[str]":
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     given = {"API": cloud.variables["API_URL"], "TOKEN": cloud.token(USER)}
+    given["SERVICE_TOKEN"] = cloud.token("the-back-end", scope="act-for-user")
     return subprocess.run(
         ["bash", "-eu", "-c", "\n".join(BLOCKS["sh"])],
         cwd=folder,
@@ -83,8 +84,8 @@ def test_the_examples_do_what_the_readme_says(cloud: LocalCloud, folder: Path) -
     cloud.checker.check_text("the examples", done.stdout)
     heads = [path.read_text() for path in sorted((folder / "heads").iterdir())]
     statuses = [int(head.split()[1]) for head in heads]
-    assert statuses == [200, 202, 200, 200, 200, 200, 200, 200, 202, statuses[-2], 204]
-    image, video, outputs, first, again, jobs, gallery, cancelled = answers(done.stdout)
+    assert statuses == [200, 202, 200, 200, 200, 200, 200, 200, 202, statuses[-3], 204, 200]
+    image, video, outputs, first, again, jobs, gallery, cancelled, usage = answers(done.stdout)
     for job in (image, video, first, again, cancelled):
         check_job_shape(job)
     assert (image["type"], video["type"], image["status"], video["status"]) == ("image", "video", *["succeeded"] * 2)
@@ -94,5 +95,6 @@ def test_the_examples_do_what_the_readme_says(cloud: LocalCloud, folder: Path) -
     api = cloud.api(USER)
     assert cloud.finish(api, cancelled["id"])["status"] == "cancelled"
     assert api.get(f"/jobs/{video['id']}").status_code == 404 and list(cloud.objects(USER, video["id"])) == []
+    assert usage.keys() == {"concurrentJobs", "jobsToday", "storedBytes"}
     (readme,) = map(json.loads, BLOCKS["json"])
     assert shape(readme) == shape(image)
