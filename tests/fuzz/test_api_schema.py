@@ -23,7 +23,7 @@ USER = "fuzz@factory-buy.com"
 EXAMPLES_AT_LEAST = 2000
 FINISHED_JOBS = 3
 SPARE_S = 600
-_A_FEW = ("--generation-deterministic", "--max-examples", "5")
+_A_FEW = ("--generation-deterministic", "--max-examples", "5", "--phases", "coverage,fuzzing")
 NO_QUOTAS = {f"QUOTA_{name}": str(10**6) for name in ("CONCURRENT_JOBS", "JOBS_PER_DAY")}
 CHECKS = (
     *("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance"),
