@@ -25,7 +25,21 @@ ROUTES = (
     Route("GET", "/healthz", service.healthz, {200: HealthJson}, public=True),
     _starting("/ai/generate-image", generate.generate_image, ImageRequest),
     _starting("/ai/generate-video", generate.generate_video, VideoRequest),
-    Route("GET", "/jobs/{jobId}", jobs.get_job, {200: JobJson}, (400, 404), headers=("Prefer",)),
-    Route("GET", "/jobs/{jobId}/outputs", jobs.get_job_outputs, {200: OutputsJson}, (404,)),
+    Route(
+        "GET",
+        "/jobs/{jobId}",
+        jobs.get_job,
+        {200: JobJson, 304: None},
+        (400, 404),
+        headers=("Prefer", "If-None-Match"),
+    ),
+    Route(
+        "GET",
+        "/jobs/{jobId}/outputs",
+        jobs.get_job_outputs,
+        {200: OutputsJson, 304: None},
+        (404,),
+        headers=("If-None-Match",),
+    ),
     Route("POST", "/jobs/{jobId}/cancel", jobs.cancel_job, {200: JobJson, 202: JobJson}, (404,)),
 )

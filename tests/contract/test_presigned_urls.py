@@ -15,7 +15,7 @@ from shared.adapters.oss_urls import OutputUrls, presign
 from shared.domain.jobs import JobOutput
 from shared.domain.keys import MediaType
 from shared.settings import OssCredentials, OssSettings
-from tests.fakes import NOW, USER
+from tests.fakes import NOW, USER, FakeClock
 
 KEYS = [
     f"users/{USER}/jobs/abc123/image-1703123456789.png",
@@ -110,7 +110,7 @@ def test_a_url_is_public_or_signed_as_configured(clean_environment: pytest.Monke
     clean_environment.setenv("OSS_ACCESS_KEY", KEY.access_key_id)
     clean_environment.setenv("OSS_SECRET", KEY.access_key_secret)
     output = JobOutput("id", "j", USER, MediaType.IMAGE, "https://cdn.example.com/x", KEYS[0], 1, {}, NOW)
-    url = OutputUrls(settings("https://oss.example.com", "media", ttl_s=ttl_s)).url_of(output)
+    url = OutputUrls(settings("https://oss.example.com", "media", ttl_s=ttl_s), FakeClock()).url_of(output)
     if ttl_s is None:
         assert url == output.oss_url
     else:

@@ -19,7 +19,7 @@ _JOB_FIELDS = {
     *("id", "type", "status", "prompt", "model", "createdAt", "startedAt", "finishedAt", "error"),
     *("warnings", "outputs"),
 }
-_OUTPUT_FIELDS = {"id", "jobId", "userId", "type", "ossUrl", "size", "meta", "createdAt"}
+_OUTPUT_FIELDS = {"id", "jobId", "userId", "type", "ossUrl", "thumbnailUrl", "size", "meta", "createdAt"}
 _CONTENT_TYPES = {"png": "image/png", "mp4": "video/mp4"}
 
 
@@ -70,7 +70,7 @@ def check_job_shape(job: dict[str, Any]) -> None:
     for name in ("createdAt", "startedAt", "finishedAt"):
         assert job[name] is None or re.fullmatch(_TIME, job[name]), (name, job[name])
     for output in job["outputs"]:
-        assert output.keys() - {"thumbnailUrl"} == _OUTPUT_FIELDS, output.keys() ^ _OUTPUT_FIELDS
+        assert output.keys() == _OUTPUT_FIELDS, output.keys() ^ _OUTPUT_FIELDS
         assert re.fullmatch(_UUID, output["id"]) and re.fullmatch(_TIME, output["createdAt"])
 
 

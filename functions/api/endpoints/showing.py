@@ -1,30 +1,34 @@
 """What endpoints show of a job."""
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from shared import bootstrap
 from shared.domain.jobs import Job, JobOutput, JobStatus
 from shared.domain.keys import MediaType
 from shared.fc.http import Response, json_response
 from shared.representations import OutputJson, show_job, show_output
-from shared.services.legacy import find_outputs
+from shared.services.legacy import LegacyOutput, find_outputs
 
 _RETRY_AFTER_S = {MediaType.IMAGE: 2, MediaType.VIDEO: 10}
 
 
 def show_outputs(job: Job) -> Sequence[OutputJson]:
     """Return the outputs of a job with the URLs at which they can be read now."""
-    urls = bootstrap.output_urls()
     found = find_outputs(
         job,
         outputs=bootstrap.outputs(),
-        key_of=urls.key_of,
+        key_of=bootstrap.output_urls().key_of,
         index=lambda job: bootstrap.dispatcher().index(job),  # only a job without rows pays for the HTTP client
     )
-    return [
-        show_output(output, urls.url_of(output) if isinstance(output, JobOutput) else output.oss_url)
-        for output in found
-    ]
+    return [_show_output(output) for output in found]
+
+
+def _show_output(output: JobOutput | LegacyOutput) -> OutputJson:
+    if isinstance(output, JobOutput):
+        urls = bootstrap.output_urls()
+        return show_output(output, urls.url_of(output), urls.thumbnail_of(output))
+    return show_output(output, output.oss_url, None)
 
 
 def show(job: Job) -> dict[str, object]:
@@ -41,5 +45,5 @@ def retry_after(job: Job) -> dict[str, str]:
 
 def accepted(job: Job, applied: dict[str, str]) -> Response:
     """Answer a request that concerns a job: 200 when the job has ended, else 202."""
-    headers = {"Cache-Control": "no-store", "Location": f"/jobs/{job.id}", **applied, **retry_after(job)}
+    headers = {"Location": f"/jobs/{quote(job.id, safe='')}", **applied, **retry_after(job)}
     return json_response(200 if job.status.final else 202, show(job), headers=headers)
