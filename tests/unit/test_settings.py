@@ -224,3 +224,37 @@ def test_the_instance(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("LOG_LEVEL", "debug")
     read = settings.RuntimeSettings.read()
     assert (read.log_level, read.cors_origins) == ("DEBUG", ("https://a.example.com", "https://b.example.com"))
+
+
+@pytest.mark.parametrize(
+    "origins",
+    ["https://a.example.com:8443", "http://127.0.0.1:9000", "http://[::1]:3000", "capacitor://localhost", "http://a_b"],
+)
+def test_an_origin_is_as_browsers_write_it(environment: pytest.MonkeyPatch, origins: str) -> None:
+    environment.setenv("CORS_ORIGINS", origins)
+    assert settings.RuntimeSettings.read().cors_origins == (origins,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "a.example.com",
+        "//a.example.com",
+        "https://a.example.com/",
+        "https://a.example.com/app",
+        "https://*.example.com",
+        "https://A.example.com",
+        "https://a.example.com:443",
+        "http://a.example.com:80",
+        "https://user@a.example.com",
+        "https://a.example.com?x",
+        "https://湖.example.com",
+        "https://",
+    ],
+)
+def test_what_is_no_origin_is_a_line_that_names_the_variable(environment: pytest.MonkeyPatch, origin: str) -> None:
+    environment.setenv("CORS_ORIGINS", f"https://good.example.com,{origin}")
+    with pytest.raises(ConfigurationError, match="CORS_ORIGINS must be origins like"):
+        settings.RuntimeSettings.read()
