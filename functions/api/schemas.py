@@ -1,5 +1,6 @@
 """What requests may say, and the answers that only this API gives."""
 
+import unicodedata
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -11,13 +12,16 @@ _MAX_SEED = 2_147_483_647
 
 
 def _printable(value: str) -> str:
-    if any(ord(character) < 32 and character not in "\t\n\r" for character in value):
+    # C0, DEL and C1. Bidirectional controls and joiners are letters of some scripts and of emoji.
+    if any(unicodedata.category(character) == "Cc" and character not in "\t\n\r" for character in value):
         raise ValueError("must not hold control characters")
     return value
 
 
 Prompt = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_printable)]
-HttpUrl = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://[^\s/@]+(/\S*)?$")]
+HttpUrl = Annotated[
+    str, StringConstraints(max_length=2048, pattern=r"^https?://[^\s/@]+(/\S*)?$"), AfterValidator(_printable)
+]
 
 
 class Input(BaseModel):
