@@ -96,7 +96,7 @@ def object_store() -> "OssObjectStore":
 def output_urls() -> "OutputUrls":
     from shared.adapters.oss_urls import OutputUrls
 
-    return OutputUrls(settings.OssSettings.read())
+    return OutputUrls(settings.OssSettings.read(), clock())
 
 
 @cache

@@ -28,6 +28,8 @@ class Json(BaseModel):
 class OutputJson(Json):
     """One image or video. ``size`` is in bytes; there is no local path and no object key here.
 
+    ``thumbnail_url`` is a picture up to 512 pixels wide; null where OSS can make none.
+
     Of an output of the former system that is known by its URL alone, ``size`` and every value of ``meta`` are null.
     """
 
@@ -36,6 +38,7 @@ class OutputJson(Json):
     user_id: str
     type: Literal["image", "video"]
     oss_url: str
+    thumbnail_url: str | None
     size: int | None
     meta: dict[str, Any]
     created_at: Time
@@ -65,7 +68,7 @@ class JobJson(Json):
     outputs: list[OutputJson]
 
 
-def show_output(output: JobOutput | LegacyOutput, url: str) -> OutputJson:
+def show_output(output: JobOutput | LegacyOutput, url: str, thumbnail_url: str | None) -> OutputJson:
     """Return what a user may see of an output."""
     return OutputJson(
         id=output.id,
@@ -73,6 +76,7 @@ def show_output(output: JobOutput | LegacyOutput, url: str) -> OutputJson:
         user_id=output.user_id,
         type=output.type.value,
         oss_url=url,
+        thumbnail_url=thumbnail_url,
         size=output.size,
         meta=output.meta,
         created_at=output.created_at,

@@ -365,10 +365,26 @@ class RuntimeSettings:
             temp_dir=_get("TEMP_DIR") or "/tmp/dream-factory",  # noqa: S108 - Function Compute's only writable folder
             log_level=_parse("LOG_LEVEL", _level, "INFO", "DEBUG, INFO, WARNING or ERROR"),
             patience_s=_parse("PATIENCE_S", _seconds, 60.0, "a number of seconds above 0"),
-            cors_origins=tuple(part.strip() for part in (_get("CORS_ORIGINS") or "").split(",") if part.strip()),
+            cors_origins=_parse(
+                "CORS_ORIGINS", _origins, (), "origins like https://app.example.com, separated by commas"
+            ),
             function_name=_get("FC_FUNCTION_NAME") or "",
             version=_get("FC_VER_ID", "FC_FUNCTION_VERSION") or "LATEST",
         )
+
+
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(",") if part.strip())
+    for origin in origins:
+        # As browsers write it (RFC 6454 § 6.2): in lower case, without a default port. Whatever else would never match.
+        match = _ORIGIN.fullmatch(origin)
+        if match is None or match[3] == _DEFAULT_PORTS.get(match[1], ""):
+            raise ValueError
+    return origins
 
 
 def _level(text: str) -> str:

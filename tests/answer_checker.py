@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -20,6 +21,20 @@ _WORDS = (
     "site-packages",
 )
 _PLACES = ("/tmp/", "/root/", "/home/", "/code/", "/var/", "/usr/", "/dev/", "\\tmp\\")  # noqa: S108 - looked for, not used
+# What an address of an object is made of, and nothing else may show.
+_ONLY_IN_URLS = {
+    r"users/[^/\s\"]+/jobs/": "an object key",
+    r"\b(?:LTAI|STS\.)[0-9A-Za-z]{8,}": "an access key id",
+    r"(?i)security[-_]?token": "a security token",
+    r"(?i)x-oss-(?:credential|signature)": "a signature",
+}
+_NOWHERE = {
+    r"\bSELECT\b.+\bFROM\b|\bINSERT INTO\b|\bDELETE FROM\b|\bUPDATE \w+ SET\b|\bWHERE \w+ ?=": "a piece of SQL",
+    r"<(?:class|function|module|bound method) |\bat 0x[0-9a-f]{6,}|\b(?:Pydantic\w+|\w+Exception|\w+Error)\(": "Python",
+    r"\b(?:pydantic|pymysql|peewee|sqlite3|httpx|oss2|urllib3)(?:[._]\w+)*\.\w*(?:Error|Exception)": "a library",
+    r"-internal\.(?:oss|fc|aliyuncs)|\.rds\.aliyuncs\.com|\b100\.100\.100\.200\b": "an inner host",
+    r"-----BEGIN |\bsk-[0-9A-Za-z]{8,}|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.": "a key or a token",
+}
 
 
 class AnswerChecker:
@@ -39,7 +54,7 @@ class AnswerChecker:
         for name, value in response.headers.multi_items():
             self.check_text(f"header {name}", f"{name}: {value}")
 
-    def check_result(self, result: bytes) -> dict[str, object]:
+    def check_result(self, result: bytes) -> dict[str, Any]:
         """Look through what an HTTP function returned to the platform, and return it."""
         returned = json.loads(result)
         assert returned.keys() <= {"statusCode", "headers", "isBase64Encoded", "body"}, returned.keys()
@@ -48,7 +63,8 @@ class AnswerChecker:
             assert isinstance(value, str), f"header {name} is {value!r}"
             refused = name.lower() in FORBIDDEN_HEADERS or name.lower().startswith("x-fc-")
             assert not refused, f"the function sets the header {name}, which the platform refuses"
-        self.check_text("what the function returned", result.decode())
+            self.check_text(f"header {name}", f"{name}: {value}")
+        self.check_text("the body that the function returned", returned["body"])
         return dict(returned)
 
     def check_text(self, where: str, text: str) -> None:
@@ -57,6 +73,30 @@ class AnswerChecker:
         for word, name in self._words.items():
             if word in text or word in plain:
                 raise AssertionError(f"{where} holds {name}: …{_around(plain, word)}…")
+        _refuse(where, plain, _NOWHERE)
+        _refuse(where, _without_urls(text), _ONLY_IN_URLS)
+
+
+def _refuse(where: str, text: str, patterns: Mapping[str, str]) -> None:
+    for pattern, name in patterns.items():
+        if match := re.search(pattern, text):
+            raise AssertionError(f"{where} holds {name}: …{_around(text, match[0])}…")
+
+
+def _without_urls(text: str) -> str:
+    """Leave out the values that are URLs, whole: ``ossUrl`` and its like. What is no JSON stays as it is."""
+    try:
+        return json.dumps(_pruned(json.loads(text)), ensure_ascii=False)
+    except ValueError:
+        return text
+
+
+def _pruned(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _pruned(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_pruned(each) for each in value]
+    return "" if isinstance(value, str) and re.fullmatch(r"https?://\S+", value) else value
 
 
 def _around(text: str, word: str) -> str:

@@ -58,6 +58,9 @@ class Gateway:
             response = Response(status_code=202, headers={"X-Fc-Request-Id": task.request_id})
         else:
             response = await self._invoke(event)
+        if request.method == "HEAD" and not response.body:
+            # How long the body of GET would be is not known here, and 0 would be wrong (RFC 9110 § 8.6).
+            del response.headers["content-length"]
         return DroppedResponse() if drop else response
 
     async def _invoke(self, event: bytes) -> Response:
@@ -152,18 +155,22 @@ def _check_headers(headers: Mapping[str, object]) -> None:
             raise BadResponseError(f"header {name} is of type {type(value).__name__}, not a string")
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise BadResponseError(f"header {name!r} cannot be sent in HTTP")
-        if name.lower() in _NOT_ALLOWED_BACK or name.lower().startswith("x-fc-"):
+        forbidden = name.lower() in _NOT_ALLOWED_BACK or name.lower().startswith("x-fc-")
+        if forbidden or (name.lower() == "content-disposition" and value.strip().lower().startswith("attachment")):
             raise BadResponseError(f"header {name} is not allowed in an answer")
     if sum(len(name) + len(str(value)) for name, value in headers.items()) > _HEADER_LIMIT_BYTES:
         raise BadResponseError(f"the headers exceed {_HEADER_LIMIT_BYTES} bytes")
 
 
 async def _read_body(request: Request) -> bytes:
-    body = bytearray()
+    body, size = bytearray(), 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > SYNC_LIMIT_BYTES:
-            raise FcError(400, "InvalidArgument", f"the body exceeds {SYNC_LIMIT_BYTES} bytes")
+        size += len(chunk)
+        # The rest is read and dropped: a client that is still sending would miss the answer.
+        if size <= SYNC_LIMIT_BYTES:
+            body += chunk
+    if size > SYNC_LIMIT_BYTES:
+        raise FcError(400, "InvalidArgument", f"the body exceeds {SYNC_LIMIT_BYTES} bytes")
     return bytes(body)
 
 

@@ -2,8 +2,9 @@
 
 from functools import partial
 
+from cors import cors_headers
 from routes import ROUTES
-from routing import answer, cors_headers
+from routing import answer
 from shared import bootstrap
 from shared.fc.entrypoints import http_entrypoint
 

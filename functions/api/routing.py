@@ -1,25 +1,24 @@
 """From a request to its endpoint: the path, the method, who asks, and what is said."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import pydantic
 
+from cors import preflight_headers
+from json_body import shown_name
 from reading import read_body, read_query
 from schemas import NoInput
 from shared import bootstrap
-from shared.domain.errors import NotFoundError
+from shared.domain.errors import BadRequestError, NotFoundError, ValidationError
+from shared.domain.keys import MAX_JOB_ID_CHARACTERS, check_segment
 from shared.fc.events import HttpEvent
 from shared.fc.http import Response, problem
 from shared.observability import request_id
 from shared.services.access import name_user
-from shared.settings import RuntimeSettings
 
 I = TypeVar("I")  # noqa: E741 - what an endpoint takes
-_METHODS_ALLOWED = "GET, HEAD, POST, DELETE, OPTIONS"
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,14 @@ class Route:
     headers: Sequence[str] = ()
     public: bool = field(default=False)
 
-    @cached_property
-    def pattern(self) -> re.Pattern[str]:
-        """What the paths of this route look like."""
-        return re.compile(re.sub(r"\{\w+\}", "([^/]+)", self.path))
+    def values_in(self, segments: Sequence[str]) -> tuple[str, ...] | None:
+        """Return the values of the variables, or None: the path is another one, or a value cannot be an id."""
+        names = self.path.split("/")
+        if len(names) != len(segments):
+            return None
+        variables = {name: segment for name, segment in zip(names, segments, strict=True) if name.startswith("{")}
+        fits = all(name in variables or name == segment for name, segment in zip(names, segments, strict=True))
+        return tuple(variables.values()) if fits and all(map(_can_be_an_id, variables.values())) else None
 
     def serve(self, event: HttpEvent, values: Iterable[str]) -> Response:
         """Read the request, in the order in which its parts may be wrong, and answer it."""
@@ -68,36 +71,40 @@ def _user_of(event: HttpEvent) -> str:
     return name_user(caller, event.headers.get("on-behalf-of"))
 
 
+def _can_be_an_id(value: str) -> bool:
+    try:
+        check_segment("id", value, MAX_JOB_ID_CHARACTERS)
+    except ValidationError:
+        return False
+    return True
+
+
 def answer(routes: Sequence[Route], event: HttpEvent) -> Response:
-    """Route one request. Raises NotFoundError: there is no such path."""
+    """Route one request. Raises NotFoundError: there is no such path; BadRequestError: it is not UTF-8."""
+    found = _find(routes, event)
+    methods = _methods(found)
     if event.method == "OPTIONS":
-        return Response(204, headers={"Allow": _METHODS_ALLOWED})
-    found = [(route, match) for route in routes if (match := route.pattern.fullmatch(event.path))]
+        headers = {name for route, _ in found for name in route.headers}
+        return Response(204, headers={"Allow": ", ".join(methods), **preflight_headers(event, methods, headers)})
+    method = "GET" if event.method == "HEAD" else event.method
+    for route, values in found:
+        if route.method == method:
+            return route.serve(event, values)
+    detail = f"{shown_name(event.method)} is not allowed here"
+    return problem(405, "method_not_allowed", detail, request_id.get(), headers={"Allow": ", ".join(methods)})
+
+
+def _find(routes: Sequence[Route], event: HttpEvent) -> list[tuple[Route, tuple[str, ...]]]:
+    try:
+        segments = event.segments
+    except ValueError as error:
+        raise BadRequestError("the path is not UTF-8") from error
+    found = [(route, values) for route in routes if (values := route.values_in(segments)) is not None]
     if not found:
         raise NotFoundError("there is no such route")
-    method = "GET" if event.method == "HEAD" else event.method
-    for route, match in found:
-        if route.method == method:
-            return route.serve(event, match.groups())
-    return _refuse_method(event, [route.method for route, _ in found])
+    return found
 
 
-def _refuse_method(event: HttpEvent, methods: Sequence[str]) -> Response:
-    allowed = [*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])]
-    detail = f"{event.method} is not allowed here"
-    return problem(405, "method_not_allowed", detail, request_id.get(), headers={"Allow": ", ".join(allowed)})
-
-
-def cors_headers(event: HttpEvent) -> dict[str, str]:
-    """Return what lets a page of a configured origin read the answer; an error's answer too."""
-    origin = event.headers.get("origin")
-    if origin is None or origin not in RuntimeSettings.read().cors_origins:
-        return {}
-    return {
-        "Access-Control-Allow-Origin": origin,
-        "Access-Control-Allow-Methods": _METHODS_ALLOWED,
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Prefer",
-        "Access-Control-Expose-Headers": "Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After",
-        "Access-Control-Max-Age": "600",
-        "Vary": "Origin",
-    }
+def _methods(found: Sequence[tuple[Route, tuple[str, ...]]]) -> list[str]:
+    methods = [route.method for route, _ in found]
+    return [*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"]

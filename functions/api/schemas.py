@@ -1,5 +1,6 @@
 """What requests may say, and the answers that only this API gives."""
 
+import unicodedata
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
@@ -13,19 +14,22 @@ _MAX_SEED = 2_147_483_647
 
 
 def _printable(value: str) -> str:
-    if any(ord(character) < 32 and character not in "\t\n\r" for character in value):
+    # C0, DEL and C1. Bidirectional controls and joiners are letters of some scripts and of emoji.
+    if any(unicodedata.category(character) == "Cc" and character not in "\t\n\r" for character in value):
         raise ValueError("must not hold control characters")
     return value
 
 
 # What a description of the API says beside what pydantic knows; nothing here changes what is taken.
-_PRINTABLE = Field(json_schema_extra={"pattern": r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$"})
+_PRINTABLE = Field(json_schema_extra={"pattern": r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"})
 _SIZES = Field(
     description="Width and height in pixels. Which ones there are depends on the model; a 422 names them.",
     json_schema_extra={"pattern": r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$"},
 )
 Prompt = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_printable), _PRINTABLE]
-HttpUrl = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://[^\s/@]+(/\S*)?$")]
+HttpUrl = Annotated[
+    str, StringConstraints(max_length=2048, pattern=r"^https?://[^\s/@]+(/\S*)?$"), AfterValidator(_printable)
+]
 
 
 class Input(BaseModel):

@@ -6,6 +6,7 @@ and 31 MB. Source: https://www.alibabacloud.com/help/en/oss/developer-reference/
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote, unquote, urlsplit
 
@@ -13,22 +14,62 @@ from shared import settings
 from shared.domain.errors import ValidationError
 from shared.domain.jobs import JobOutput
 from shared.domain.keys import ObjectKey
+from shared.ports import Clock
 
 _ALGORITHM = "OSS4-HMAC-SHA256"
+# Credentials of a role live 36 hours, and the environment does not say since when. An invocation may last 24 hours
+# with those it began with, so they have 24 left when it begins; half of that is the margin.
+_MAX_TTL_OF_TOKEN_S = 12 * 3600
+_MAX_SIGNING_WINDOW_S = 600
+
+_THUMBNAIL_WIDTH = 512
+# https://www.alibabacloud.com/help/en/oss/user-guide/resize-images-4. HEIC is left out: what comes is HEIC again, which
+# most browsers do not show.
+_RESIZABLE_FORMATS = frozenset({"png", "jpeg", "bmp", "gif", "webp", "tiff", "avif"})
+_MAX_RESIZABLE_BYTES = 20 * 1024 * 1024
+# https://www.alibabacloud.com/help/en/oss/user-guide/video-snapshots
+_SNAPSHOT_FORMATS = frozenset({"mp4", "mov"})
+_SNAPSHOT_CODECS = frozenset({"h264", "hevc"})
 
 
 class OutputUrls:
-    """The addresses at which a user reads outputs."""
+    """The addresses at which a user reads outputs: signed ones where OSS_URL_TTL_S is set, else public ones."""
 
-    def __init__(self, config: settings.OssSettings) -> None:
+    def __init__(self, config: settings.OssSettings, clock: Clock) -> None:
         self._config = config
+        self._clock = clock
 
     def url_of(self, output: JobOutput) -> str:
-        """Return the public URL of the row, or a signed one where OSS_URL_TTL_S is set."""
-        ttl_s = self._config.url_ttl_s
-        if ttl_s is None:
-            return output.oss_url
-        return presign(self._config, settings.oss_credentials(), output.oss_path, ttl_s, datetime.now(UTC))
+        """Return the URL of the object.
+
+        A public one is made anew from the key, so that an OSS_BASE_URL that was set later holds for old rows, too. A
+        row whose URL does not end in its key has it from elsewhere, and keeps it.
+        """
+        if self._config.url_ttl_s is not None:
+            return self._signed(output.oss_path, self._config.url_ttl_s)
+        return self._public(output.oss_path) if _is_named_by_key(output) else output.oss_url
+
+    def thumbnail_of(self, output: JobOutput) -> str | None:
+        """Return the URL of a picture of the output up to 512 pixels wide, which OSS makes when it is asked for.
+
+        None: OSS makes none of this format, of so large an image, or of what lies elsewhere.
+        """
+        process = _thumbnail_process(output)
+        if process is None:
+            return None
+        if self._config.url_ttl_s is not None:
+            return self._signed(output.oss_path, self._config.url_ttl_s, {"x-oss-process": process})
+        return f"{self._public(output.oss_path)}?x-oss-process={process}" if _is_named_by_key(output) else None
+
+    def _public(self, key: str) -> str:
+        return f"{self._config.base_url}/{quote(key)}"
+
+    def _signed(self, key: str, ttl_s: int, parameters: Mapping[str, str] | None = None) -> str:
+        credentials = settings.oss_credentials()
+        if credentials.security_token:
+            ttl_s = min(ttl_s, _MAX_TTL_OF_TOKEN_S)
+        signed_at = signing_time(self._clock.now(), ttl_s)
+        return presign(self._config, credentials, key, ttl_s, signed_at, parameters)
 
     def key_of(self, url: str) -> ObjectKey | None:
         """Return the key of an output that a URL of the bucket names, signed or not; None for every other URL."""
@@ -48,12 +89,42 @@ class OutputUrls:
         return None
 
 
-def presign(
-    config: settings.OssSettings, credentials: settings.OssCredentials, key: str, ttl_s: int, now: datetime
-) -> str:
-    """Return a GET URL of ``config.base_url`` that is valid for ``ttl_s`` seconds.
+def _is_named_by_key(output: JobOutput) -> bool:
+    return unquote(output.oss_url).endswith(f"/{output.oss_path}")
 
-    The host is not part of the signature, so a CDN in front of the bucket can serve it too.
+
+def _thumbnail_process(output: JobOutput) -> str | None:
+    meta = output.meta
+    if meta.get("format") in _RESIZABLE_FORMATS and output.size <= _MAX_RESIZABLE_BYTES:
+        return f"image/resize,w_{_THUMBNAIL_WIDTH}"  # OSS does not enlarge unless told to
+    if meta.get("format") in _SNAPSHOT_FORMATS and meta.get("codec") in _SNAPSHOT_CODECS:
+        # A snapshot may not be wider than the video.
+        return f"video/snapshot,t_0,f_jpg,w_{min(_THUMBNAIL_WIDTH, meta.get('width') or _THUMBNAIL_WIDTH)}"
+    return None
+
+
+def signing_time(now: datetime, ttl_s: int) -> datetime:
+    """Return the time to sign with: ``now`` rounded down to a tenth of ``ttl_s``, at most to ten minutes.
+
+    So URLs are the same for a while, which lets caches and ETags work, and hold for 0.9 ``ttl_s`` at least. A signature
+    counts in seconds, so a ``ttl_s`` below ten is shortened by up to one.
+    """
+    window_s = max(1, min(ttl_s // 10, _MAX_SIGNING_WINDOW_S))
+    return datetime.fromtimestamp(now.timestamp() // window_s * window_s, UTC)
+
+
+def presign(
+    config: settings.OssSettings,
+    credentials: settings.OssCredentials,
+    key: str,
+    ttl_s: int,
+    now: datetime,
+    parameters: Mapping[str, str] | None = None,
+) -> str:
+    """Return a GET URL of ``config.base_url`` that is valid for ``ttl_s`` seconds from ``now``.
+
+    ``parameters`` are part of the query and of the signature. The host is not, so a CDN in front of the bucket can
+    serve it too.
     """
     date, time = now.strftime("%Y%m%d"), now.strftime("%Y%m%dT%H%M%SZ")
     scope = f"{date}/{config.region}/oss/aliyun_v4_request"
@@ -62,6 +133,7 @@ def presign(
         "x-oss-date": time,
         "x-oss-expires": str(ttl_s),
         "x-oss-signature-version": _ALGORITHM,
+        **(parameters or {}),
     }
     if credentials.security_token:
         query["x-oss-security-token"] = credentials.security_token.get_secret_value()

@@ -87,7 +87,10 @@ class IndexEvent(OssEvent):
 
 
 class HttpEvent(Event):
-    """An HTTP trigger's event. Header names are in lower case here, whatever the platform made of them."""
+    """An HTTP trigger's event. Header names are in lower case here, whatever the platform made of them.
+
+    ``raw_path`` is percent-encoded. What the platform leaves out or states as null is as if it were empty.
+    """
 
     raw_path: str = "/"
     body: str = ""
@@ -96,21 +99,46 @@ class HttpEvent(Event):
     query_parameters: Mapping[str, str] = Field(default_factory=dict)
     request_context: Mapping[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, event: Any) -> Any:
+        return {name: value for name, value in event.items() if value is not None} if isinstance(event, dict) else event
+
     @field_validator("headers", mode="before")
     @classmethod
-    def _lower(cls, headers: Mapping[str, str] | None) -> dict[str, str]:
-        return {name.lower(): value for name, value in (headers or {}).items()}
+    def _lower(cls, headers: Mapping[str, str]) -> dict[str, str]:
+        joined: dict[str, str] = {}
+        for name, value in headers.items():
+            # Two spellings of one name are one header, as the platform joins those of one spelling.
+            joined[name.lower()] = f"{joined[name.lower()]},{value}" if name.lower() in joined else value
+        return joined
 
     @property
     def method(self) -> str:
         """The HTTP method."""
-        return str(self.request_context.get("http", {}).get("method", "GET")).upper()
+        return str((self.request_context.get("http") or {}).get("method") or "GET").upper()
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """What is between the slashes of the path, each decoded by itself, so that ``%2F`` makes no segment.
+
+        The ``api`` under which every route is served a second time is left out. Raises ValueError: it is not UTF-8.
+        """
+        root, *segments = (unquote(part, errors="strict") for part in self._raw_path.split("/"))
+        if segments[:1] == ["api"]:
+            del segments[0]
+        return (root, *segments)
 
     @property
     def path(self) -> str:
-        """The path, decoded, without the ``/api`` under which every route is served a second time."""
-        path = unquote(self.raw_path) or "/"
+        """The path for people and logs, decoded, without the ``/api``; ``segments`` is what routes go by."""
+        path = unquote(self._raw_path)
         return path.removeprefix("/api") or "/" if path == "/api" or path.startswith("/api/") else path
+
+    @property
+    def _raw_path(self) -> str:
+        # A literal "?" would begin a query, which the platform states elsewhere.
+        return self.raw_path.partition("?")[0] or "/"
 
     @property
     def body_bytes(self) -> bytes:

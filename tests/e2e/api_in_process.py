@@ -45,18 +45,12 @@ class Served:
         return Served(self.status, self.headers, {**self.body, "requestId": ""}, work)
 
 
-def routes(environment: Mapping[str, str]) -> dict[str, bool]:
-    """Return the routes that the API serves, like ``GET /healthz``, and whether they are public."""
-    found: dict[str, bool] = _run(environment, [])["routes"]
-    return found
-
-
 def serve(environment: Mapping[str, str], asked: Sequence[Asked]) -> list[Served]:
     """Have one instance of the API serve requests, one after the other."""
-    return [Served(**served) for served in _run(environment, asked)["served"]]
+    return [Served(**served) for served in _run(environment, asked)]
 
 
-def _run(environment: Mapping[str, str], asked: Sequence[Asked]) -> dict[str, Any]:
+def _run(environment: Mapping[str, str], asked: Sequence[Asked]) -> list[dict[str, Any]]:
     finished = subprocess.run(
         [sys.executable, __file__],
         env={**environment, "PYTHONPATH": f"{ROOT / 'functions' / 'api'}:{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"},
@@ -68,15 +62,16 @@ def _run(environment: Mapping[str, str], asked: Sequence[Asked]) -> dict[str, An
     )
     assert finished.returncode == 0, finished.stderr
     (line,) = [line for line in finished.stdout.splitlines() if line.startswith(_RESULT)]
-    result: dict[str, Any] = json.loads(line.removeprefix(_RESULT))
+    result: list[dict[str, Any]] = json.loads(line.removeprefix(_RESULT))
     return result
 
 
 def _main() -> None:
     from index import handler
 
-    from routes import ROUTES
+    from tests.answer_checker import AnswerChecker
 
+    checker = AnswerChecker([], {})
     work: list[str] = []
     connect = sqlite3.connect
 
@@ -101,10 +96,10 @@ def _main() -> None:
         }
         context = SimpleNamespace(request_id=f"request-{number}", function=SimpleNamespace(name="api", timeout=75))
         answer = handler(json.dumps(event).encode(), context)
+        checker.check_result(json.dumps(answer).encode())
         body = json.loads(answer["body"] or "{}")
         served.append(asdict(Served(answer["statusCode"], answer["headers"], body, list(work))))
-    named = {f"{route.method} {route.path}": route.public for route in ROUTES}
-    print(_RESULT + json.dumps({"routes": named, "served": served}))
+    print(_RESULT + json.dumps(served))
 
 
 if __name__ == "__main__":

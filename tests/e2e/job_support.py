@@ -19,7 +19,7 @@ _JOB_FIELDS = {
     *("id", "type", "status", "prompt", "model", "createdAt", "startedAt", "finishedAt", "error"),
     *("warnings", "outputs"),
 }
-_OUTPUT_FIELDS = {"id", "jobId", "userId", "type", "ossUrl", "size", "meta", "createdAt"}
+_OUTPUT_FIELDS = {"id", "jobId", "userId", "type", "ossUrl", "thumbnailUrl", "size", "meta", "createdAt"}
 _CONTENT_TYPES = {"png": "image/png", "mp4": "video/mp4"}
 
 
@@ -70,7 +70,7 @@ def check_job_shape(job: dict[str, Any]) -> None:
     for name in ("createdAt", "startedAt", "finishedAt"):
         assert job[name] is None or re.fullmatch(_TIME, job[name]), (name, job[name])
     for output in job["outputs"]:
-        assert output.keys() - {"thumbnailUrl"} == _OUTPUT_FIELDS, output.keys() ^ _OUTPUT_FIELDS
+        assert output.keys() == _OUTPUT_FIELDS, output.keys() ^ _OUTPUT_FIELDS
         assert re.fullmatch(_UUID, output["id"]) and re.fullmatch(_TIME, output["createdAt"])
 
 
@@ -83,6 +83,8 @@ def check_main_job(cloud: LocalCloud, user: str, prompt: str, case: Case) -> dic
     for output, position in zip(job["outputs"], range(1, case.count + 1), strict=True):
         provided = cloud.data_dir / "ai" / "media" / f"{charges[0]['taskId']}-{position}.{case.ext}"
         assert download(output["ossUrl"]).content == provided.read_bytes()
+        assert output["thumbnailUrl"].partition("?x-oss-process=")[0] == output["ossUrl"]
+        check_thumbnail(output["thumbnailUrl"], case)
     return job
 
 
@@ -137,6 +139,17 @@ def _check_object(
     head = cloud.oss2_bucket().head_object(row["oss_path"])
     assert (head.content_length, head.server_crc) == (row["size"], crc64_of(headers))
     check_media(content, case)
+
+
+def check_thumbnail(url: str, case: Case) -> None:
+    """Check that OSS makes a picture of the output, 512 pixels wide or as wide as the output is."""
+    answer = download(url)
+    name = "JPEG" if case.type == "video" else "PNG"
+    assert (answer.status_code, answer.headers["content-type"]) == (200, f"image/{name.lower()}"), answer.text
+    width = min(512, case.size[0])
+    with Image.open(io.BytesIO(answer.content)) as picture:
+        assert (picture.format, picture.width) == (name, width)
+        assert abs(picture.height - case.size[1] * width / case.size[0]) <= 1
 
 
 def check_media(content: bytes, case: Case) -> None:

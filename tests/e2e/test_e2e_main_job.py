@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.job_support import Case, check_main_job, check_problem, run
+from tests.e2e.job_support import Case, check_main_job, check_problem, check_thumbnail, run
 from tests.local_cloud import LocalCloud, download
 
 IMAGE, VIDEO = "/ai/generate-image", "/ai/generate-video"
@@ -61,13 +61,19 @@ def test_sizes_come_out_as_they_were_asked_for(cloud: LocalCloud, prompt: str) -
 
 def test_signed_addresses_open_an_object_for_a_while(start_cloud: Callable[..., LocalCloud], prompt: str) -> None:
     cloud = start_cloud(env={"OSS_URL_TTL_S": "600"})
-    job = run(cloud, "test@factory-buy.com", prompt, **SMALL.body)
-    (output,), (row,) = job["outputs"], cloud.output_rows(job["id"])
-    url = output["ossUrl"]
-    assert url.startswith(row["oss_url"] + "?") and "x-oss-signature=" in url
-    assert len(download(url).content) == output["size"]
-    assert download(url[:-2] + ("00" if url[-2:] != "00" else "11")).status_code == 403
+    for case in (SMALL, CASES[4]):
+        job = run(cloud, "test@factory-buy.com", f"{prompt} {case.type}", path=case.path, **case.body)
+        (output,), (row,) = job["outputs"], cloud.output_rows(job["id"])
+        url, thumbnail = output["ossUrl"], output["thumbnailUrl"]
+        assert all(each.startswith(row["oss_url"] + "?") and "x-oss-signature=" in each for each in (url, thumbnail))
+        assert len(download(url).content) == output["size"]
+        check_thumbnail(thumbnail, case)
+        assert download(url[:-2] + ("00" if url[-2:] != "00" else "11")).status_code == 403
+        assert download(f"{url}&x-oss-process=image/info").status_code == 403
+        assert "w_512" in thumbnail and download(thumbnail.replace("w_512", "w_511")).status_code == 403
+    # Until the next window of signing begins, which is a minute here, the answer is the same to the byte.
+    api, path = cloud.api("test@factory-buy.com"), f"/jobs/{job['id']}"
+    etags = [api.get(path).headers["etag"] for _ in range(3)]
+    assert len(set(etags)) < 3
     cloud.advance(601)
-    assert download(url).status_code == 403
-    (renewed,) = cloud.api("test@factory-buy.com").get(f"/jobs/{job['id']}").json()["outputs"]
-    assert renewed["ossUrl"] != url and "x-oss-signature=" in renewed["ossUrl"]
+    assert (download(url).status_code, download(thumbnail).status_code) == (403, 403)

@@ -12,9 +12,10 @@ import jwt
 
 from devcloud.fc.manifest import Function, OssTrigger, TimerTrigger, load_manifest
 from devcloud.packages import assemble
+from tests.answer_checker import AnswerChecker
 from tests.faults.instances import Fault, Instances, Invocation
 from tests.faults.plan import Plan
-from tests.faults.world import ACCOUNT, AUTH_SECRET, BUCKET, REGION, World
+from tests.faults.world import ACCOUNT, AUTH_SECRET, BUCKET, KEY, REGION, World
 from tests.mariadb import ROOT
 
 FINAL = ("succeeded", "failed", "cancelled")
@@ -22,6 +23,7 @@ EVERY_MINUTE = "0 * * * * *"
 _MOST_STEPS = 60
 _MOST_CALLS = 4
 _NUMBERS = itertools.count(1)
+_CHECKER = AnswerChecker([], {"AUTH_HS256_SECRET": AUTH_SECRET, "OSS_SECRET": KEY.access_key_secret})
 
 
 class Platform:
@@ -213,6 +215,8 @@ class Run:
                 twin.learn(rival.wait())
                 assert not self.platform.temp_files(1), "the rival left temp files"
         self._note(function, fault, invocation)
+        if function == "api" and invocation.result is not None:
+            _CHECKER.check_result(json.dumps(invocation.result).encode())
         if not invocation.killed:
             instances.learn(invocation)
             left = self.platform.temp_files(self._host) - left_before

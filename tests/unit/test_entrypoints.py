@@ -122,6 +122,49 @@ def test_an_event_that_is_none_is_a_problem_too() -> None:
     assert answer["statusCode"] == 500
 
 
+def test_every_answer_says_that_it_is_not_to_be_kept_or_guessed_at() -> None:
+    for answer in (answer_to(NotFoundError("no")), http_entrypoint(lambda _: Response(204))(request(), context())):
+        assert answer["headers"]["X-Content-Type-Options"] == "nosniff"
+        assert answer["headers"]["Cache-Control"] == "no-store"
+
+
+def test_an_answer_may_be_kept_if_it_says_so() -> None:
+    kept = Response(200, headers={"Cache-Control": "private, no-cache", "Vary": "Prefer"})
+    answer = http_entrypoint(lambda _: kept, headers_of=lambda _: {"Vary": "Origin"})(request(), context())
+    assert (answer["headers"]["Cache-Control"], answer["headers"]["Vary"]) == ("private, no-cache", "Prefer, Origin")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Content-Length", "1"),
+        ("connection", "close"),
+        ("Date", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ("Keep-Alive", "timeout=5"),
+        ("SERVER", "mine"),
+        ("Upgrade", "h2c"),
+        ("X-Fc-Request-Id", "1"),
+        ("Content-Disposition", "Attachment; filename=a"),
+        ("Location", "/jobs/a\r\nSet-Cookie: a=b"),
+        ("Location", "/jobs/湖"),
+        ("Location", "/jobs/\x85"),
+        ("X A", "1"),
+        ("", "1"),
+    ],
+)
+def test_a_header_that_the_platform_would_refuse_is_a_bug_of_ours(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match="header"):
+        Response(200, headers={name: value})
+    with pytest.raises(ValueError, match="header"):
+        Response(200).with_headers({name: value})
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_where_http_has_no_body_there_is_none(status: int) -> None:
+    with pytest.raises(ValueError, match="body"):
+        Response(status, "{}")
+
+
 def test_head_has_no_body() -> None:
     answer = http_entrypoint(lambda event: json_response(200, {"a": 1}))(request("HEAD"), context())
     assert (answer["statusCode"], answer["body"]) == (200, "")

@@ -64,9 +64,56 @@ def test_every_route_is_served_under_api_too(raw: str, path: str) -> None:
     assert http(rawPath=raw).path == path
 
 
-def test_what_the_platform_may_leave_out() -> None:
-    event = parse_event(HttpEvent, b'{"headers": null}')
-    assert (event.method, event.path, event.body_bytes, dict(event.headers)) == ("GET", "/", b"", {})
+@pytest.mark.parametrize(
+    ("raw", "segments"),
+    [
+        ("/healthz", ("", "healthz")),
+        ("/api/healthz", ("", "healthz")),
+        ("/%61pi/%68ealthz", ("", "healthz")),
+        ("/api", ("",)),
+        ("/api/", ("", "")),
+        ("", ("", "")),
+        ("//healthz", ("", "", "healthz")),
+        ("/jobs/a%2Fb", ("", "jobs", "a/b")),
+        ("/jobs/a%252Fb", ("", "jobs", "a%2Fb")),
+        ("/jobs/%E6%B9%96", ("", "jobs", "湖")),
+        ("/jobs/湖", ("", "jobs", "湖")),
+        ("/jobs/..", ("", "jobs", "..")),
+        ("/jobs/a%zz%", ("", "jobs", "a%zz%")),
+        ("/healthz?a=/b", ("", "healthz")),
+        ("/jobs/a%3Fb", ("", "jobs", "a?b")),
+        ("healthz", ("healthz",)),
+    ],
+)
+def test_a_path_is_cut_before_it_is_decoded(raw: str, segments: tuple[str, ...]) -> None:
+    assert http(rawPath=raw).segments == segments
+
+
+@pytest.mark.parametrize("raw", ["/jobs/%ff", "/%c0%af", "/jobs/%ed%a0%80"])
+def test_a_path_that_is_not_utf8_can_be_logged_and_not_routed(raw: str) -> None:
+    event = http(rawPath=raw)
+    event.path.encode()
+    with pytest.raises(ValueError, match="decode"):
+        _ = event.segments
+
+
+@pytest.mark.parametrize("event", [b"{}", b'{"headers": null}', b'{"requestContext": {"http": {}}}'])
+def test_what_the_platform_may_leave_out(event: bytes) -> None:
+    read = parse_event(HttpEvent, event)
+    assert (read.method, read.path, read.body_bytes, dict(read.headers)) == ("GET", "/", b"", {})
+
+
+def test_nulls_are_as_good_as_nothing() -> None:
+    event = parse_event(HttpEvent, captured("http_sparse"))
+    assert (event.method, event.path, event.body_bytes) == ("GET", "/jobs/abc123", b"")
+    assert (dict(event.headers), dict(event.query_parameters)) == ({}, {})
+
+
+def test_what_came_twice_is_joined() -> None:
+    event = parse_event(HttpEvent, captured("http_joined"))
+    assert (event.method, event.segments) == ("GET", ("", "jobs", "a%2Fb"))
+    assert event.headers["host"] == "api.example.com,api.example.com"
+    assert event.headers["x-mine"] == "1,2"
 
 
 def test_a_timer() -> None:

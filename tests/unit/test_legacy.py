@@ -13,13 +13,14 @@ from shared.services.indexing import index_job
 from shared.services.legacy import LegacyOutput, find_outputs
 from shared.services.storage import make_output
 from shared.settings import OssSettings
-from tests.fakes import NOW, USER, HeldObject, World, make_job, make_png, make_video_job
+from tests.fakes import NOW, USER, FakeClock, HeldObject, World, make_job, make_png, make_video_job
 
 KEY = f"users/{USER}/jobs/abc123/image-1703123456789.png"
 URLS = OutputUrls(
     OssSettings(
         "media", "cn-hangzhou", "https://oss-cn-hangzhou-internal.aliyuncs.com", "https://media.example.com", None
-    )
+    ),
+    FakeClock(),
 )
 BASES = [
     "https://media.example.com",

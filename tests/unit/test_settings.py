@@ -277,3 +277,37 @@ def test_quotas_are_set_one_by_one(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("QUOTA_JOBS_PER_DAY", str(10**15 - 1))
     environment.setenv("QUOTA_STORED_BYTES", "1")
     assert settings.QuotaSettings.read() == settings.QuotaSettings(20, 10**15 - 1, 1)
+
+
+@pytest.mark.parametrize(
+    "origins",
+    ["https://a.example.com:8443", "http://127.0.0.1:9000", "http://[::1]:3000", "capacitor://localhost", "http://a_b"],
+)
+def test_an_origin_is_as_browsers_write_it(environment: pytest.MonkeyPatch, origins: str) -> None:
+    environment.setenv("CORS_ORIGINS", origins)
+    assert settings.RuntimeSettings.read().cors_origins == (origins,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "a.example.com",
+        "//a.example.com",
+        "https://a.example.com/",
+        "https://a.example.com/app",
+        "https://*.example.com",
+        "https://A.example.com",
+        "https://a.example.com:443",
+        "http://a.example.com:80",
+        "https://user@a.example.com",
+        "https://a.example.com?x",
+        "https://湖.example.com",
+        "https://",
+    ],
+)
+def test_what_is_no_origin_is_a_line_that_names_the_variable(environment: pytest.MonkeyPatch, origin: str) -> None:
+    environment.setenv("CORS_ORIGINS", f"https://good.example.com,{origin}")
+    with pytest.raises(ConfigurationError, match="CORS_ORIGINS must be origins like"):
+        settings.RuntimeSettings.read()

@@ -1,5 +1,6 @@
 """Read, cancel and delete jobs."""
 
+from conditional import conditional_response
 from endpoints.showing import accepted, retry_after, show, show_found, show_outputs, show_page
 from reading import read_prefer
 from routing import Request
@@ -7,7 +8,7 @@ from schemas import JobsQuery, NoInput
 from shared import bootstrap
 from shared.domain.jobs import JobStatus
 from shared.domain.keys import MediaType
-from shared.fc.http import Response, json_response
+from shared.fc.http import Response
 from shared.representations import show_job
 from shared.services import deletion
 from shared.services import jobs as jobs_service
@@ -33,14 +34,14 @@ def get_job(request: Request[NoInput], job_id: str) -> Response:
     wait_s, applied = read_prefer(request.event, 0)
     job = jobs_service.get_job(job_id, request.user_id, jobs=bootstrap.jobs())
     job = jobs_service.wait_for_end(job, wait_s, jobs=bootstrap.jobs(), clock=bootstrap.clock())
-    return json_response(200, show(job), headers={"Cache-Control": "no-store", **applied, **retry_after(job)})
+    return conditional_response(request.event, show(job), {**applied, **retry_after(job)})
 
 
 def get_job_outputs(request: Request[NoInput], job_id: str) -> Response:
     """Show the outputs of a job; one from before there were rows has what is known of it."""
     job = jobs_service.get_job(job_id, request.user_id, jobs=bootstrap.jobs())
     data = [output.model_dump(by_alias=True) for output in show_outputs(job)]
-    return json_response(200, {"data": data}, headers={"Cache-Control": "no-store"})
+    return conditional_response(request.event, {"data": data})
 
 
 def cancel_job(request: Request[NoInput], job_id: str) -> Response:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
+from urllib.parse import quote
 
 from pydantic import BaseModel
 
@@ -31,11 +32,14 @@ def show_outputs(job: Job) -> Sequence[OutputJson]:
 
 def show_found(found: Sequence[JobOutput | LegacyOutput]) -> Sequence[OutputJson]:
     """Return outputs with the URLs at which they can be read now."""
-    urls = bootstrap.output_urls()
-    return [
-        show_output(output, urls.url_of(output) if isinstance(output, JobOutput) else output.oss_url)
-        for output in found
-    ]
+    return [_show_output(output) for output in found]
+
+
+def _show_output(output: JobOutput | LegacyOutput) -> OutputJson:
+    if isinstance(output, JobOutput):
+        urls = bootstrap.output_urls()
+        return show_output(output, urls.url_of(output), urls.thumbnail_of(output))
+    return show_output(output, output.oss_url, None)
 
 
 def show(job: Job) -> dict[str, object]:
@@ -58,5 +62,5 @@ def retry_after(job: Job) -> dict[str, str]:
 
 def accepted(job: Job, applied: dict[str, str]) -> Response:
     """Answer a request that concerns a job: 200 when the job has ended, else 202."""
-    headers = {"Cache-Control": "no-store", "Location": f"/jobs/{job.id}", **applied, **retry_after(job)}
+    headers = {"Location": f"/jobs/{quote(job.id, safe='')}", **applied, **retry_after(job)}
     return json_response(200 if job.status.final else 202, show(job), headers=headers)

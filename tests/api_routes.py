@@ -1,0 +1,18 @@
+"""The API's table of routes, as the function holds it, for tests that go over all of them."""
+
+import sys
+from pathlib import Path
+
+_FOLDER = str(Path(__file__).resolve().parents[1] / "functions" / "api")
+if _FOLDER not in sys.path:
+    sys.path.insert(0, _FOLDER)  # modules beside a handler are top-level in /code
+
+from routes import ROUTES  # noqa: E402 - the path is set above
+
+JOB_ID = "11111111-2222-4333-8444-555555555555"
+__all__ = ["JOB_ID", "ROUTES", "path_of"]
+
+
+def path_of(template: str) -> str:
+    """Return a path of a route, with an id that nothing has."""
+    return "/".join(JOB_ID if part.startswith("{") else part for part in template.split("/"))

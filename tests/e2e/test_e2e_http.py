@@ -1,0 +1,237 @@
+"""HTTP at every route: methods, paths, origins, what may be cached, and what the platform makes of headers."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.api_routes import JOB_ID, ROUTES, path_of
+from tests.e2e.job_support import check_problem, generate, run
+from tests.local_cloud import LocalCloud
+
+ORIGIN, OTHER_ORIGIN = "https://studio.example.com", "https://evil.example.com"
+USER = "test@factory-buy.com"
+EVENTS = Path(__file__).resolve().parents[1] / "events"
+PATHS = sorted({route.path for route in ROUTES})
+READABLE = [route.path for route in ROUTES if route.method == "GET"]
+# What no two answers share.
+_OF_ITS_OWN = {"date", "x-fc-request-id", "content-length"}
+
+
+def methods_of(path: str) -> set[str]:
+    methods = {route.method for route in ROUTES if route.path == path}
+    return methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
+
+
+def split(header: str) -> set[str]:
+    return {part.strip() for part in header.split(",")}
+
+
+# -- methods
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_options_name_the_methods_of_that_route(cloud: LocalCloud, path: str) -> None:
+    for prefix in ("", "/api"):
+        answer = cloud.api(None).options(prefix + path_of(path))
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert split(answer.headers["allow"]) == methods_of(path)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_preflight_names_what_that_route_takes(cloud: LocalCloud, path: str) -> None:
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "prefer"}
+    answer = cloud.api(None).options(path_of(path), headers=asked)
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert split(answer.headers["access-control-allow-methods"]) == methods_of(path)
+    taken = {header for route in ROUTES if route.path == path for header in route.headers}
+    assert split(answer.headers["access-control-allow-headers"]) == {"Authorization", "Content-Type", *taken}
+    assert split(answer.headers["vary"]) == {
+        *("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
+    }
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"Origin": ORIGIN}, {"Origin": OTHER_ORIGIN, "Access-Control-Request-Method": "GET"}]
+)
+def test_options_that_are_no_preflight_of_ours_allow_nothing(cloud: LocalCloud, asked: dict[str, str]) -> None:
+    answer = cloud.api(None).options("/healthz", headers=asked)
+    assert answer.status_code == 204 and "Origin" in answer.headers["vary"]
+    assert not {"access-control-allow-methods", "access-control-allow-headers"} & answer.headers.keys()
+
+
+@pytest.mark.parametrize("path", ["/nope", "/jobs/a/b", "/api"])
+def test_options_of_an_unknown_path_are_a_404(cloud: LocalCloud, path: str) -> None:
+    check_problem(cloud.api(None).options(path), 404)
+
+
+@pytest.mark.parametrize("path", READABLE)
+def test_head_is_get_with_the_same_headers_and_no_body(cloud: LocalCloud, prompt: str, path: str) -> None:
+    api = cloud.api(USER)
+    job_id = run(cloud, USER, prompt, size="512x512")["id"] if "{jobId}" in path else JOB_ID
+    url = path_of(path).replace(JOB_ID, job_id)
+    got, head = api.get(url), api.head(url)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert headers_of(head) == headers_of(got)
+    # 0 would be wrong: the body of GET has more.
+    assert "content-length" not in head.headers
+
+
+def headers_of(answer: httpx.Response) -> dict[str, str]:
+    return {name: value for name, value in answer.headers.items() if name not in _OF_ITS_OWN}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_another_method_is_a_405_that_names_the_right_ones(cloud: LocalCloud, path: str) -> None:
+    (method, *_) = {"PATCH", "PUT"} - methods_of(path)
+    answer = cloud.api(USER).request(method, path_of(path))
+    check_problem(answer, 405)
+    assert split(answer.headers["allow"]) == methods_of(path)
+
+
+# -- origins
+
+
+def test_every_answer_says_that_it_depends_on_the_origin(cloud: LocalCloud) -> None:
+    api = cloud.api(USER)
+    for origin in ({}, {"Origin": ORIGIN}, {"Origin": OTHER_ORIGIN}, {"Origin": f"{ORIGIN},{ORIGIN}"}):
+        for answer in (
+            api.get("/healthz", headers=origin),
+            api.get("/nope", headers=origin),
+            api.put("/healthz", headers=origin),
+            api.get(f"/jobs/{JOB_ID}", headers=origin),
+            api.post("/ai/generate-image", json={}, headers=origin),
+            cloud.api(None).get(f"/jobs/{JOB_ID}", headers=origin),
+        ):
+            assert "Origin" in split(answer.headers["vary"])
+            assert answer.headers.get("access-control-allow-origin") == (
+                ORIGIN if origin.get("Origin") == ORIGIN else None
+            )
+
+
+def test_a_page_may_read_the_headers_that_it_needs(cloud: LocalCloud) -> None:
+    exposed = split(
+        cloud.api(None).get("/healthz", headers={"Origin": ORIGIN}).headers["access-control-expose-headers"]
+    )
+    assert exposed >= {"ETag", "Location", "Preference-Applied", "RateLimit", "RateLimit-Policy", "Retry-After"}
+
+
+# -- paths
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/jobs/a%2Fb",
+        f"/jobs/{JOB_ID}%2Foutputs",
+        f"/jobs%2F{JOB_ID}",
+        "/api%2Fhealthz",
+        "/healthz%2F",
+        "/healthz//",
+        "/jobs//outputs",
+        "/./healthz",
+        "/jobs/../healthz",
+        "/jobs/%2e%2e/outputs",
+        "/jobs/%2e",
+        "/jobs/%00",
+        "/jobs/%0a",
+        "/jobs/a%5Cb",
+        f"/jobs/{JOB_ID}%20",
+        f"/jobs/{'x' * 65}",
+        f"/jobs/{'x' * 3900}",
+        f"/jobs/{'%F0%9F%8C%85' * 300}",
+    ],
+    ids=lambda path: path[:30],
+)
+def test_paths_that_only_look_like_a_route_are_a_404(cloud: LocalCloud, path: str) -> None:
+    # Told by the route and not by the database, which is not asked for what cannot be an id.
+    assert check_problem(get_raw(cloud, path), 404)["detail"] == "there is no such route"
+
+
+@pytest.mark.parametrize("path", ["/jobs/%ff", "/%c0%afhealthz", "/jobs/%ed%a0%80/outputs"])
+def test_a_path_that_is_not_utf8_is_a_400(cloud: LocalCloud, path: str) -> None:
+    check_problem(get_raw(cloud, path), 400)
+
+
+@pytest.mark.parametrize("path", ["/%68ealthz", "/%61pi/healthz"])
+def test_letters_may_be_percent_encoded(cloud: LocalCloud, path: str) -> None:
+    assert get_raw(cloud, path).status_code == 200
+
+
+def get_raw(cloud: LocalCloud, path: str) -> httpx.Response:
+    """Send the path as it is written; httpx would tidy it."""
+    return cloud.api(USER).get("/", extensions={"target": path.encode()})
+
+
+@pytest.mark.parametrize("query", ["?x=1", "?x=1&x=2", "?=", "?%00=%ff"])
+def test_a_query_that_no_route_knows_is_a_422(cloud: LocalCloud, query: str) -> None:
+    problem = check_problem(cloud.api(USER).get(f"/jobs/{JOB_ID}{query}"), 422)
+    assert len(problem["errors"]) == 1
+
+
+# -- what may be cached
+
+
+@pytest.mark.parametrize("suffix", ["", "/outputs"])
+def test_a_job_that_is_as_it_was_is_not_sent_again(cloud: LocalCloud, prompt: str, suffix: str) -> None:
+    api = cloud.api(USER)
+    url = f"/jobs/{run(cloud, USER, prompt, size='512x512')['id']}{suffix}"
+    got = api.get(url)
+    etag = got.headers["etag"]
+    assert got.headers["cache-control"] == "private, no-cache"
+    assert split(got.headers["vary"]) >= {"Authorization", "Origin"}
+    for asked in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        again = api.get(url, headers={"If-None-Match": asked})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+        assert headers_of(again).items() <= headers_of(got).items()
+    assert api.get(url, headers=[("If-None-Match", '"a"'), ("If-None-Match", etag)]).status_code == 304
+    other = api.get(url, headers={"If-None-Match": '"other"'})
+    assert (other.status_code, other.json()) == (200, got.json())
+    check_problem(api.get(f"/jobs/{JOB_ID}{suffix}", headers={"If-None-Match": "*"}), 404)
+    check_problem(cloud.api(None).get(url, headers={"If-None-Match": "*"}), 401)
+
+
+def test_the_wait_comes_before_the_comparison(cloud: LocalCloud, prompt: str) -> None:
+    api = cloud.api(USER)
+    url = f"/jobs/{generate(api, f'[slow] {prompt}', size='512x512')['id']}"
+    known = {"If-None-Match": api.get(url).headers["etag"]}
+    cloud.finish(api, url.removeprefix("/jobs/"))
+    answer = api.get(url, headers={**known, "Prefer": "wait=30"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+    unchanged = api.get(url, headers={"If-None-Match": answer.headers["etag"], "Prefer": "wait=30"})
+    assert (unchanged.status_code, unchanged.headers["preference-applied"]) == (304, "wait=30")
+
+
+def test_nothing_else_is_kept_and_nothing_is_guessed_at(cloud: LocalCloud) -> None:
+    api = cloud.api(USER)
+    for answer in (
+        api.get("/nope"),
+        api.get("/healthz"),
+        api.post("/ai/generate-image", json={}),
+        api.options("/healthz"),
+    ):
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+# -- headers as the platform hands them over
+
+
+def test_what_the_platform_joined_or_left_out_is_no_trouble(cloud: LocalCloud) -> None:
+    token = cloud.token(USER)
+    joined = json.loads((EVENTS / "http_joined.json").read_text())
+    sparse = json.loads((EVENTS / "http_sparse.json").read_text())
+    both = {
+        **joined,
+        "headers": {"AUTHORIZATION": f"Bearer {token}", "prefer": "wait=1,respond-async"},
+        "queryParameters": None,
+    }
+    assert [cloud.answer_of("api", event)["statusCode"] for event in (joined, sparse, both)] == [401, 401, 404]
+
+
+def test_two_tokens_are_none(cloud: LocalCloud) -> None:
+    value = f"Bearer {cloud.token(USER)}"
+    answer = cloud.api(None).get(f"/jobs/{JOB_ID}", headers=[("Authorization", value), ("Authorization", value)])
+    check_problem(answer, 401)

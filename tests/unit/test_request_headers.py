@@ -1,0 +1,71 @@
+"""The request headers that the API reads."""
+
+import pytest
+
+from shared.domain.errors import BadRequestError
+from shared.fc.events import HttpEvent
+from tests.api_routes import ROUTES
+
+from conditional import conditional_response  # isort: skip - found beside the routes
+from reading import read_prefer  # isort: skip
+
+assert ROUTES
+BODY = {"id": "湖", "outputs": []}
+
+
+def event(**headers: str) -> HttpEvent:
+    return HttpEvent(headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+@pytest.mark.parametrize(
+    ("header", "wait_s", "applied"),
+    [
+        ("", 30, None),
+        (", ,", 30, None),
+        ("handling=lenient", 30, None),
+        ("wait=5", 5, "wait=5"),
+        ("WAIT=5", 5, "wait=5"),
+        ('wait="7"', 7, "wait=7"),
+        ("wait = 5", 5, "wait=5"),
+        ("wait=600", 60, "wait=60"),
+        ("wait=5, wait=9", 5, "wait=5"),
+        ("wait=5;exactly=yes", 5, "wait=5"),
+        ('note="a, wait=3"; wait=9, wait=4', 4, "wait=4"),
+        ("respond-async", 0, "respond-async"),
+        ("Respond-Async;wait=3", 0, "respond-async"),
+        ("wait=5,respond-async", 5, "respond-async, wait=5"),
+        ("respond-async, wait=5", 5, "respond-async, wait=5"),
+        ('respond-async="no"', 30, None),
+    ],
+)
+def test_prefer(header: str, wait_s: int, applied: str | None) -> None:
+    said = {} if applied is None else {"Preference-Applied": applied}
+    assert read_prefer(event(prefer=header), 30) == (wait_s, said)
+
+
+@pytest.mark.parametrize("header", ["wait", "wait=", "wait=-1", "wait=1.5", "wait=٣", 'wait="5', "wait=5 5", '"', "=5"])
+def test_a_wait_that_is_none_is_refused(header: str) -> None:
+    with pytest.raises(BadRequestError, match="Prefer"):
+        read_prefer(event(prefer=header), 30)
+
+
+def etag() -> str:
+    return conditional_response(event(), BODY).headers["ETag"]
+
+
+def test_equal_bodies_have_one_strong_etag() -> None:
+    assert etag() == etag() and etag().startswith('"') and etag().endswith('"')
+    assert conditional_response(event(), {**BODY, "id": "x"}).headers["ETag"] != etag()
+
+
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"x", {}', 'W/"a,b" ,W/{},', "*", " * "])
+def test_what_the_client_has_is_not_sent_again(form: str) -> None:
+    answer = conditional_response(event(if_none_match=form.format(etag())), BODY, {"Retry-After": "2"})
+    assert (answer.status, answer.body) == (304, "")
+    assert answer.headers.keys() == {"ETag", "Cache-Control", "Vary", "Retry-After"}
+
+
+@pytest.mark.parametrize("form", ["", '"x"', "{}", '"*"', "x, *"])
+def test_what_it_has_not_is(form: str) -> None:
+    answer = conditional_response(event(if_none_match=form.format(etag().strip('"'))), BODY)
+    assert answer.status == 200 and answer.body and answer.headers["ETag"] == etag()
