@@ -13,6 +13,7 @@ _OUTPUT = {
     "userId": "test@factory-buy.com",
     "type": "image",
     "ossUrl": f"{_URL}/jobs/{_JOB_ID}/image-1795499477249.png",
+    "thumbnailUrl": f"{_URL}/jobs/{_JOB_ID}/image-1795499477249.png?x-oss-process=image%2Fresize%2Cw_512",
     "size": 133623,
     "meta": {"width": 1024, "height": 1024, "format": "png", "crc64": "14086676193763641137"},
     "createdAt": "2026-11-24T05:51:19.873Z",

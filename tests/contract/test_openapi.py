@@ -1,11 +1,9 @@
 """The description of the API: up to date, valid, and of these routes and no others."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +11,13 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from tests.api_routes import ROUTES
+
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "functions" / "api" / "openapi.json"
 MAX_BYTES = 200 * 1024
 DOCUMENT: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
 METHODS = ("get", "post", "delete")
-# Modules beside a handler are top-level; another process keeps their plain names from all other tests.
-_TELL = """
-import json
-from routes import ROUTES
-print(json.dumps([[r.method, r.path, list(map(str, [*r.answers, *r.problems])), r.public] for r in ROUTES]))
-"""
-
-
-@cache
-def routes() -> list[tuple[str, str, list[str], bool]]:
-    path = os.pathsep.join([str(ROOT / "functions" / "api"), str(ROOT)])
-    told = subprocess.run(
-        [sys.executable, "-c", _TELL],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [(method.lower(), path, statuses, public) for method, path, statuses, public in json.loads(told.stdout)]
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -97,11 +78,12 @@ def test_it_is_openapi_3_1_and_small_enough_to_serve() -> None:
 
 def test_it_has_every_route_and_no_other() -> None:
     described = {(method, path): operation for method, path, operation in operations()}
-    assert described.keys() == {(method, path) for method, path, _, _ in routes()}
-    for method, path, statuses, public in routes():
-        operation = described[method, path]
-        assert operation["responses"].keys() >= {*statuses, "422", "500", "503"}, (method, path)
-        assert ("401" not in operation["responses"]) == public == (operation.get("security") == [])
+    assert described.keys() == {(route.method.lower(), route.path) for route in ROUTES}
+    for route in ROUTES:
+        operation = described[route.method.lower(), route.path]
+        statuses = {str(status) for status in [*route.answers, *route.problems, 422, 500, 503]}
+        assert operation["responses"].keys() >= statuses, route
+        assert ("401" not in operation["responses"]) == route.public == (operation.get("security") == [])
 
 
 def test_every_operation_has_a_name_of_its_own_and_says_what_it_does() -> None:

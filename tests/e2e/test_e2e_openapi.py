@@ -13,6 +13,8 @@ def test_the_description_is_served_to_everybody_and_may_be_cached(cloud: LocalCl
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.headers["cache-control"] == "public, max-age=300"
+    known = cloud.api(None).get(path, headers={"If-None-Match": answer.headers["etag"]})
+    assert (known.status_code, known.content) == (304, b"")
     assert answer.text == (ROOT / "functions" / "api" / "openapi.json").read_text(encoding="utf-8")
 
 

@@ -81,8 +81,11 @@ def test_the_examples_do_what_the_readme_says(cloud: LocalCloud, folder: Path) -
     with ThreadPoolExecutor(1) as thread:
         done = drive(cloud, thread.submit(run_examples, cloud, folder))
     assert done.returncode == 0, done.stderr
-    cloud.checker.check_text("the examples", done.stdout)
+    for answer in answers(done.stdout):
+        cloud.checker.check_text("an example", json.dumps(answer))
     heads = [path.read_text() for path in sorted((folder / "heads").iterdir())]
+    for head in heads:
+        cloud.checker.check_text("an example's head", head)
     statuses = [int(head.split()[1]) for head in heads]
     assert statuses == [200, 202, 200, 200, 200, 200, 200, 200, 202, statuses[-3], 204, 200]
     image, video, outputs, first, again, jobs, gallery, cancelled, usage = answers(done.stdout)

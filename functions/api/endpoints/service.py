@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 
+from conditional import unless_known
 from routing import Request
 from schemas import NoInput
 from shared.fc.http import Response, json_response
@@ -20,7 +21,7 @@ def healthz(request: Request[NoInput]) -> Response:
 def openapi(request: Request[NoInput]) -> Response:
     """Describe this API: OpenAPI 3.1."""
     headers = {"Content-Type": "application/json; charset=utf-8", "Cache-Control": "public, max-age=300"}
-    return Response(200, _description(), headers)
+    return unless_known(request.event, Response(200, _description(), headers))
 
 
 @cache
