@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shared.adapters.media_info import MediaInfoProbe
     from shared.adapters.oss import OssObjectStore
     from shared.adapters.oss_urls import OutputUrls
+    from shared.adapters.public_web import PublicWeb
     from shared.adapters.sql_jobs import SqlJobStore
     from shared.adapters.sql_outputs import SqlOutputStore
     from shared.adapters.system_clock import SystemClock
@@ -111,6 +112,13 @@ def _http_client() -> "httpx.Client":
     return httpx.Client(timeout=httpx.Timeout(_PROVIDER_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S), trust_env=False)
 
 
+@cache
+def public_web() -> "PublicWeb":
+    from shared.adapters.public_web import PublicWeb
+
+    return PublicWeb(settings.read_web_policy())
+
+
 def provider_of(model: str) -> "Provider":
     return _provider(MODELS[model].provider)
 
@@ -170,7 +178,7 @@ def storage_service() -> "StorageService":
         outputs=outputs(),
         temp=temp_files(),
         probe=media_probe(),
-        downloads=GuardedDownloads(downloads),
+        downloads=GuardedDownloads(downloads, public_web()),
         limits=Limits(downloads.max_bytes, downloads.max_pixels),
         clock=clock(),
     )
