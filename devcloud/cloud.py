@@ -99,6 +99,7 @@ async def _serve(
             "DASHSCOPE_API_KEY": keys.provider_api_key,
             "OPENAI_BASE_URL": environment["OPENAI_BASE_URL"],
             "OPENAI_API_KEY": keys.provider_api_key,
+            "WEBHOOK_SECRET": keys.webhook_secret,
             "FC_ENDPOINT": services_url,
             "CONTROL_URL": f"{services_url}/control",
         },
@@ -144,6 +145,7 @@ def _environment(
         "OPENAI_BASE_URL": f"{services_url}/v1",
         "OPENAI_API_KEY": keys.provider_api_key,
         "DISPATCH_ENDPOINT": services_url,
+        "WEBHOOK_SECRET": keys.webhook_secret,
         "AUTH_HS256_SECRET": keys.auth_hs256_secret,
         "AUTH_ISSUER": _ISSUER,
         "AUTH_AUDIENCE": _AUDIENCE,
@@ -178,5 +180,5 @@ def _sockets(port: int) -> Iterator[list[socket.socket]]:
 
 def load_local_manifest(project_dir: Path) -> Manifest:
     """Read the project's ``s.yaml`` for its names alone, with stand-ins for keys and addresses."""
-    keys = Secrets("", "", "", "")
+    keys = Secrets("", "", "", "", "")
     return load_manifest(project_dir / "s.yaml", _environment({}, keys, "", "", ""))

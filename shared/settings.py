@@ -300,6 +300,11 @@ class WebhookSettings:
         return cls(tuple(map(SecretStr, secrets)))
 
 
+def webhooks_are_configured() -> bool:
+    """Tell whether there is anything to sign webhooks with."""
+    return _get("WEBHOOK_SECRET") is not None
+
+
 def _is_webhook_secret(text: str) -> bool:
     try:
         key = base64.b64decode(text.removeprefix("whsec_"), validate=True)

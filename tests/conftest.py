@@ -14,7 +14,18 @@ if str(ROOT) not in sys.path:
 from tests.mariadb import MariaDb  # noqa: E402 - the path is set above
 
 # Variables of the developer's own shell must not decide what the tests see.
-_OURS = ("OSS_", "DATABASE_URL", "DASHSCOPE_", "OPENAI_", "AUTH_", "ALIBABA_CLOUD_", "DOWNLOAD_", "FC_", "DISPATCH_")
+_OURS = (
+    "OSS_",
+    "DATABASE_URL",
+    "DASHSCOPE_",
+    "OPENAI_",
+    "AUTH_",
+    "ALIBABA_CLOUD_",
+    "DOWNLOAD_",
+    "FC_",
+    "DISPATCH_",
+    "WEBHOOK_",
+)
 
 
 @pytest.fixture(scope="session")

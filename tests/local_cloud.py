@@ -33,7 +33,7 @@ STOP_TIMEOUT_S = 20
 ENDED = ("succeeded", "failed", "cancelled")
 # Everything is plain HTTP here; building a TLS context per client would cost 30 ms each.
 TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-_SECRETS = ("OSS_SECRET", "DASHSCOPE_API_KEY", "OPENAI_API_KEY", "DATABASE_URL")
+_SECRETS = ("OSS_SECRET", "DASHSCOPE_API_KEY", "OPENAI_API_KEY", "DATABASE_URL", "WEBHOOK_SECRET")
 _MISSING = ("AUTH_", "CORS_ORIGINS", "JOB_", "MAX_", "OSS_URL_TTL_S", "PATIENCE_S", "POLL_INTERVAL_S", "QUOTA_")
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from endpoints import generate, jobs, service
+from endpoints import deliveries, generate, jobs, service
 from routing import Route
-from schemas import HealthJson, ImageRequest, Input, OutputsJson, VideoRequest
+from schemas import DeliveriesJson, HealthJson, ImageRequest, Input, OutputsJson, VideoRequest
 from shared.fc.http import Response
 from shared.representations import JobJson
 
@@ -27,5 +27,6 @@ ROUTES = (
     _starting("/ai/generate-video", generate.generate_video, VideoRequest),
     Route("GET", "/jobs/{jobId}", jobs.get_job, {200: JobJson}, (400, 404), headers=("Prefer",)),
     Route("GET", "/jobs/{jobId}/outputs", jobs.get_job_outputs, {200: OutputsJson}, (404,)),
+    Route("GET", "/jobs/{jobId}/deliveries", deliveries.get_job_deliveries, {200: DeliveriesJson}, (404,)),
     Route("POST", "/jobs/{jobId}/cancel", jobs.cancel_job, {200: JobJson, 202: JobJson}, (404,)),
 )

@@ -18,7 +18,7 @@ _FUNCTIONS = {"image": "generate-image", "video": "generate-video"}
 
 
 class FunctionInvoker:
-    """Starts the function that advances a job, and asks the one that indexes a job's objects.
+    """Starts the functions that advance a job and deliver its webhook, and asks the one that indexes its objects.
 
     The task id is made of the job and its attempt. Function Compute takes an id once and answers 409 afterwards,
     so a repeated hand-over starts nothing twice.
@@ -34,6 +34,12 @@ class FunctionInvoker:
         asynchronous = {"x-fc-invocation-type": "Async", "x-fc-async-task-id": job.task_id}
         response = self._invoke(_FUNCTIONS[job.type], job, asynchronous)
         if response.status_code not in {202, 409}:
+            raise DispatchError(f"Function Compute answered HTTP {response.status_code}")
+
+    def announce(self, job: Job) -> None:
+        """Have the webhook of a job that has ended delivered. Raises DispatchError."""
+        response = self._invoke("deliver-webhooks", job, {"x-fc-invocation-type": "Async"})
+        if response.status_code != 202:
             raise DispatchError(f"Function Compute answered HTTP {response.status_code}")
 
     def index(self, job: Job) -> None:

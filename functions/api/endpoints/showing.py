@@ -3,35 +3,22 @@
 from collections.abc import Sequence
 
 from shared import bootstrap
-from shared.domain.jobs import Job, JobOutput, JobStatus
+from shared.domain.jobs import Job
 from shared.domain.keys import MediaType
 from shared.fc.http import Response, json_response
-from shared.representations import OutputJson, show_job, show_output
-from shared.services.legacy import find_outputs
+from shared.representations import OutputJson, find_and_show_job, find_and_show_outputs
 
 _RETRY_AFTER_S = {MediaType.IMAGE: 2, MediaType.VIDEO: 10}
 
 
 def show_outputs(job: Job) -> Sequence[OutputJson]:
     """Return the outputs of a job with the URLs at which they can be read now."""
-    urls = bootstrap.output_urls()
-    found = find_outputs(
-        job,
-        outputs=bootstrap.outputs(),
-        key_of=urls.key_of,
-        index=lambda job: bootstrap.dispatcher().index(job),  # only a job without rows pays for the HTTP client
-    )
-    return [
-        show_output(output, urls.url_of(output) if isinstance(output, JobOutput) else output.oss_url)
-        for output in found
-    ]
+    return find_and_show_outputs(job, outputs=bootstrap.outputs(), urls=bootstrap.output_urls(), index=bootstrap.index)
 
 
 def show(job: Job) -> dict[str, object]:
     """Return the JSON of a job."""
-    # While a job is at work its rows come one by one; they are shown when it is done.
-    outputs = show_outputs(job) if job.status is JobStatus.SUCCEEDED else ()
-    return show_job(job, outputs).model_dump(by_alias=True)
+    return find_and_show_job(job, outputs=bootstrap.outputs(), urls=bootstrap.output_urls(), index=bootstrap.index)
 
 
 def retry_after(job: Job) -> dict[str, str]:
