@@ -33,7 +33,7 @@ _ISSUER = "http://127.0.0.1/devcloud"
 _AUDIENCE = "dream-factory"
 # What a developer may want to try out. Everything else of the caller's environment stays out, so that nothing
 # points to a real cloud by accident.
-_PASSED_THROUGH = ("LOG_LEVEL", "CORS_ORIGINS", "POLL_INTERVAL_S", "PATIENCE_S", "OSS_URL_TTL_S")
+_PASSED_THROUGH = ("LOG_LEVEL", "CORS_ORIGINS", "POLL_INTERVAL_S", "PATIENCE_S", "OSS_URL_TTL_S", "WEBHOOK_SECRET")
 _PASSED_PREFIXES = ("AUTH_", "JOB_", "QUOTA_", "MAX_")
 
 
@@ -99,7 +99,7 @@ async def _serve(
             "DASHSCOPE_API_KEY": keys.provider_api_key,
             "OPENAI_BASE_URL": environment["OPENAI_BASE_URL"],
             "OPENAI_API_KEY": keys.provider_api_key,
-            "WEBHOOK_SECRET": keys.webhook_secret,
+            "WEBHOOK_SECRET": environment["WEBHOOK_SECRET"],
             "FC_ENDPOINT": services_url,
             "CONTROL_URL": f"{services_url}/control",
         },

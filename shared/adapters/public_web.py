@@ -38,8 +38,9 @@ class PublicWeb:
         self._policy = policy
         self._resolver = resolver
         # Connections are pooled by address: one whose certificate was checked for one name must not serve another.
+        # A client would also keep cookies by address, and look into redirects that it does not follow.
         limits = httpx.Limits(max_keepalive_connections=0)
-        self._client = httpx.Client(limits=limits, follow_redirects=False, trust_env=False)
+        self._transport = httpx.HTTPTransport(limits=limits, trust_env=False)
 
     def check(self, url: str) -> None:
         """Resolve the host and contact nobody. Raises AddressRefusedError or HostUnavailableError."""
@@ -65,16 +66,17 @@ class PublicWeb:
         silence = httpx.Timeout(min(_SILENCE_TIMEOUT_S, within_s), connect=min(_CONNECT_TIMEOUT_S, within_s))
         stated = {"Host": address.host_header, "Accept-Encoding": "identity", **(headers or {})}
         with _time_limit(within_s) as trace:
-            extensions = {"sni_hostname": address.host, "trace": trace}
+            extensions = {"sni_hostname": address.host, "timeout": silence.as_dict(), "trace": trace}
             try:
-                request = self._client.build_request(
-                    method, address.url_at(ip), headers=stated, content=content, timeout=silence, extensions=extensions
+                request = httpx.Request(
+                    method, address.url_at(ip), headers=stated, content=content, extensions=extensions
                 )
-                response = self._client.send(request, stream=True)
+                response = self._transport.handle_request(request)
             except httpx.InvalidURL as error:
                 raise AddressRefusedError("is no URL") from error
             except httpx.HTTPError as error:
                 raise HostUnavailableError(f"did not answer ({type(error).__name__})") from error
+            response.request = request
             try:
                 yield response
             finally:

@@ -10,23 +10,24 @@ from shared.adapters.public_web import PublicWeb
 from shared.ports import WebhookMessage, WebhookReply
 from shared.settings import WebhookSettings
 
-_TIMEOUT_S = 10.0
+TIMEOUT_S = 10.0
 _MAX_BODY_BYTES = 64 * 1024
 
 
 class StandardWebhookSender:
-    """Posts messages; threads may share it.
+    """Posts messages and gives up after ``timeout_s``; threads may share it.
 
     Every configured secret signs, so that a receiver may know any of them.
     Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
 
-    def __init__(self, config: WebhookSettings, web: PublicWeb) -> None:
+    def __init__(self, config: WebhookSettings, web: PublicWeb, *, timeout_s: float = TIMEOUT_S) -> None:
         self._signers = [Webhook(secret.get_secret_value()) for secret in config.secrets]
         self._web = web
+        self._timeout_s = timeout_s
 
     def send(self, message: WebhookMessage) -> WebhookReply:
-        """Post the message and return what was answered, within 10 seconds. Redirects are not followed.
+        """Post the message and return what was answered. Redirects are not followed.
 
         Raises AddressRefusedError (nobody was contacted) or HostUnavailableError.
         """
@@ -39,7 +40,9 @@ class StandardWebhookSender:
             "webhook-signature": " ".join(signatures),
         }
         content = message.body.encode()
-        with self._web.open("POST", message.url, within_s=_TIMEOUT_S, headers=headers, content=content) as response:
+        with self._web.open(
+            "POST", message.url, within_s=self._timeout_s, headers=headers, content=content
+        ) as response:
             _read_on(response)
             return WebhookReply(
                 response.status_code, _retry_after_s(response.headers.get("retry-after"), message.sent_at)

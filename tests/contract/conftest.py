@@ -12,11 +12,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "devcloud"))
 from ai_support import ServedEmulator, served
 from oss_support import RunningOss, running_oss
 
+from tests.mariadb import migrate
+
 
 @pytest.fixture(scope="session")
 def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
     with running_oss(tmp_path_factory.mktemp("oss")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A file of SQLite with the newest schema."""
+    file = tmp_path_factory.mktemp("sqlite") / "template.db"
+    migrate(f"sqlite:///{file}")
+    return file.read_bytes()
 
 
 @pytest.fixture

@@ -299,6 +299,15 @@ def test_a_connection_that_was_checked_for_one_name_serves_no_other(host: _Serve
     assert len(host.connections) == 2
 
 
+def test_what_one_host_sets_no_other_gets(host: _Server) -> None:
+    host.behaviours["/x"] = lambda request: request.answer(body=b"hello", Set_Cookie="a=b")
+    table = {"one.example.com": ["127.0.0.1"], "two.example.com": ["127.0.0.1"]}
+    guard = guard_with(OPEN, Recorder(table))
+    for name in table:
+        list(guard.stream(host.url("/x", name), max_bytes=LIMIT))
+    assert ["cookie" in headers for _, headers in host.requests] == [False, False]
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_followed(host: _Server, status: int) -> None:
     host.behaviours["/x"] = lambda request: request.answer(status, Location="y?z=1")

@@ -13,44 +13,21 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
-from shared.adapters.database import Database
 from shared.adapters.sql_jobs import SqlJobStore
 from shared.adapters.sql_outputs import SqlOutputStore
 from shared.domain.errors import DatabaseUnavailableError, LeaseLostError
 from shared.domain.jobs import Job, JobError, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.ports import JobStore, OutputStore
-from shared.settings import DatabaseSettings
+from tests.contract.databases import KINDS, database_url, open_database
 from tests.fakes import NOW, InMemoryJobStore, InMemoryOutputStore, make_job, make_output, make_video_job
 from tests.mariadb import ROOT, MariaDb, migrate
 
 RACERS = 8
-_KINDS = ["memory", "sqlite", "mariadb"]
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    file = tmp_path_factory.mktemp("sqlite") / "template.db"
-    migrate(f"sqlite:///{file}")
-    return file.read_bytes()
-
-
-def database_url(kind: str, request: pytest.FixtureRequest) -> str:
-    if kind == "sqlite":
-        file: Path = request.getfixturevalue("tmp_path") / "jobs.db"
-        file.write_bytes(request.getfixturevalue("sqlite_template"))
-        return f"sqlite:///{file}"
-    server: MariaDb = request.getfixturevalue("mariadb")
-    return server.create_database()
-
-
-def open_database(url: str) -> Database:
-    return Database(DatabaseSettings(SecretStr(url)))
-
-
-@pytest.fixture(params=_KINDS)
+@pytest.fixture(params=KINDS)
 def stores(request: pytest.FixtureRequest) -> Iterator[tuple[JobStore, OutputStore]]:
     if request.param == "memory":
         in_memory = InMemoryJobStore()

@@ -93,7 +93,7 @@ def test_an_image_for_the_provider_is_vetted_before_anything_costs(world: World)
 def test_an_image_whose_host_cannot_be_found_just_now_costs_nothing(world: World) -> None:
     add(world, make_video_job(image_url=FIRST_FRAME))
     world.downloads.refusals = {FIRST_FRAME: DownloadInterruptedError("the image's host cannot be resolved")}
-    provider = FakeProvider(Pending("task-1"))
+    provider = FakeProvider(Pending("task-1"), Pending("task-1"))
     with pytest.raises(DownloadInterruptedError):
         advance(world, provider)
     assert (provider.submitted, world.job().submitted_at, world.job().failures) == ([], None, 1)
