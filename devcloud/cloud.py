@@ -34,7 +34,7 @@ _AUDIENCE = "dream-factory"
 _SERVICE_SCOPE = "act-for-user"
 # What a developer may want to try out. Everything else of the caller's environment stays out, so that nothing
 # points to a real cloud by accident.
-_PASSED_THROUGH = ("LOG_LEVEL", "CORS_ORIGINS", "POLL_INTERVAL_S", "PATIENCE_S", "OSS_URL_TTL_S")
+_PASSED_THROUGH = ("LOG_LEVEL", "CORS_ORIGINS", "POLL_INTERVAL_S", "PATIENCE_S", "OSS_URL_TTL_S", "WEBHOOK_SECRET")
 _PASSED_PREFIXES = ("AUTH_", "JOB_", "QUOTA_", "MAX_")
 
 
@@ -100,6 +100,7 @@ async def _serve(
             "DASHSCOPE_API_KEY": keys.provider_api_key,
             "OPENAI_BASE_URL": environment["OPENAI_BASE_URL"],
             "OPENAI_API_KEY": keys.provider_api_key,
+            "WEBHOOK_SECRET": environment["WEBHOOK_SECRET"],
             "FC_ENDPOINT": services_url,
             "CONTROL_URL": f"{services_url}/control",
         },
@@ -146,6 +147,7 @@ def _environment(
         "OPENAI_BASE_URL": f"{services_url}/v1",
         "OPENAI_API_KEY": keys.provider_api_key,
         "DISPATCH_ENDPOINT": services_url,
+        "WEBHOOK_SECRET": keys.webhook_secret,
         "AUTH_HS256_SECRET": keys.auth_hs256_secret,
         "AUTH_ISSUER": _ISSUER,
         "AUTH_AUDIENCE": _AUDIENCE,
@@ -181,5 +183,5 @@ def _sockets(port: int) -> Iterator[list[socket.socket]]:
 
 def load_local_manifest(project_dir: Path) -> Manifest:
     """Read the project's ``s.yaml`` for its names alone, with stand-ins for keys and addresses."""
-    keys = Secrets("", "", "", "")
+    keys = Secrets("", "", "", "", "")
     return load_manifest(project_dir / "s.yaml", _environment({}, keys, "", "", ""))

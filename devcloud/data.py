@@ -1,5 +1,6 @@
 """The data folder of a local cloud: whose it is, one at a time, and the keys that are kept in it."""
 
+import base64
 import contextlib
 import fcntl
 import json
@@ -7,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from devcloud.fc.pool import sweep_instances
@@ -24,20 +25,24 @@ class Secrets:
     access_key_secret: str
     provider_api_key: str
     auth_hs256_secret: str
+    webhook_secret: str
 
     @classmethod
     def kept_in(cls, data_dir: Path) -> "Secrets":
-        """Read the keys of a data folder, making them if there are none."""
+        """Read the keys of a data folder, making those that are missing."""
         path = data_dir / "secrets.json"
-        if not path.exists():
-            made = cls(
-                access_key_id=f"LTAI{secrets.token_hex(10)}",
-                access_key_secret=secrets.token_urlsafe(24),
-                provider_api_key=f"sk-{secrets.token_hex(16)}",
-                auth_hs256_secret=secrets.token_urlsafe(48),
-            )
-            write_private(path, asdict(made))
-        return cls(**json.loads(path.read_text()))
+        made = cls(
+            access_key_id=f"LTAI{secrets.token_hex(10)}",
+            access_key_secret=secrets.token_urlsafe(24),
+            provider_api_key=f"sk-{secrets.token_hex(16)}",
+            auth_hs256_secret=secrets.token_urlsafe(48),
+            webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
+        )
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        keys = replace(made, **kept)
+        if asdict(keys) != kept:
+            write_private(path, asdict(keys))
+        return keys
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 What is built lives as long as the instance; credentials are read anew at every use.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from shared import settings
@@ -19,19 +19,23 @@ if TYPE_CHECKING:
     from shared.adapters.media_info import MediaInfoProbe
     from shared.adapters.oss import OssObjectStore
     from shared.adapters.oss_urls import OutputUrls
+    from shared.adapters.public_web import PublicWeb
     from shared.adapters.sql_deletions import SqlDeletionStore
     from shared.adapters.sql_jobs import SqlJobStore
     from shared.adapters.sql_outputs import SqlOutputStore
     from shared.adapters.sql_starts import SqlStartStore
+    from shared.adapters.sql_webhooks import SqlDeliveryStore
     from shared.adapters.system_clock import SystemClock
     from shared.adapters.temp_folder import TempFolder
     from shared.adapters.tokens import TokenVerifier
+    from shared.domain.jobs import Job
     from shared.ports import Provider
     from shared.services.deletion import DeletionService
     from shared.services.generation import GenerationService
     from shared.services.indexing import IndexingService
     from shared.services.jobs import RevivalService
     from shared.services.storage import StorageService
+    from shared.services.webhooks import WebhookService
 
 _PROVIDER_TIMEOUT_S = 180.0  # a synchronous images API draws while the caller waits
 _CONNECT_TIMEOUT_S = 10.0
@@ -141,6 +145,13 @@ def _http_client() -> "httpx.Client":
     return httpx.Client(timeout=httpx.Timeout(_PROVIDER_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S), trust_env=False)
 
 
+@cache
+def public_web() -> "PublicWeb":
+    from shared.adapters.public_web import PublicWeb
+
+    return PublicWeb(settings.read_web_policy())
+
+
 def provider_of(model: str) -> "Provider":
     return _provider(MODELS[model].provider)
 
@@ -164,7 +175,35 @@ def generation_service() -> "GenerationService":
         jobs=jobs(),
         provider_of=provider_of,
         storage=storage_service(),
+        dispatcher=dispatcher(),
         patience_s=settings.RuntimeSettings.read().patience_s,
+    )
+
+
+def index(job: "Job") -> None:
+    # Only a job without rows pays for the HTTP client.
+    dispatcher().index(job)
+
+
+@cache
+def deliveries() -> "SqlDeliveryStore":
+    from shared.adapters.sql_webhooks import SqlDeliveryStore
+
+    return SqlDeliveryStore(_database())
+
+
+@cache
+def webhook_service() -> "WebhookService":
+    from shared.adapters.webhooks import StandardWebhookSender
+    from shared.representations import find_and_show_job
+    from shared.services.webhooks import WebhookService
+
+    return WebhookService(
+        jobs=jobs(),
+        deliveries=deliveries(),
+        sender=StandardWebhookSender(settings.WebhookSettings.read(), public_web()),
+        show=partial(find_and_show_job, outputs=outputs(), urls=output_urls(), index=index),
+        clock=clock(),
     )
 
 
@@ -221,7 +260,7 @@ def storage_service() -> "StorageService":
         outputs=outputs(),
         temp=temp_files(),
         probe=media_probe(),
-        downloads=GuardedDownloads(downloads),
+        downloads=GuardedDownloads(downloads, public_web()),
         limits=Limits(downloads.max_bytes, downloads.max_pixels),
         clock=clock(),
     )

@@ -13,6 +13,7 @@ from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import MediaType
 from shared.domain.media import MediaFacts
 from shared.domain.quotas import Quotas, Usage
+from shared.domain.webhooks import Delivery
 
 
 class Clock(Protocol):
@@ -37,6 +38,7 @@ class JobStore(Protocol):
     def save(self, job: Job, *, over_attempt: int | None = None) -> None:
         """Write the job's state if its row is still at ``over_attempt`` (left out: at the job's own attempt).
 
+        The end of a job that names a webhook and the row of its delivery are written together or not at all.
         ``cancel_requested_at`` is not written: it is the user's. Raises LeaseLostError: the row is not; a later attempt
         has begun, or the job has ended.
         """
@@ -319,7 +321,13 @@ class Provider(Protocol):
 
 
 class Downloads(Protocol):
-    """Fetches a provider's result."""
+    """Fetches a provider's result, and vets what a provider is to fetch."""
+
+    def check(self, url: str) -> None:
+        """Tell whether the image at ``url`` is at a public host, without contacting it.
+
+        Raises DownloadRefusedError; DownloadInterruptedError: its host cannot be resolved, which may pass.
+        """
 
     def stream(self, url: str, *, max_bytes: int) -> Iterable[bytes]:
         """Yield the body in chunks.
@@ -332,10 +340,66 @@ class Dispatcher(Protocol):
     """Invokes our other functions."""
 
     def dispatch(self, job: Job) -> None:
-        """Hand the job over; a repeated hand-over of one attempt counts once. Raises DispatchError."""
+        """Have the job advanced; a repeated hand-over of one attempt counts once. Raises DispatchError."""
+
+    def announce(self, job: Job) -> None:
+        """Have the webhook of a job that has ended delivered. Raises DispatchError."""
 
     def delete(self, deletion_id: str) -> None:
         """Have a deletion carried out and wait for it. Raises DispatchError: it failed, or takes too long."""
+
+
+class DeliveryStore(Protocol):
+    """The table ``webhook_deliveries``; ``JobStore.save`` adds to it.
+
+    Every method may raise DatabaseUnavailableError.
+    """
+
+    def of_job(self, job_id: str) -> Sequence[Delivery]:
+        """Return the deliveries of a job, the oldest first."""
+
+    def due(self, now: datetime, *, limit: int) -> Sequence[Delivery]:
+        """Return pending deliveries whose next attempt is due, the longest waiting first."""
+
+    def save(self, delivery: Delivery, *, over_attempts: int | None = None) -> None:
+        """Write the delivery if its row is pending and at ``over_attempts`` (left out: at the delivery's own).
+
+        Raises LeaseLostError: the row is not; another attempt has begun, or the delivery has ended.
+        """
+
+    def is_disabled(self, user_id: str, url: str) -> bool:
+        """Tell whether a delivery of the user to exactly this URL ended as disabled."""
+
+    def disable(self, user_id: str, url: str, error: str) -> None:
+        """End the user's pending deliveries to exactly this URL as disabled."""
+
+    def remove_before(self, moment: datetime) -> int:
+        """Remove the rows that were made before ``moment`` and return their number."""
+
+
+@dataclass(frozen=True)
+class WebhookMessage:
+    """One attempt's message: ``id`` is the same for every attempt, ``body`` is JSON, ``sent_at`` is signed with it."""
+
+    id: str
+    url: str
+    body: str
+    sent_at: datetime
+
+
+@dataclass(frozen=True)
+class WebhookReply:
+    """What a receiver answered. ``retry_after_s`` is how long it wishes to be left alone; 0 if it does not say."""
+
+    status: int
+    retry_after_s: float
+
+
+class WebhookSender(Protocol):
+    """Signs and posts webhooks; threads may share it."""
+
+    def send(self, message: WebhookMessage) -> WebhookReply:
+        """Post the message. Raises AddressRefusedError (nobody was contacted) or HostUnavailableError."""
 
 
 ProviderOf = Callable[[str], Provider]

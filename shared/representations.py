@@ -1,14 +1,16 @@
 """What users see of jobs and outputs: the JSON of the API, camelCase, times as RFC 3339 in UTC."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from shared.domain.jobs import Job, JobOutput
-from shared.services.legacy import LegacyOutput
+from shared.domain.jobs import Job, JobOutput, JobStatus
+from shared.domain.keys import ObjectKey
+from shared.ports import OutputStore
+from shared.services.legacy import LegacyOutput, find_outputs
 
 
 def _rfc3339(value: datetime) -> str:
@@ -98,3 +100,43 @@ def show_job(job: Job, outputs: Sequence[OutputJson]) -> JobJson:
         warnings=list(job.warnings),
         outputs=list(outputs),
     )
+
+
+class OutputUrls(Protocol):
+    """The addresses at which outputs can be read now."""
+
+    def url_of(self, output: JobOutput) -> str:
+        """Return the URL of a row."""
+
+    def thumbnail_of(self, output: JobOutput) -> str | None:
+        """Return the URL of a small picture of it, or None."""
+
+    def key_of(self, url: str) -> ObjectKey | None:
+        """Return the key of an output that a URL of the bucket names."""
+
+
+def show_outputs(found: Sequence[JobOutput | LegacyOutput], *, urls: OutputUrls) -> Sequence[OutputJson]:
+    """Return outputs with the URLs at which they can be read now."""
+    return [
+        show_output(output, urls.url_of(output), urls.thumbnail_of(output))
+        if isinstance(output, JobOutput)
+        else show_output(output, output.oss_url, None)
+        for output in found
+    ]
+
+
+def find_and_show_outputs(
+    job: Job, *, outputs: OutputStore, urls: OutputUrls, index: Callable[[Job], None]
+) -> Sequence[OutputJson]:
+    """Return the outputs of a job with the URLs at which they can be read now; ``index`` is for one without rows."""
+    return show_outputs(find_outputs(job, outputs=outputs, key_of=urls.key_of, index=index), urls=urls)
+
+
+def find_and_show_job(
+    job: Job, *, outputs: OutputStore, urls: OutputUrls, index: Callable[[Job], None]
+) -> dict[str, Any]:
+    """Return the JSON of a job."""
+    # While a job is at work its rows come one by one; they are shown when it is done.
+    done = job.status is JobStatus.SUCCEEDED
+    shown = find_and_show_outputs(job, outputs=outputs, urls=urls, index=index) if done else ()
+    return show_job(job, shown).model_dump(by_alias=True)

@@ -3,6 +3,7 @@
 A missing or wrong value is one clear line that names the variable. An empty value counts as missing.
 """
 
+import base64
 import ipaddress
 import json
 import os
@@ -16,6 +17,7 @@ from pydantic import SecretStr
 
 from shared.domain.errors import ConfigurationError
 from shared.domain.keys import MediaType
+from shared.domain.web_addresses import WebPolicy
 
 T = TypeVar("T")
 MIB = 1024 * 1024
@@ -204,27 +206,31 @@ class ProviderSettings:
         )
 
 
+def read_web_policy() -> WebPolicy:
+    """Read DOWNLOAD_ALLOW_HTTP and DOWNLOAD_ALLOW_NETWORKS: whom image inputs, results and webhooks may name."""
+    return WebPolicy(
+        allow_http=_parse("DOWNLOAD_ALLOW_HTTP", lambda t: _BOOLEANS[t.lower()], False, "true or false"),
+        allow_networks=_parse(
+            "DOWNLOAD_ALLOW_NETWORKS",
+            lambda t: tuple(ipaddress.ip_network(part.strip()) for part in t.split(",")),
+            (),
+            "networks like 10.0.0.0/8, separated by commas",
+        ),
+    )
+
+
 @dataclass(frozen=True)
 class DownloadSettings:
-    """The guard and the limits of downloads."""
+    """The limits of downloads."""
 
-    allow_http: bool
-    allow_networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
     timeout_s: float
     max_bytes: dict[MediaType, int]
     max_pixels: int
 
     @classmethod
     def read(cls) -> "DownloadSettings":
-        """Read DOWNLOAD_ALLOW_HTTP, DOWNLOAD_ALLOW_NETWORKS, DOWNLOAD_TIMEOUT_S and the MAX_… variables."""
+        """Read DOWNLOAD_TIMEOUT_S and the MAX_… variables."""
         return cls(
-            allow_http=_parse("DOWNLOAD_ALLOW_HTTP", lambda t: _BOOLEANS[t.lower()], False, "true or false"),
-            allow_networks=_parse(
-                "DOWNLOAD_ALLOW_NETWORKS",
-                lambda t: tuple(ipaddress.ip_network(part.strip()) for part in t.split(",")),
-                (),
-                "networks like 10.0.0.0/8, separated by commas",
-            ),
             timeout_s=_parse("DOWNLOAD_TIMEOUT_S", _seconds, 300.0, "a number of seconds above 0"),
             max_bytes={
                 MediaType.IMAGE: _parse("MAX_IMAGE_BYTES", _positive, 64 * MIB, "a number of bytes above 0"),
@@ -298,6 +304,40 @@ def _jwks(text: str) -> dict[str, Any] | None:
     if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list) or not keys["keys"]:
         raise ValueError
     return keys
+
+
+@dataclass(frozen=True)
+class WebhookSettings:
+    """What webhooks are signed with: every secret signs, so that receivers can change from one to the next."""
+
+    secrets: tuple[SecretStr, ...]
+
+    @classmethod
+    def read(cls) -> "WebhookSettings":
+        """Read WEBHOOK_SECRET: one or more secrets like ``whsec_…``, separated by spaces.
+
+        Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+        """
+        secrets = _require("WEBHOOK_SECRET").split()
+        if not all(map(_is_webhook_secret, secrets)):
+            # They are not shown: one of them may be nearly right.
+            raise ConfigurationError(
+                "WEBHOOK_SECRET must be whsec_ and base64 of 24 to 64 bytes; spaces between several"
+            )
+        return cls(tuple(map(SecretStr, secrets)))
+
+
+def webhooks_are_configured() -> bool:
+    """Tell whether there is anything to sign webhooks with."""
+    return _get("WEBHOOK_SECRET") is not None
+
+
+def _is_webhook_secret(text: str) -> bool:
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return False
+    return text.startswith("whsec_") and 24 <= len(key) <= 64
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ _OURS = (
     "FC_",
     "DISPATCH_",
     "QUOTA_",
+    "WEBHOOK_",
 )
 
 

@@ -27,12 +27,23 @@ from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.domain.media import MediaFacts
 from shared.domain.quotas import Quotas, Usage, check_quotas, day_of
-from shared.ports import Finished, Limits, ListedObject, MultipartUpload, Pending, StoredObject
+from shared.domain.webhooks import Delivery, DeliveryStatus, delivery_of
+from shared.ports import (
+    Finished,
+    Limits,
+    ListedObject,
+    MultipartUpload,
+    Pending,
+    StoredObject,
+    WebhookMessage,
+    WebhookReply,
+)
 from shared.services.deletion import DeletionService
 from shared.services.generation import GenerationService
 from shared.services.indexing import IndexingService
 from shared.services.jobs import RevivalService
 from shared.services.storage import StorageService
+from shared.services.webhooks import WebhookService
 
 NOW = datetime(2023, 12, 21, 1, 50, 56, 789000, tzinfo=UTC)
 USER = "test@factory-buy.com"
@@ -57,10 +68,70 @@ class FakeClock:
         self._now += timedelta(seconds=seconds)
 
 
-class InMemoryJobStore:
-    """The table ``jobs``; while ``away`` it does not answer. ``history`` holds every state that was written."""
+class InMemoryDeliveryStore:
+    """The table ``webhook_deliveries``; while ``away`` it does not answer."""
 
     def __init__(self) -> None:
+        self.away = False
+        self._rows: dict[str, Delivery] = {}
+        self._lock = threading.Lock()
+
+    def add(self, delivery: Delivery) -> None:
+        with self._session():
+            assert delivery.id not in self._rows
+            self._rows[delivery.id] = delivery
+
+    def of_job(self, job_id: str) -> Sequence[Delivery]:
+        with self._session():
+            return [row for row in self._rows.values() if row.job_id == job_id]
+
+    def due(self, now: datetime, *, limit: int) -> Sequence[Delivery]:
+        with self._session():
+            due = [row for row in self._rows.values() if row.due(now)]
+        return sorted(due, key=lambda row: row.next_attempt_at or now)[:limit]
+
+    def save(self, delivery: Delivery, *, over_attempts: int | None = None) -> None:
+        with self._session():
+            row = self._rows.get(delivery.id)
+            attempts = delivery.attempts if over_attempts is None else over_attempts
+            if row is None or row.attempts != attempts or row.status is not DeliveryStatus.PENDING:
+                raise LeaseLostError("the delivery has gone on without this attempt")
+            self._rows[delivery.id] = delivery
+
+    def is_disabled(self, user_id: str, url: str) -> bool:
+        with self._session():
+            return any(row.status is DeliveryStatus.DISABLED for row in self._to(user_id, url))
+
+    def disable(self, user_id: str, url: str, error: str) -> None:
+        with self._session():
+            for row in self._to(user_id, url):
+                if row.status is DeliveryStatus.PENDING:
+                    self._rows[row.id] = row.disabled(error)
+
+    def remove_before(self, moment: datetime) -> int:
+        with self._session():
+            old = [row.id for row in self._rows.values() if row.created_at < moment]
+            for id_ in old:
+                del self._rows[id_]
+        return len(old)
+
+    def _to(self, user_id: str, url: str) -> list[Delivery]:
+        return [row for row in self._rows.values() if (row.user_id, row.url) == (user_id, url)]
+
+    def _session(self) -> threading.Lock:
+        if self.away:
+            raise DatabaseUnavailableError("the database did not answer")
+        return self._lock
+
+
+class InMemoryJobStore:
+    """The table ``jobs``; while ``away`` it does not answer. ``history`` holds every state that was written.
+
+    What ends there and names a webhook is added to ``deliveries``.
+    """
+
+    def __init__(self) -> None:
+        self.deliveries = InMemoryDeliveryStore()
         self.away = False
         self.history: list[Job] = []
         self._rows: dict[str, Job] = {}
@@ -79,6 +150,8 @@ class InMemoryJobStore:
     def save(self, job: Job, *, over_attempt: int | None = None) -> None:
         with self._session():
             row = self._held(job.id, job.attempt if over_attempt is None else over_attempt)
+            if delivery := delivery_of(job):
+                self.deliveries.add(delivery)
             self._write(replace(job, cancel_requested_at=row.cancel_requested_at))
 
     def renew(self, job_id: str, attempt: int, lease_expires_at: datetime) -> None:
@@ -470,11 +543,21 @@ Chunk = bytes | Exception | Callable[[], bytes]
 
 
 class FakeDownloads:
-    """Hands out what is put under each URL: bytes, or a list of chunks, errors and functions."""
+    """Hands out what is put under each URL: bytes, or a list of chunks, errors and functions.
+
+    ``check`` keeps what it is asked and raises what ``refusals`` holds for the URL.
+    """
 
     def __init__(self, bodies: dict[str, bytes | list[Chunk]] | None = None) -> None:
         self.bodies = bodies or {}
         self.fetched: list[str] = []
+        self.checked: list[str] = []
+        self.refusals: dict[str, Exception] = {}
+
+    def check(self, url: str) -> None:
+        self.checked.append(url)
+        if url in self.refusals:
+            raise self.refusals[url]
 
     def stream(self, url: str, *, max_bytes: int) -> Iterator[bytes]:
         self.fetched.append(url)
@@ -506,12 +589,16 @@ class StubProbe:
 
 
 class RecordingDispatcher:
-    """Keeps what was handed over, each attempt once; ``failures`` come first. ``on_delete`` carries deletions out."""
+    """Keeps what was handed over, each attempt once, and what was announced; ``failures`` come first.
+
+    ``on_delete`` carries deletions out.
+    """
 
     def __init__(self, *failures: Exception, on_delete: Callable[[str], object] = str) -> None:
         self.failures = list(failures)
         self.on_delete = on_delete
         self.task_ids: list[str] = []
+        self.announced: list[str] = []
 
     def delete(self, deletion_id: str) -> None:
         if self.failures:
@@ -523,6 +610,28 @@ class RecordingDispatcher:
             raise self.failures.pop(0)
         if job.task_id not in self.task_ids:
             self.task_ids.append(job.task_id)
+
+    def announce(self, job: Job) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.announced.append(job.id)
+
+
+class FakeWebhookSender:
+    """Keeps the messages and answers each with the next of ``answers``, the last one for ever."""
+
+    def __init__(self, *answers: int | WebhookReply | Exception) -> None:
+        self.messages: list[WebhookMessage] = []
+        self._answers = list(answers)
+        self._lock = threading.Lock()
+
+    def send(self, message: WebhookMessage) -> WebhookReply:
+        with self._lock:
+            self.messages.append(message)
+            answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return WebhookReply(answer, 0.0) if isinstance(answer, int) else answer
 
 
 class World:
@@ -579,7 +688,21 @@ class World:
 
     def generation(self, provider: FakeProvider) -> GenerationService:
         return GenerationService(
-            jobs=self.jobs, provider_of=lambda _: provider, storage=self.storage, patience_s=self.patience_s
+            jobs=self.jobs,
+            provider_of=lambda _: provider,
+            storage=self.storage,
+            dispatcher=self.dispatcher,
+            patience_s=self.patience_s,
+        )
+
+    def webhooks(self, sender: FakeWebhookSender, *, factor: float = 1.0) -> WebhookService:
+        return WebhookService(
+            jobs=self.jobs,
+            deliveries=self.jobs.deliveries,
+            sender=sender,
+            show=lambda job: {"id": job.id, "status": job.status.value, "finishedAt": "2023-12-21T01:50:56.789Z"},
+            clock=self.clock,
+            jitter=lambda: factor,
         )
 
     def revival(self, provider: FakeProvider) -> RevivalService:

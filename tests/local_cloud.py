@@ -35,8 +35,11 @@ ENDED = ("succeeded", "failed", "cancelled")
 TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 # Tests poll often, and begin many jobs in the name of few users.
 _DEFAULTS = {"POLL_INTERVAL_S": "0.1", "QUOTA_CONCURRENT_JOBS": "1000", "QUOTA_JOBS_PER_DAY": "100000"}
-_SECRETS = ("OSS_SECRET", "DASHSCOPE_API_KEY", "OPENAI_API_KEY", "DATABASE_URL")
-_MISSING = ("AUTH_", "CORS_ORIGINS", "JOB_", "MAX_", "OSS_URL_TTL_S", "PATIENCE_S", "POLL_INTERVAL_S", "QUOTA_")
+_SECRETS = ("OSS_SECRET", "DASHSCOPE_API_KEY", "OPENAI_API_KEY", "DATABASE_URL", "WEBHOOK_SECRET")
+_MISSING = (
+    *("AUTH_", "CORS_ORIGINS", "JOB_", "MAX_", "OSS_URL_TTL_S", "PATIENCE_S", "POLL_INTERVAL_S", "QUOTA_"),
+    "WEBHOOK_SECRET",
+)
 
 
 def eventually(probe: Callable[[], T], *, timeout_s: float = 20, interval_s: float = 0.05) -> T:
@@ -123,7 +126,9 @@ class LocalCloud:
         self._auth_secret = state["auth_secret"]
         self._claims = {"iss": state["auth_issuer"], "aud": state["auth_audience"]}
         self.service_scope: str = state["auth_service_scope"]
-        secrets = {name: self.variables[name] for name in _SECRETS} | {"AUTH_HS256_SECRET": self._auth_secret}
+        secrets = {name: self.variables[name] for name in _SECRETS if self.variables[name]} | {
+            "AUTH_HS256_SECRET": self._auth_secret
+        }
         if password := urlsplit(self.variables["DATABASE_URL"]).password:
             secrets["the database's password"] = password
         self.checker = AnswerChecker([self.data_dir], secrets, signed_urls="OSS_URL_TTL_S" in self._env)

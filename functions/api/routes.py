@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from endpoints import account, generate, jobs, outputs, service, usage
+from endpoints import account, deliveries, generate, jobs, outputs, service, usage
 from routing import Route
 from schemas import (
     DeletionJson,
+    DeliveriesJson,
     HealthJson,
     ImageRequest,
     Input,
@@ -63,6 +64,7 @@ ROUTES = (
         (404,),
         headers=("If-None-Match",),
     ),
+    Route("GET", "/jobs/{jobId}/deliveries", deliveries.get_job_deliveries, {200: DeliveriesJson}, (404,)),
     Route("POST", "/jobs/{jobId}/cancel", jobs.cancel_job, {200: JobJson, 202: JobJson}, (404,)),
     Route("DELETE", "/jobs/{jobId}", jobs.delete_job, {204: None}, (404, 409)),
     Route("GET", "/outputs", outputs.get_outputs, {200: OutputsPageJson}, (400, 422), query=OutputsQuery),

@@ -6,9 +6,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from shared.domain.errors import AddressRefusedError
 from shared.domain.keys import MediaType
 from shared.domain.models import MODELS
+from shared.domain.web_addresses import read_web_address
+from shared.domain.webhooks import DeliveryStatus
 from shared.representations import JobJson, Json, OutputJson, Time
+from shared.settings import read_web_policy, webhooks_are_configured
 
 _MAX_SEED = 2_147_483_647
 
@@ -27,9 +31,26 @@ _SIZES = Field(
     json_schema_extra={"pattern": r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$"},
 )
 Prompt = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_printable), _PRINTABLE]
-HttpUrl = Annotated[
-    str, StringConstraints(max_length=2048, pattern=r"^https?://[^\s/@]+(/\S*)?$"), AfterValidator(_printable)
+
+
+def _contactable(value: str) -> str:
+    try:
+        read_web_address(value, read_web_policy())
+    except AddressRefusedError as error:
+        raise ValueError(str(error)) from error
+    return value
+
+
+def _deliverable(value: str) -> str:
+    if not webhooks_are_configured():
+        raise ValueError("webhooks are not configured: leave it out, and ask for the job instead")
+    return value
+
+
+WebUrl = Annotated[
+    str, StringConstraints(max_length=2048), AfterValidator(_contactable), Field(json_schema_extra={"format": "uri"})
 ]
+WebhookUrl = Annotated[WebUrl, AfterValidator(_deliverable)]
 
 
 class Input(BaseModel):
@@ -56,7 +77,7 @@ class GenerateRequest(Input):
     model: str | None = None
     seed: Annotated[int, Field(ge=0, le=_MAX_SEED, strict=True)] | None = None
     size: Annotated[str, _SIZES] | None = None
-    webhook_url: HttpUrl | None = None
+    webhook_url: WebhookUrl | None = None
 
 
 class ImageRequest(GenerateRequest):
@@ -71,7 +92,7 @@ class VideoRequest(GenerateRequest):
 
     model: Annotated[str, _models_for(MediaType.VIDEO)] | None = None
     duration: Annotated[int, Field(ge=1, le=60, strict=True)] | None = None
-    image_url: HttpUrl | None = None
+    image_url: WebUrl | None = None
 
 
 class OutputsJson(Json):
@@ -138,6 +159,30 @@ class DeletionJson(Json):
 
     status: Literal["deleting"]
     requested_at: Time
+
+
+class DeliveryJson(Json):
+    """One delivery of a webhook. ``responseStatus`` and ``error`` are of the last attempt.
+
+    While an attempt is at work, ``nextAttemptAt`` is when another would be made in its place.
+    """
+
+    id: str
+    event: Literal["job.succeeded", "job.failed", "job.cancelled"]
+    url: str
+    status: DeliveryStatus
+    attempts: int
+    created_at: Time
+    last_attempt_at: Time | None
+    next_attempt_at: Time | None
+    response_status: int | None
+    error: str | None
+
+
+class DeliveriesJson(Json):
+    """The deliveries of one job."""
+
+    data: list[DeliveryJson]
 
 
 class HealthJson(Json):

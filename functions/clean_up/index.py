@@ -9,20 +9,21 @@ from shared.services.jobs import revive_waiting_jobs
 from shared.services.reconcile import reconcile
 from shared.services.starting import forget_starts
 from shared.services.storage import cleanup_old_temp_files
+from shared.services.webhooks import remove_old_deliveries
 
 
 @event_entrypoint
 def handler(event: TimerEvent, context: Context) -> dict[str, int]:
     task = CleanUpTask.model_validate_json(event.payload)
-    until = stop_by(context, bootstrap.clock().now())
+    until = stop_by(context, now := bootstrap.clock().now())
     match task.task:
         case "temp-files":
-            return {"removed": cleanup_old_temp_files(temp=bootstrap.temp_files(), now=bootstrap.clock().now())}
+            removed = cleanup_old_temp_files(temp=bootstrap.temp_files(), now=now)
+            return {"removed": removed, "deliveries": remove_old_deliveries(deliveries=bootstrap.deliveries(), now=now)}
         case "jobs":
             revived = revive_waiting_jobs(service=bootstrap.revival_service(), until=until)
             resumed = resume_deletions(service=bootstrap.deletion_service(), until=until)
-            forgotten = forget_starts(starts=bootstrap.starts(), clock=bootstrap.clock(), until=until)
-            return {**revived, **resumed, **forgotten}
+            return revived | resumed | forget_starts(starts=bootstrap.starts(), clock=bootstrap.clock(), until=until)
         case "delete":
             return carry_out_deletion(task.deletion_id, service=bootstrap.deletion_service(), until=until)
         case "reconcile":

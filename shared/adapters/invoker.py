@@ -19,7 +19,7 @@ _FUNCTIONS = {"image": "generate-image", "video": "generate-video"}
 
 
 class FunctionInvoker:
-    """Starts the function that advances a job, and asks those that index a job's objects and that delete.
+    """Starts the functions that advance a job and deliver its webhook, and asks those that index and delete objects.
 
     The task id is made of the job and its attempt. Function Compute takes an id once and answers 409 afterwards,
     so a repeated hand-over starts nothing twice.
@@ -35,6 +35,12 @@ class FunctionInvoker:
         asynchronous = {"x-fc-invocation-type": "Async", "x-fc-async-task-id": job.task_id}
         response = self._invoke(_FUNCTIONS[job.type], {"jobId": job.id}, asynchronous)
         if response.status_code not in {202, 409}:
+            raise DispatchError(f"Function Compute answered HTTP {response.status_code}")
+
+    def announce(self, job: Job) -> None:
+        """Have the webhook of a job that has ended delivered. Raises DispatchError."""
+        response = self._invoke("deliver-webhooks", {"jobId": job.id}, {"x-fc-invocation-type": "Async"})
+        if response.status_code != 202:
             raise DispatchError(f"Function Compute answered HTTP {response.status_code}")
 
     def index(self, job: Job) -> None:

@@ -11,6 +11,7 @@ from shared.adapters.database import Database, UtcField
 from shared.adapters.sql_jobs import JobRow
 from shared.adapters.sql_outputs import remove_rows_of_job, remove_rows_of_output
 from shared.adapters.sql_starts import KeyRow
+from shared.adapters.sql_webhooks import DeliveryRow
 from shared.domain.deletions import Deletion, DeletionScope
 
 
@@ -28,22 +29,12 @@ class _DeletionRow(peewee.Model):
         table_name = "deletions"
 
 
-class _DeliveryRow(peewee.Model):
-    """Of ``webhook_deliveries`` what concerns a deletion."""
-
-    job_id = peewee.CharField()
-
-    class Meta:
-        table_name = "webhook_deliveries"
-        primary_key = False
-
-
 class SqlDeletionStore:
     """The table ``deletions``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.peewee.bind([_DeletionRow, _DeliveryRow, JobRow, KeyRow])
+        database.peewee.bind([DeliveryRow, JobRow, KeyRow, _DeletionRow])
 
     def add(self, deletion: Deletion) -> None:
         """Write the wish down."""
@@ -117,7 +108,7 @@ def _is_of(scope: DeletionScope, target_id: str) -> Any:
 def _remove_job(job_id: str) -> None:
     JobRow.delete().where(JobRow.id == job_id).execute()
     remove_rows_of_job(job_id)
-    _DeliveryRow.delete().where(_DeliveryRow.job_id == job_id).execute()
+    DeliveryRow.delete().where(DeliveryRow.job_id == job_id).execute()
     # The key stays, so that a repeated request does not pay again.
     KeyRow.update(answer=None).where(KeyRow.job_id == job_id).execute()
 

@@ -8,10 +8,12 @@ from typing import Any
 import peewee
 
 from shared.adapters.database import Database, JsonField, UtcField
+from shared.adapters.sql_webhooks import DeliveryRow, insert_delivery
 from shared.domain.cursors import Place
 from shared.domain.errors import LeaseLostError
 from shared.domain.jobs import Job, JobError, JobStatus
 from shared.domain.keys import MediaType
+from shared.domain.webhooks import delivery_of
 
 _UNFINISHED = [status.value for status in JobStatus if not status.final]
 
@@ -55,7 +57,7 @@ class SqlJobStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.peewee.bind([JobRow])
+        database.peewee.bind([JobRow, DeliveryRow])
 
     def add(self, job: Job) -> Job:
         """Add the job and return it; if there is one of that id, return that."""
@@ -74,11 +76,20 @@ class SqlJobStore:
         return None if row is None else _to_job(row)
 
     def save(self, job: Job, *, over_attempt: int | None = None) -> None:
-        """Write the job's state if its row is still at ``over_attempt`` (left out: at the job's own attempt)."""
+        """Write the job's state if its row is still at ``over_attempt`` (left out: at the job's own attempt).
+
+        With the end of a job that names a webhook comes the row of its delivery, in one transaction.
+        """
         values = _to_row(job)
         del values["cancel_requested_at"]
-        with self._database.session():
-            write_job(job.id, job.attempt if over_attempt is None else over_attempt, values)
+        attempt, delivery = job.attempt if over_attempt is None else over_attempt, delivery_of(job)
+        if delivery is None:
+            with self._database.session():
+                write_job(job.id, attempt, values)
+            return
+        with self._database.transaction():
+            write_job(job.id, attempt, values)
+            insert_delivery(delivery)
 
     def request_cancel(self, job_id: str, now: datetime) -> None:
         """Write down the wish to cancel, if the job has not ended and has none yet."""

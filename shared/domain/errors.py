@@ -22,8 +22,8 @@
     │   ├── SubmissionUnknownError    whether it accepted the task is not known; asking again may pay twice
     │   └── ResultLostError           the task succeeded once; its result is gone
     ├── MediaError                    what the provider delivered
-    │   ├── DownloadRefusedError      its address is one that we do not contact
-    │   ├── DownloadInterruptedError  it broke off; asking again is free
+    │   ├── DownloadRefusedError      its address, or an image input's, is one that we do not contact
+    │   ├── DownloadInterruptedError  it broke off, or its host cannot be found; asking again is free
     │   ├── MediaTooLargeError        more bytes, more pixels or more time than allowed
     │   └── WrongMediaError           no image or video of a kind that we store
     ├── StorageError                  OSS and the temp disk
@@ -32,6 +32,9 @@
     │   ├── ObjectExistsError         there is an object of that key, and it is not replaced
     │   ├── ChecksumMismatchError     what OSS holds is not what arrived here
     │   └── TempDiskFullError         no room in the temp folder
+    ├── WebError                      a host of the web that somebody else named
+    │   ├── AddressRefusedError       its address is one that we do not contact
+    │   └── HostUnavailableError      it cannot be resolved, or did not answer
     ├── DatabaseUnavailableError      the database did not answer
     ├── KeysUnavailableError          the keys for tokens cannot be fetched
     ├── LeaseLostError                another attempt has taken this job over
@@ -195,13 +198,13 @@ class MediaError(DreamFactoryError):
 
 
 class DownloadRefusedError(MediaError):
-    """The result's address is one that we do not contact."""
+    """The address of a result, or of an image that a provider is to fetch, is one that we do not contact."""
 
     code = "download_refused"
 
 
 class DownloadInterruptedError(MediaError):
-    """The download broke off."""
+    """The download broke off, or its host could not be found."""
 
     code = "download_interrupted"
     retryable = True
@@ -254,6 +257,25 @@ class TempDiskFullError(StorageError):
     """There is no room in the temp folder."""
 
     code = "temp_disk_full"
+
+
+class WebError(DreamFactoryError):
+    """A host of the web that somebody else named."""
+
+    code = "web_error"
+
+
+class AddressRefusedError(WebError):
+    """The address is one that we do not contact. The message is the rule, for a sentence about the address."""
+
+    code = "address_refused"
+
+
+class HostUnavailableError(WebError):
+    """The host cannot be resolved, or did not answer. The message is for a sentence about the host."""
+
+    code = "host_unavailable"
+    retryable = True
 
 
 class DatabaseUnavailableError(DreamFactoryError):

@@ -47,6 +47,12 @@ class CleanUpTask(Event):
     deletion_id: str = ""
 
 
+class WebhookEvent(Event):
+    """What ``deliver-webhooks`` takes: a timer's event, or ours, which names a job that has just ended."""
+
+    job_id: str | None = None
+
+
 class _OssObject(Event):
     key: str
 

@@ -22,8 +22,8 @@ from shared.domain.errors import (
 )
 from shared.domain.jobs import LEASE_S, MAX_FAILURES, Job, JobStatus
 from shared.domain.keys import ObjectKey
-from shared.ports import Finished, JobStore, MediaBase64, Pending, Provider, ProviderOf, Result
-from shared.services.jobs import complete, give_up
+from shared.ports import Dispatcher, Finished, JobStore, MediaBase64, Pending, Provider, ProviderOf, Result
+from shared.services.jobs import announce_end, complete, give_up
 from shared.services.storage import (
     StorageService,
     cleanup_job_temp_files,
@@ -51,6 +51,7 @@ class GenerationService:
     jobs: JobStore
     provider_of: ProviderOf
     storage: StorageService
+    dispatcher: Dispatcher
     patience_s: float
 
 
@@ -68,10 +69,13 @@ def advance_job(job_id: str, *, service: GenerationService, until: datetime) -> 
     try:
         # A crash after this line leaves a lease; it dies in a minute, and the minute timer dispatches the job.
         jobs.save(claimed, over_attempt=job.attempt)
-        return _Attempt(claimed, service, until).run()
+        done = _Attempt(claimed, service, until).run()
     except LeaseLostError:
         log.info("another attempt has this job", extra={"job_id": job_id})
         return None
+    # A crash before this line leaves the webhook, if the job has ended and names one, to the minute timer.
+    announce_end(done, dispatcher=service.dispatcher)
+    return done
 
 
 class _Attempt:
@@ -151,6 +155,9 @@ class _Attempt:
             raise SubmissionUnknownError(
                 "the provider was asked, and its answer was lost; it is not asked again, because that may cost twice"
             )
+        if self.job.image_url is not None:
+            # The provider is to fetch it, and not from our networks or its own.
+            self.storage.downloads.check(self.job.image_url)
         # A crash after this line leaves a submission of which nobody knows whether it happened: the job fails.
         self._save(self.job.submitting(self.clock.now()))
         try:

@@ -80,6 +80,19 @@ def give_up(
     return done
 
 
+def announce_end(job: Job, *, dispatcher: Dispatcher) -> None:
+    """Have the webhook of a job that has just ended delivered at once.
+
+    A crash before, and an invocation that does not come about, leave it to the minute timer.
+    """
+    if job.webhook_url is None or not job.status.final:
+        return
+    try:
+        dispatcher.announce(job)
+    except DispatchError:
+        log.warning("a webhook is left to the minute timer", extra={"job_id": job.id}, exc_info=True)
+
+
 def cancel_job(job_id: str, user_id: str, *, jobs: JobStore, dispatcher: Dispatcher, clock: Clock) -> Job:
     """Wish that a user's job be cancelled, and return it as it is then; a job that has ended stays as it is.
 
@@ -94,7 +107,9 @@ def cancel_job(job_id: str, user_id: str, *, jobs: JobStore, dispatcher: Dispatc
         return job
     try:
         if job.submitted_at is None:
-            jobs.save(job.cancelled(clock.now()))
+            cancelled = job.cancelled(clock.now())
+            jobs.save(cancelled)
+            announce_end(cancelled, dispatcher=dispatcher)
         else:
             _dispatch_again(job, jobs=jobs, dispatcher=dispatcher, clock=clock)
     except LeaseLostError:
@@ -142,7 +157,10 @@ def _revive(job: Job, service: RevivalService, counts: Counter[str]) -> None:
     try:
         if job.deadline <= now:
             late = DeadlineExceededError("the job did not finish in its time")
-            give_up(job, late, jobs=service.jobs, outputs=service.outputs, temp=service.temp, clock=service.clock)
+            done = give_up(
+                job, late, jobs=service.jobs, outputs=service.outputs, temp=service.temp, clock=service.clock
+            )
+            announce_end(done, dispatcher=service.dispatcher)
             counts["ended"] += 1
             return
         if job.provider_task_id is not None and job.cancel_requested_at is None:

@@ -181,6 +181,26 @@ def test_nothing_listens() -> None:
         FunctionInvoker(DispatchSettings("http://127.0.0.1:1"), client).dispatch(make_job())
 
 
+def test_the_end_of_a_job_is_announced(platform: _Platform, invoker: FunctionInvoker) -> None:
+    invoker.announce(make_job())
+    ((method, path, headers, body),) = platform.requests
+    assert (method, path) == ("POST", "/2023-03-30/functions/deliver-webhooks/invocations?qualifier=LATEST")
+    assert json.loads(body) == {"jobId": "abc123"}
+    assert headers["x-fc-invocation-type"] == "Async"
+    # Without a task id, an end that is told twice costs an invocation that finds nothing to do.
+    assert "x-fc-async-task-id" not in headers
+    assert signed_again(method, path, headers, body) == headers["authorization"]
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 409, 429, 500, 503])
+def test_an_announcement_that_is_not_accepted_is_an_error(
+    platform: _Platform, invoker: FunctionInvoker, status: int
+) -> None:
+    platform.status = status
+    with pytest.raises(DispatchError, match=f"HTTP {status}"):
+        invoker.announce(make_job())
+
+
 def test_indexing_is_waited_for(platform: _Platform, invoker: FunctionInvoker) -> None:
     platform.status = 200
     invoker.index(make_job())

@@ -21,6 +21,7 @@ ENVIRONMENT = {
     "OPENAI_API_KEY": "sk-test",
     "AUTH_HS256_SECRET": "a secret of at least thirty-two bytes",
     "DISPATCH_ENDPOINT": "http://127.0.0.1:1",
+    "WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 }
 _LOADED = "import json, sys; import index; print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})))"
 
@@ -44,9 +45,9 @@ def loaded(folder: str) -> set[str]:
     return set(json.loads(result.stdout.splitlines()[-1]))
 
 
-def test_there_are_five_functions() -> None:
+def test_there_are_six_functions() -> None:
     names = {path.parent.name for path in HANDLERS}
-    assert names >= {"api", "generate_image", "generate_video", "index_outputs", "clean_up"}
+    assert names >= {"api", "generate_image", "generate_video", "index_outputs", "clean_up", "deliver_webhooks"}
 
 
 @pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.parent.name)

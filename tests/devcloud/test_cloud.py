@@ -32,7 +32,8 @@ def test_env(cloud: LocalCloud) -> None:
     assert lines == cloud.variables
     assert list(lines) == [
         *("API_URL", "OSS_ENDPOINT", "OSS_BUCKET", "OSS_REGION", "OSS_ACCESS_KEY", "OSS_SECRET", "DATABASE_URL"),
-        *("DASHSCOPE_BASE_URL", "DASHSCOPE_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_KEY", "FC_ENDPOINT", "CONTROL_URL"),
+        *("DASHSCOPE_BASE_URL", "DASHSCOPE_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
+        *("WEBHOOK_SECRET", "FC_ENDPOINT", "CONTROL_URL"),
     ]
     assert cloud.output[-1] == f"ready {lines['API_URL']}\n"
 

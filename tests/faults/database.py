@@ -48,8 +48,12 @@ class Database:
 
     def let_a_minute_pass(self) -> None:
         """Make every lease dead and every next attempt due, which is what a minute does to them."""
-        for column in ("lease_expires_at", "next_attempt_at"):
-            self.execute(f"UPDATE jobs SET {column} = '{_PAST}' WHERE {column} IS NOT NULL")
+        for table, column in (
+            ("jobs", "lease_expires_at"),
+            ("jobs", "next_attempt_at"),
+            ("webhook_deliveries", "next_attempt_at"),
+        ):
+            self.execute(f"UPDATE {table} SET {column} = '{_PAST}' WHERE {column} IS NOT NULL")
 
     def let_an_hour_pass(self) -> None:
         """Let a minute pass, and age the intents."""

@@ -59,10 +59,9 @@ class Platform:
         """Return the files on the temp disk of a host."""
         return {path for path in self._disk(host).rglob("*") if not path.is_dir()}
 
-    def timers(self, *, minutely: bool) -> list[TimerTrigger]:
-        """Return the timers that fire every minute, or the others."""
-        triggers = self.functions["clean-up"].triggers
-        timers = [trigger for trigger in triggers if isinstance(trigger, TimerTrigger)]
+    def timers(self, function: str, *, minutely: bool) -> list[TimerTrigger]:
+        """Return the timers of a function that fire every minute, or the others."""
+        timers = [trigger for trigger in self.functions[function].triggers if isinstance(trigger, TimerTrigger)]
         return [timer for timer in timers if (timer.cron == EVERY_MINUTE) is minutely]
 
     def running(self) -> list[Instances]:
@@ -105,6 +104,7 @@ class Run:
         self.world.database.clear()
         self.world.fc.accepted.clear()
         self.world.events.clear()
+        self.world.receiver.got.clear()
         for instances in platform.running():
             instances.forget_log()
         self._charges_before = len(self.world.charges())
@@ -119,6 +119,15 @@ class Run:
             if answer is not None and answer["statusCode"] == 202:
                 return str(json.loads(answer["body"])["id"])
         raise AssertionError(f"the API did not take the job: {answer}")
+
+    def cancel(self, job_id: str) -> None:
+        """Ask for the end of a job as a caller does who repeats what was not answered."""
+        event = self.request("POST", f"/jobs/{job_id}/cancel")
+        for _ in range(_MOST_CALLS):
+            answer = self.invoke("api", event).result
+            if answer is not None and answer["statusCode"] == 200:
+                return
+        raise AssertionError(f"the API did not cancel the job: {answer}")
 
     def request(self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = "") -> str:
         """Return the event of an HTTP request of this run's user."""
@@ -151,7 +160,7 @@ class Run:
             self._invoke_until_it_works(*self.world.fc.accepted.pop(0))
         elif self.world.events and not late:
             self.deliver_events()
-        elif self._unfinished():
+        elif self._unfinished() or self._undelivered():
             self.let_a_minute_pass()
             self.fire(minutely=True)
         elif self.world.events:
@@ -166,10 +175,11 @@ class Run:
         self.world.database.let_a_minute_pass()
 
     def fire(self, *, minutely: bool) -> None:
-        """Fire the timers of every minute, or the others."""
-        for timer in self.platform.timers(minutely=minutely):
-            event = {"triggerTime": "2026-01-01T00:00:00Z", "triggerName": timer.name, "payload": timer.payload}
-            self._invoke_until_it_works("clean-up", json.dumps(event))
+        """Fire the timers of every minute, or the others; that of webhooks is left out while there are none."""
+        for function in ("clean-up", *(["deliver-webhooks"] if self._undelivered() else [])):
+            for timer in self.platform.timers(function, minutely=minutely):
+                event = {"triggerTime": "2026-01-01T00:00:00Z", "triggerName": timer.name, "payload": timer.payload}
+                self._invoke_until_it_works(function, json.dumps(event))
 
     def deliver_events(self) -> None:
         """Deliver what OSS has to tell, the way the plan has it."""
@@ -266,6 +276,9 @@ class Run:
 
     def _unfinished(self) -> bool:
         return any(row["status"] not in FINAL for row in self.world.database.rows("SELECT status FROM jobs"))
+
+    def _undelivered(self) -> bool:
+        return bool(self.world.database.rows("SELECT id FROM webhook_deliveries WHERE status = 'pending'"))
 
     # -- what a looker-on sees
 

@@ -79,6 +79,23 @@ def _play_lost_dispatch(run: Run) -> None:
     check_job(run, job_id, IMAGES)
 
 
+def _play_webhook(run: Run) -> None:
+    """Cancel a job of which the provider knows nothing, and have its webhook delivered."""
+    job_id = run.post(IMAGES.path, {**IMAGES.body, "webhookUrl": f"{run.world.receiver_url}/hook"})
+    run.world.fc.accepted.clear()
+    run.cancel(job_id)
+    run.settle()
+    job = run.world.database.job(job_id)
+    assert job["status"] == "cancelled"
+    (delivery,) = run.world.database.rows("SELECT * FROM webhook_deliveries")
+    assert (delivery["job_id"], delivery["status"], delivery["event"]) == (job_id, "delivered", "job.cancelled")
+    assert {id_ for id_, _ in run.world.receiver.got} == {delivery["id"]}, "one job, one message"
+    assert {payload["data"]["id"] for _, payload in run.world.receiver.got} == {job_id}
+    # Who was not struck is not repeated.
+    assert len(run.world.receiver.got) <= (1 if run.struck is None else 2)
+    assert run.charges() == []
+
+
 class ForeignObject:
     """An object that somebody else keeps under an output's key, of whose job nothing is known here."""
 
@@ -126,8 +143,10 @@ INLINE_JOB = Scenario("images-inline", _IMAGE, _play_job(INLINE_IMAGES))
 POST = Scenario("post", _API, _play_job(IMAGES))
 LOST_DISPATCH = Scenario("lost-dispatch", frozenset({"clean-up"}), _play_lost_dispatch)
 INDEXING = Scenario("index-outputs", frozenset({"index-outputs"}), _play_foreign_object)
+# A job that ends in the API, where no provider and no bucket multiply its steps.
+WEBHOOK = Scenario("webhook", frozenset({"api", "deliver-webhooks"}), _play_webhook)
 JOBS = (IMAGE_JOB, VIDEO_JOB, PARKED_VIDEO_JOB, INLINE_JOB)
-ALL = (*JOBS, POST, LOST_DISPATCH, INDEXING)
+ALL = (*JOBS, POST, LOST_DISPATCH, INDEXING, WEBHOOK)
 
 
 # -- what is left

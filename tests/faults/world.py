@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import oss2
 import pytest
+from standardwebhooks import Webhook
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -34,6 +35,7 @@ ACCOUNT = "1234567890123456"
 KEY = AccessKey("LTAItest", "secret-of-the-test")
 PROVIDER_KEY = "sk-test"
 AUTH_SECRET = "a secret of the test, which has more than 32 bytes"
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 GENERATION_S = 1.0
 _BETWEEN_POLLS_S = 0.6  # a task is pending, running and done at the first, second and third poll
 
@@ -54,14 +56,15 @@ class FunctionComputeApi:
 
     async def invoke(self, request: Request) -> Response:
         """Accept an asynchronous invocation."""
-        function, task_id = request.path_params["function"], request.headers["x-fc-async-task-id"]
+        function, task_id = request.path_params["function"], request.headers.get("x-fc-async-task-id")
         try:
             event = (await request.body()).decode()
         except ClientDisconnect:
             return Response(status_code=400)  # to nobody; a part of a request starts nothing
         if task_id in self._task_ids:
             return Response(status_code=409)
-        self._task_ids.add(task_id)
+        if task_id is not None:
+            self._task_ids.add(task_id)
         self.accepted.append((function, event))
         return Response(status_code=202)
 
@@ -72,6 +75,28 @@ class FunctionComputeApi:
 
 
 @dataclass
+class WebhookReceiver:
+    """A user's own server: verifies every webhook and keeps which message it was, and what it said."""
+
+    got: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    async def receive(self, request: Request) -> Response:
+        """Take a webhook."""
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return Response(status_code=400)  # to nobody
+        payload = Webhook(WEBHOOK_SECRET).verify(body, dict(request.headers))
+        self.got.append((request.headers["webhook-id"], payload))
+        return Response(status_code=204)
+
+    @property
+    def routes(self) -> list[Route]:
+        """What to serve."""
+        return [Route("/hook", self.receive, methods=["POST"])]
+
+
+@dataclass
 class World:
     """The outside, and what a looker-on can know of it."""
 
@@ -79,15 +104,23 @@ class World:
     clock: Clock
     ai: AiEmulator
     fc: FunctionComputeApi
+    receiver: WebhookReceiver
     events: list[dict[str, Any]]
     oss_url: str
     provider_url: str
     fc_url: str
+    receiver_url: str
 
     @property
     def peers(self) -> dict[str, str]:
         """The names of the ports."""
-        urls = {"oss": self.oss_url, "provider": self.provider_url, "fc": self.fc_url, "database": self.database.url}
+        urls = {
+            "oss": self.oss_url,
+            "provider": self.provider_url,
+            "fc": self.fc_url,
+            "receiver": self.receiver_url,
+            "database": self.database.url,
+        }
         return {str(urlsplit(url).port): name for name, url in urls.items()}
 
     @property
@@ -104,6 +137,7 @@ class World:
             "OPENAI_API_KEY": PROVIDER_KEY,
             "DISPATCH_ENDPOINT": self.fc_url,
             "AUTH_HS256_SECRET": AUTH_SECRET,
+            "WEBHOOK_SECRET": WEBHOOK_SECRET,
             "DOWNLOAD_ALLOW_HTTP": "true",
             "DOWNLOAD_ALLOW_NETWORKS": "127.0.0.0/8",
             "POLL_INTERVAL_S": "0.001",
@@ -164,11 +198,11 @@ def running_world(folder: Path, database: Database) -> Iterator[World]:
         )
         stack.callback(oss.close)
         oss.create_bucket(BUCKET, acl="public-read")
-        fc = FunctionComputeApi()
+        fc, receiver = FunctionComputeApi(), WebhookReceiver()
         providers = _time_passes_between_polls(Starlette(routes=ai.routes), clock)
-        apps = (oss.app, providers, Starlette(routes=fc.routes))
+        apps = (oss.app, providers, Starlette(routes=fc.routes), Starlette(routes=receiver.routes))
         ports = [stack.enter_context(served_in_thread(app))[0] for app in apps]
-        yield World(database, clock, ai, fc, events, *(f"http://127.0.0.1:{port}" for port in ports))
+        yield World(database, clock, ai, fc, receiver, events, *(f"http://127.0.0.1:{port}" for port in ports))
 
 
 def _time_passes_between_polls(app: ASGIApp, clock: Clock) -> ASGIApp:

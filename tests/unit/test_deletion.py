@@ -344,6 +344,37 @@ def test_everything_of_a_user_goes_and_what_came_after_the_request_stays(world: 
     assert [name for name in left if "new" in name] == [name for name in stay if "new" in name]
 
 
+def ask_in_vain(world: World) -> None:
+    """Ask for the deletion of everything; five seconds later nothing of it is done."""
+    world.dispatcher.failures = [DispatchError("HTTP 503")]
+    ask_everything(world)
+    world.clock.advance(5)
+
+
+def test_an_object_of_no_job_that_came_after_the_request_stays(world: World) -> None:
+    hold(world, f"users/{USER}/before.txt")
+    begin_upload(world, f"users/{USER}/before.mp4")
+    ask_in_vain(world)
+    later = hold(world, f"users/{USER}/after.txt")
+    begin_upload(world, f"users/{USER}/after.mp4")
+    minute(world)
+    assert left_of(world, USER) == [f"users/{USER}/after.mp4", later]
+    world.clock.advance(3600)
+    minute(world)
+    assert left_of(world, USER) == [f"users/{USER}/after.mp4", later] and not world.deletions._rows
+
+
+def test_what_is_of_a_newer_job_stays_whatever_its_age_seems_to_be(world: World) -> None:
+    ask_in_vain(world)
+    job = add_job(world, "new")
+    output = store(world, job)
+    world.store.objects[output.oss_path] = HeldObject(DATA, modified_at=world.clock.now() - timedelta(hours=1))
+    world.store.uploads[MultipartUpload(f"users/{USER}/jobs/new/x", "1")] = world.clock.now() - timedelta(hours=1)
+    before = left_of(world, USER)
+    minute(world)
+    assert ask_everything(world).finished_at is not None and left_of(world, USER) == before
+
+
 def test_jobs_at_work_are_cancelled_and_go_when_they_have_ended(world: World) -> None:
     running = add_job(world, "running", JobStatus.RUNNING, attempt=1, lease_expires_at=until(world))
     full_job(world, "ended")

@@ -11,6 +11,7 @@ from shared.domain.errors import (
     ChecksumMismatchError,
     DatabaseUnavailableError,
     DownloadInterruptedError,
+    DownloadRefusedError,
     DreamFactoryError,
     ProviderFailedError,
     ProviderRefusedError,
@@ -75,6 +76,37 @@ def test_each_step_is_written_down_before_the_next(world: World) -> None:
         (JobStatus.RUNNING, True, "task-1"),
         (JobStatus.STORING, True, "task-1"),
     ]
+
+
+FIRST_FRAME = "https://images.example.com/first-frame.png"
+
+
+def test_an_image_for_the_provider_is_vetted_before_anything_costs(world: World) -> None:
+    add(world, make_video_job(image_url=FIRST_FRAME))
+    world.downloads.refusals = {FIRST_FRAME: DownloadRefusedError("the image's address is not on the public internet")}
+    provider = FakeProvider(ONE)
+    failed = advance(world, provider)
+    assert (failed.status, failed.error.code, failed.error.retryable) == (JobStatus.FAILED, "download_refused", False)
+    assert (provider.submitted, failed.submitted_at) == ([], None)
+
+
+def test_an_image_whose_host_cannot_be_found_just_now_costs_nothing(world: World) -> None:
+    add(world, make_video_job(image_url=FIRST_FRAME))
+    world.downloads.refusals = {FIRST_FRAME: DownloadInterruptedError("the image's host cannot be resolved")}
+    provider = FakeProvider(Pending("task-1"), Pending("task-1"))
+    with pytest.raises(DownloadInterruptedError):
+        advance(world, provider)
+    assert (provider.submitted, world.job().submitted_at, world.job().failures) == ([], None, 1)
+    world.downloads.refusals = {}
+    advance_job("abc123", service=world.generation(provider), until=NOW)
+    assert [job.image_url for job in provider.submitted] == [FIRST_FRAME]
+    assert world.downloads.checked == [FIRST_FRAME] * 2
+
+
+def test_a_job_without_image_has_nothing_vetted(world: World) -> None:
+    add(world)
+    advance(world, FakeProvider(ONE))
+    assert world.downloads.checked == []
 
 
 def test_a_result_in_the_answer_needs_no_polling(world: World) -> None:

@@ -8,8 +8,10 @@ import pytest
 from shared import settings
 from shared.domain.errors import ConfigurationError
 from shared.domain.keys import MediaType
+from shared.domain.web_addresses import WebPolicy
 
 SECRET = "a-secret-that-must-never-be-shown"
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 JWKS = json.dumps({"keys": [{"kty": "RSA"}]})
 GOOD = {
     "OSS_BUCKET": "media",
@@ -21,6 +23,7 @@ GOOD = {
     "OPENAI_API_KEY": SECRET,
     "AUTH_HS256_SECRET": SECRET,
     "DISPATCH_ENDPOINT": "https://fc.example.com",
+    "WEBHOOK_SECRET": WEBHOOK_SECRET,
 }
 READERS: dict[str, Callable[[], object]] = {
     "oss": settings.OssSettings.read,
@@ -29,7 +32,9 @@ READERS: dict[str, Callable[[], object]] = {
     "database": settings.DatabaseSettings.read,
     "dashscope": settings.ProviderSettings.read_dashscope,
     "openai": settings.ProviderSettings.read_openai,
+    "web": settings.read_web_policy,
     "downloads": settings.DownloadSettings.read,
+    "webhooks": settings.WebhookSettings.read,
     "auth": settings.AuthSettings.read,
     "dispatch": settings.DispatchSettings.read,
     "quotas": settings.QuotaSettings.read,
@@ -56,6 +61,7 @@ def environment(clean_environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         ("dashscope", "DASHSCOPE_API_KEY"),
         ("openai", "OPENAI_API_KEY"),
         ("auth", "AUTH_HS256_SECRET"),
+        ("webhooks", "WEBHOOK_SECRET"),
         ("dispatch", "DISPATCH_ENDPOINT"),
     ],
 )
@@ -93,9 +99,9 @@ def test_what_is_missing_is_named(environment: pytest.MonkeyPatch, reader: str, 
         ("dashscope", "POLL_INTERVAL_S", "nan"),
         ("dashscope", "POLL_INTERVAL_S", "inf"),
         ("openai", "OPENAI_BASE_URL", "//api"),
-        ("downloads", "DOWNLOAD_ALLOW_HTTP", "maybe"),
-        ("downloads", "DOWNLOAD_ALLOW_NETWORKS", "10.0.0.0/33"),
-        ("downloads", "DOWNLOAD_ALLOW_NETWORKS", "localhost"),
+        ("web", "DOWNLOAD_ALLOW_HTTP", "maybe"),
+        ("web", "DOWNLOAD_ALLOW_NETWORKS", "10.0.0.0/33"),
+        ("web", "DOWNLOAD_ALLOW_NETWORKS", "localhost"),
         ("downloads", "DOWNLOAD_TIMEOUT_S", "-1"),
         ("downloads", "MAX_IMAGE_BYTES", "64M"),
         ("downloads", "MAX_VIDEO_BYTES", "0"),
@@ -104,6 +110,11 @@ def test_what_is_missing_is_named(environment: pytest.MonkeyPatch, reader: str, 
         ("auth", "AUTH_JWKS", "{}"),
         ("auth", "AUTH_SERVICE_SCOPE", "two scopes"),
         ("auth", "AUTH_SERVICE_SCOPE", 'a"quote'),
+        ("webhooks", "WEBHOOK_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ("webhooks", "WEBHOOK_SECRET", "whsec_short"),
+        ("webhooks", "WEBHOOK_SECRET", "whsec_"),
+        ("webhooks", "WEBHOOK_SECRET", f"{WEBHOOK_SECRET} whsec_no-base64-at-all-but-long-enough-for-one"),
+        ("webhooks", "WEBHOOK_SECRET", "whsec_" + "A" * 88),
         ("dispatch", "DISPATCH_ENDPOINT", "fc.example.com"),
         ("quotas", "QUOTA_CONCURRENT_JOBS", "0"),
         ("quotas", "QUOTA_CONCURRENT_JOBS", "many"),
@@ -237,17 +248,28 @@ def test_without_keys_the_role_signs_as_it_is_now(environment: pytest.MonkeyPatc
 
 
 def test_the_defaults_of_downloads_are_the_careful_ones() -> None:
+    assert settings.read_web_policy() == WebPolicy(allow_http=False, allow_networks=())
     read = settings.DownloadSettings.read()
-    assert (read.allow_http, read.allow_networks) == (False, ())
     assert read.max_bytes == {MediaType.IMAGE: 64 * settings.MIB, MediaType.VIDEO: 2048 * settings.MIB}
 
 
 def test_downloads_can_be_opened(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("DOWNLOAD_ALLOW_HTTP", "True")
     environment.setenv("DOWNLOAD_ALLOW_NETWORKS", "127.0.0.0/8, fd00::/8")
-    read = settings.DownloadSettings.read()
+    read = settings.read_web_policy()
     assert read.allow_http
     assert [str(network) for network in read.allow_networks] == ["127.0.0.0/8", "fd00::/8"]
+
+
+def test_several_secrets_sign_webhooks(environment: pytest.MonkeyPatch) -> None:
+    other = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+    environment.setenv("WEBHOOK_SECRET", f" {WEBHOOK_SECRET}  {other}\n")
+    read = settings.WebhookSettings.read()
+    assert [secret.get_secret_value() for secret in read.secrets] == [WEBHOOK_SECRET, other]
+    assert WEBHOOK_SECRET not in repr(read)
+    assert settings.webhooks_are_configured()
+    environment.delenv("WEBHOOK_SECRET")
+    assert not settings.webhooks_are_configured()
 
 
 def test_the_endpoint_of_the_platform(environment: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Read, cancel and delete jobs."""
 
 from conditional import conditional_response
-from endpoints.showing import accepted, retry_after, show, show_found, show_outputs, show_page
+from endpoints.showing import accepted, retry_after, show, show_found, show_job_outputs, show_page
 from reading import read_prefer
 from routing import Request
 from schemas import JobsQuery, NoInput
@@ -40,7 +40,7 @@ def get_job(request: Request[NoInput], job_id: str) -> Response:
 def get_job_outputs(request: Request[NoInput], job_id: str) -> Response:
     """Show the outputs of a job; one from before there were rows has what is known of it."""
     job = jobs_service.get_job(job_id, request.user_id, jobs=bootstrap.jobs())
-    data = [output.model_dump(by_alias=True) for output in show_outputs(job)]
+    data = [output.model_dump(by_alias=True) for output in show_job_outputs(job)]
     return conditional_response(request.event, {"data": data})
 
 

@@ -7,11 +7,11 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from shared import bootstrap
-from shared.domain.jobs import Job, JobOutput, JobStatus
+from shared.domain.jobs import Job, JobOutput
 from shared.domain.keys import MediaType
 from shared.fc.http import Response, json_response
-from shared.representations import OutputJson, show_job, show_output
-from shared.services.legacy import LegacyOutput, find_outputs
+from shared.representations import OutputJson, find_and_show_job, find_and_show_outputs, show_outputs
+from shared.services.legacy import LegacyOutput
 from shared.services.lists import Page
 
 T = TypeVar("T")
@@ -19,34 +19,19 @@ T = TypeVar("T")
 _RETRY_AFTER_S = {MediaType.IMAGE: 2, MediaType.VIDEO: 10}
 
 
-def show_outputs(job: Job) -> Sequence[OutputJson]:
-    """Return the outputs of a job."""
-    found = find_outputs(
-        job,
-        outputs=bootstrap.outputs(),
-        key_of=bootstrap.output_urls().key_of,
-        index=lambda job: bootstrap.dispatcher().index(job),  # only a job without rows pays for the HTTP client
-    )
-    return show_found(found)
+def show_job_outputs(job: Job) -> Sequence[OutputJson]:
+    """Return the outputs of a job with the URLs at which they can be read now."""
+    return find_and_show_outputs(job, outputs=bootstrap.outputs(), urls=bootstrap.output_urls(), index=bootstrap.index)
 
 
 def show_found(found: Sequence[JobOutput | LegacyOutput]) -> Sequence[OutputJson]:
     """Return outputs with the URLs at which they can be read now."""
-    return [_show_output(output) for output in found]
-
-
-def _show_output(output: JobOutput | LegacyOutput) -> OutputJson:
-    if isinstance(output, JobOutput):
-        urls = bootstrap.output_urls()
-        return show_output(output, urls.url_of(output), urls.thumbnail_of(output))
-    return show_output(output, output.oss_url, None)
+    return show_outputs(found, urls=bootstrap.output_urls())
 
 
 def show(job: Job) -> dict[str, object]:
     """Return the JSON of a job."""
-    # While a job is at work its rows come one by one; they are shown when it is done.
-    outputs = show_outputs(job) if job.status is JobStatus.SUCCEEDED else ()
-    return show_job(job, outputs).model_dump(by_alias=True)
+    return find_and_show_job(job, outputs=bootstrap.outputs(), urls=bootstrap.output_urls(), index=bootstrap.index)
 
 
 def show_page(page: Page[T], show_row: Callable[[T], BaseModel]) -> Response:

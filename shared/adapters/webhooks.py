@@ -1,0 +1,74 @@
+"""Sends webhooks as Standard Webhooks says: signed, and to public hosts only."""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+from standardwebhooks import Webhook
+
+from shared.adapters.public_web import PublicWeb
+from shared.ports import WebhookMessage, WebhookReply
+from shared.settings import WebhookSettings
+
+TIMEOUT_S = 10.0
+_MAX_BODY_BYTES = 64 * 1024
+
+
+class StandardWebhookSender:
+    """Posts messages and gives up after ``timeout_s``; threads may share it.
+
+    Every configured secret signs, so that a receiver may know any of them.
+    Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    """
+
+    def __init__(self, config: WebhookSettings, web: PublicWeb, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._signers = [Webhook(secret.get_secret_value()) for secret in config.secrets]
+        self._web = web
+        self._timeout_s = timeout_s
+
+    def send(self, message: WebhookMessage) -> WebhookReply:
+        """Post the message and return what was answered. Redirects are not followed.
+
+        Raises AddressRefusedError (nobody was contacted) or HostUnavailableError.
+        """
+        signatures = [signer.sign(message.id, message.sent_at, message.body) for signer in self._signers]
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "dream-factory-webhooks/1",
+            "webhook-id": message.id,
+            "webhook-timestamp": str(int(message.sent_at.timestamp())),
+            "webhook-signature": " ".join(signatures),
+        }
+        content = message.body.encode()
+        with self._web.open(
+            "POST", message.url, within_s=self._timeout_s, headers=headers, content=content
+        ) as response:
+            _read_on(response)
+            return WebhookReply(
+                response.status_code, _retry_after_s(response.headers.get("retry-after"), message.sent_at)
+            )
+
+
+def _read_on(response: httpx.Response) -> None:
+    """Take a short body off the receiver's hands. The status is all that counts, so nothing is kept or missed."""
+    received = 0
+    try:
+        for chunk in response.iter_raw():
+            received += len(chunk)
+            if received > _MAX_BODY_BYTES:
+                return
+    except httpx.HTTPError:
+        return
+
+
+def _retry_after_s(text: str | None, now: datetime) -> float:
+    """Return the seconds that the header Retry-After asks for (RFC 9110 § 10.2.3); 0 for none, or no good one."""
+    if text is None:
+        return 0.0
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    return max((until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds(), 0.0)

@@ -1,0 +1,212 @@
+"""What a receiver gets, by the specification's own library, and what becomes of its answers."""
+
+import ipaddress
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event
+
+import pytest
+from pydantic import SecretStr
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from shared.adapters.public_web import PublicWeb
+from shared.adapters.webhooks import StandardWebhookSender
+from shared.domain.errors import AddressRefusedError, HostUnavailableError
+from shared.domain.web_addresses import WebPolicy
+from shared.ports import WebhookMessage
+from shared.settings import WebhookSettings
+from tests.serving import serving
+
+SECRETS = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
+BODY = json.dumps({"type": "job.succeeded", "data": {"prompt": "湖 😀 \u2028"}}, ensure_ascii=False)
+LOOPBACK = WebPolicy(allow_http=True, allow_networks=(ipaddress.ip_network("127.0.0.1"),))
+Behaviour = Callable[["_Handler"], None]
+
+
+class _Receiver(ThreadingHTTPServer):
+    """Keeps what it gets and answers as ``behaviour`` does."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.got: list[tuple[str, dict[str, str], bytes]] = []
+        self.behaviour: Behaviour = lambda request: request.answer(204)
+        self.stopping = Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hook?token=%2Fmine"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Receiver
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+        self.server.behaviour(self)
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[_Receiver]:
+    with serving(_Receiver()) as server:
+        yield server
+        server.stopping.set()
+
+
+@pytest.fixture(scope="module")
+def web() -> PublicWeb:
+    return PublicWeb(LOOPBACK)
+
+
+def sender(web: PublicWeb, *secrets: str, timeout_s: float = 10.0) -> StandardWebhookSender:
+    config = WebhookSettings(tuple(map(SecretStr, secrets or SECRETS[:1])))
+    return StandardWebhookSender(config, web, timeout_s=timeout_s)
+
+
+def message(url: str) -> WebhookMessage:
+    return WebhookMessage("msg_2b5f8a", url, BODY, datetime.now(UTC))
+
+
+def test_what_arrives_is_verified_by_the_specifications_own_library(receiver: _Receiver, web: PublicWeb) -> None:
+    assert sender(web).send(message(receiver.url)).status == 204
+    ((path, headers, body),) = receiver.got
+    assert path == "/hook?token=%2Fmine"
+    assert Webhook(SECRETS[0]).verify(body, headers) == json.loads(BODY)
+    assert headers["webhook-id"] == "msg_2b5f8a"
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
+    assert headers["webhook-signature"].startswith("v1,")
+    assert headers["content-type"] == "application/json"
+    assert headers["user-agent"] == "dream-factory-webhooks/1"
+    assert headers["host"] == f"127.0.0.1:{receiver.server_port}"
+    for name in ("cookie", "authorization"):
+        assert name not in headers
+
+
+def test_what_was_changed_on_the_way_is_not_verified(receiver: _Receiver, web: PublicWeb) -> None:
+    sender(web).send(message(receiver.url))
+    ((_, headers, body),) = receiver.got
+    changed = [
+        (body + b" ", headers),
+        (body, {**headers, "webhook-id": "msg_other"}),
+        (body, {**headers, "webhook-timestamp": str(int(headers["webhook-timestamp"]) - 1)}),
+    ]
+    for other_body, other_headers in changed:
+        with pytest.raises(WebhookVerificationError):
+            Webhook(SECRETS[0]).verify(other_body, other_headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRETS[1]).verify(body, headers)
+
+
+def test_every_secret_signs(receiver: _Receiver, web: PublicWeb) -> None:
+    sender(web, *SECRETS).send(message(receiver.url))
+    ((_, headers, body),) = receiver.got
+    assert len(headers["webhook-signature"].split()) == 2
+    for secret in SECRETS:
+        Webhook(secret).verify(body, headers)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(receiver: _Receiver, web: PublicWeb, status: int) -> None:
+    receiver.behaviour = lambda request: request.answer(status, Location="/other")
+    assert sender(web).send(message(receiver.url)).status == status
+    assert len(receiver.got) == 1
+
+
+@pytest.mark.parametrize("status", [200, 202, 400, 404, 410, 429, 500, 503])
+def test_the_status_is_told(receiver: _Receiver, web: PublicWeb, status: int) -> None:
+    receiver.behaviour = lambda request: request.answer(status, b"whatever it says")
+    assert sender(web).send(message(receiver.url)).status == status
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("120", 120),
+        ("0", 0),
+        ("Thu, 01 Jan 2026 13:00:00 GMT", 3600),
+        ("Thu, 01 Jan 2026 11:00:00 GMT", 0),
+        ("Thu, 01 Jan 2026 13:00:00 -0000", 3600),
+        ("-5", 0),
+        ("soon", 0),
+        ("1e9", 0),
+        ("²", 0),
+        ("9" * 400, 999_999_999),
+    ],
+)
+def test_retry_after_is_read(receiver: _Receiver, web: PublicWeb, header: str, seconds: int) -> None:
+    receiver.behaviour = lambda request: request.answer(503, Retry_After=header.encode().decode("latin-1"))
+    asked = replace(message(receiver.url), sent_at=datetime(2026, 1, 1, 12, tzinfo=UTC))
+    assert sender(web).send(asked).retry_after_s == seconds
+
+
+def _pour(request: _Handler) -> None:
+    """Send a body without an end as fast as it is taken."""
+    request.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+    while not request.server.stopping.is_set():
+        try:
+            request.wfile.write(b"x" * 65536)
+        except OSError:
+            return
+
+
+def _drip(request: _Handler) -> None:
+    """Send headers without an end, one now and then."""
+    request.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    while not request.server.stopping.wait(0.02):
+        try:
+            request.wfile.write(b"X: y\r\n")
+        except OSError:
+            return
+
+
+def test_a_body_without_end_is_not_read_to_its_end(receiver: _Receiver, web: PublicWeb) -> None:
+    receiver.behaviour = _pour
+    began = time.monotonic()
+    assert sender(web).send(message(receiver.url)).status == 200
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("behaviour", [_drip, lambda request: request.server.stopping.wait(5)], ids=["drip", "silence"])
+def test_an_answer_has_its_time(receiver: _Receiver, web: PublicWeb, behaviour: Behaviour) -> None:
+    receiver.behaviour = behaviour
+    began = time.monotonic()
+    with pytest.raises(HostUnavailableError, match="did not answer"):
+        sender(web, timeout_s=0.3).send(message(receiver.url))
+    assert time.monotonic() - began < 3
+
+
+def test_nobody_listens(web: PublicWeb) -> None:
+    with closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    with pytest.raises(HostUnavailableError, match=r"did not answer \(ConnectError\)"):
+        sender(web).send(message(f"http://127.0.0.1:{port}/hook"))
+
+
+def test_a_refused_address_is_not_contacted(receiver: _Receiver) -> None:
+    with pytest.raises(AddressRefusedError, match="not on the public internet"):
+        sender(PublicWeb(WebPolicy(allow_http=True))).send(message(receiver.url))
+    assert receiver.got == []

@@ -1,0 +1,160 @@
+"""Web addresses that others give us: what can be told of them without a name server."""
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.errors import AddressRefusedError
+from shared.domain.web_addresses import WebPolicy, check_ip, read_web_address
+
+CAREFUL = WebPolicy()
+OPEN = WebPolicy(allow_http=True, allow_networks=(ipaddress.ip_network("127.0.0.0/8"),))
+NOT_PUBLIC = "not on the public internet"
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [
+        ("https://example.com", "example.com", None),
+        ("https://EXAMPLE.com./x?y=http://127.0.0.1/#z", "example.com", None),
+        ("https://example.com:443/x", "example.com", 443),
+        ("https://example.com:8443?x", "example.com", 8443),
+        ("https://example.com:65535/", "example.com", 65535),
+        ("https://bücher.example/x", "xn--bcher-kva.example", None),
+        ("https://例え。jp/x", "xn--r8jz45g.jp", None),
+        ("https://_dmarc.a-b.example.com/" + "x" * 2000, "_dmarc.a-b.example.com", None),
+        ("https://local.example.com/x", "local.example.com", None),
+        ("https://93.184.216.34/x", "93.184.216.34", None),
+        ("https://[2606:4700::1111]:8443/x", "2606:4700::1111", 8443),
+        ("HTTPS://example.com/湖.png", "example.com", None),
+    ],
+)
+def test_what_may_be_contacted(url: str, host: str, port: int | None) -> None:
+    read = read_web_address(url, CAREFUL)
+    assert (read.host, read.port, read.port_to_contact) == (host, port, port or 443)
+
+
+@pytest.mark.parametrize(
+    ("url", "rule"),
+    [
+        ("", "must begin with https, not nothing"),
+        ("http://example.com/", "must begin with https, not http"),
+        ("javascript:alert(1)", "must begin with https, not javascript"),
+        ("https://a:b@example.com/", "must not hold a user name"),
+        ("https://:@example.com/", "must not hold a user name"),
+        ("https://", "names no host"),
+        ("https://?x", "names no host"),
+        ("https://.", "names no valid host"),
+        ("https://a..example.com/", "names no valid host"),
+        ("https://-a.example.com/", "names no valid host"),
+        ("https://127.0.0.1%2eexample.com/", "names no valid host"),
+        ("https://exa%6dple.com/", "names no valid host"),
+        ("https://1.2.3.4.5/", "names no valid host"),
+        ("https://256.1.1.1/", "names no valid host"),
+        ("https://1.1.1.0x/", "must state an IP address as four decimal numbers"),
+        ("https://08.8.8.8/", "names no valid host"),
+        ("https://134744072/", "must state an IP address as four decimal numbers"),
+        ("https://010.8.8.8/", "must state an IP address as four decimal numbers"),
+        ("https://[2606:4700::1111%25eth0]/", "without a zone"),
+        ("https://example.com:0/", "must have port 443"),
+        ("https://example.com:22/", "must have port 443"),
+        ("https://example.com:80/", "must have port 443"),
+        ("https://example.com:65536/", "is no URL"),
+        ("https://example.com:/", "names no port"),
+        ("https://example.com:+443/", "is no URL"),
+        ("https://[127.0.0.1]/", "is no URL"),
+        ("https://[v1.x]/", "is no URL"),
+        ("https://exam\nple.com/", "must not hold spaces"),
+        (" https://example.com/", "must not hold spaces"),
+        ("https://example.com/a b", "must not hold spaces"),
+        ("https://example.com/a\u3000b", "must not hold spaces"),
+        ("https://example.com\\.evil.com/", "must not hold spaces, control characters or backslashes"),
+        ("https://example.com/" + "x" * 9000, "must have at most 8192 characters"),
+        ("https://intranet/", NOT_PUBLIC),
+        ("https://localhost./", NOT_PUBLIC),
+        ("https://a.LOCALHOST/", NOT_PUBLIC),
+        ("https://metadata.google.internal/", NOT_PUBLIC),
+        ("https://printer.local/", NOT_PUBLIC),
+        ("https://nas.home.arpa/", NOT_PUBLIC),
+        ("https://ⓛocalhost/", NOT_PUBLIC),
+    ],
+)
+def test_what_may_not_be_contacted_and_why(url: str, rule: str) -> None:
+    with pytest.raises(AddressRefusedError, match=rule) as caught:
+        read_web_address(url, CAREFUL)
+    assert "example" not in str(caught.value)
+
+
+def test_http_and_networks_by_policy_only() -> None:
+    read = read_web_address("http://127.0.0.1:9000/x", OPEN)
+    assert (str(read.ip), read.port_to_contact) == ("127.0.0.1", 9000)
+    assert read_web_address("http://127.0.0.1/x", OPEN).port_to_contact == 80
+    for url in ("http://127.1/x", "http://10.0.0.1/x", "http://localhost/x", "ftp://127.0.0.1/x"):
+        with pytest.raises(AddressRefusedError):
+            read_web_address(url, OPEN)
+
+
+def test_the_address_stands_in_place_of_the_name() -> None:
+    read = read_web_address("https://bücher.example:8443/a/../b?c=%2F#d", CAREFUL)
+    assert read.url_at("93.184.216.34") == "https://93.184.216.34:8443/a/../b?c=%2F"
+    assert read.url_at("2606:4700::1111") == "https://[2606:4700::1111]:8443/a/../b?c=%2F"
+    assert read.host_header == "xn--bcher-kva.example:8443"
+    assert read_web_address("https://[2606:4700::1111]/", CAREFUL).host_header == "[2606:4700::1111]"
+
+
+def _spellings(value: int) -> list[str]:
+    parts = list(value.to_bytes(4, "big"))
+    return [
+        ".".join(map(str, parts)),
+        ".".join(f"0{part:o}" for part in parts),
+        ".".join(f"{part:#x}" for part in parts),
+        str(value),
+        f"{value:#x}",
+        f"0{value:o}",
+        f"{parts[0]}.{value & 0xFFFFFF}",
+        f"{parts[0]}.{parts[1]}.{value & 0xFFFF}",
+        ".".join(map(str, parts)) + ".",
+        "。".join(map(str, parts)),
+        f"[::ffff:{ipaddress.IPv4Address(value)}]",
+        f"[::{value >> 16:x}:{value & 0xFFFF:x}]",
+        f"[64:ff9b::{ipaddress.IPv4Address(value)}]",
+        f"[2002:{value >> 16:x}:{value & 0xFFFF:x}::1]",
+    ]
+
+
+@given(st.ip_addresses(v=4, network="127.0.0.0/8") | st.ip_addresses(v=4, network="10.0.0.0/8"))
+def test_no_spelling_of_a_private_address_passes(address: ipaddress.IPv4Address) -> None:
+    for host in _spellings(int(address)):
+        with pytest.raises(AddressRefusedError):
+            read_web_address(f"https://{host}/", CAREFUL)
+
+
+@given(st.text(max_size=40))
+def test_whatever_it_is_it_is_read_or_refused(text: str) -> None:
+    for url in (text, f"https://{text}", f"https://example.com{text}", f"https://{text}.com/"):
+        try:
+            read = read_web_address(url, CAREFUL)
+        except AddressRefusedError:
+            continue
+        assert read.parts.scheme == "https" and read.host.isascii() and read.host
+        assert "\\" not in url and read.port != 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("100.100.100.200", "169.254.169.254", "192.0.0.192", "192.88.99.1", "198.18.0.1", "240.0.0.1", "224.0.0.1"),
+        *("0.0.0.0", "::", "::1", "fe80::1%eth0", "fc00::1", "ff02::1", "2001:0:7f00:1::", "2002:7f00:1::"),  # noqa: S104 - refused
+        *("64:ff9b::7f00:1", "64:ff9b:1::1", "::ffff:10.0.0.1", "3fff::1", "2001:db8::1", "4000::1"),
+    ],
+)
+def test_ip_addresses_that_are_not_public(text: str) -> None:
+    with pytest.raises(AddressRefusedError, match=NOT_PUBLIC):
+        check_ip(text, CAREFUL)
+
+
+@pytest.mark.parametrize("text", ["93.184.216.34", "2606:4700::1111", "::ffff:93.184.216.34", "192.0.1.1"])
+def test_ip_addresses_that_are_public(text: str) -> None:
+    check_ip(text, CAREFUL)

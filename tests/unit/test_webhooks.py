@@ -1,0 +1,307 @@
+"""Webhooks: one delivery for each job that ends, tried again for about a day, under one id."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.errors import AddressRefusedError, DispatchError, HostUnavailableError, NotFoundError
+from shared.domain.jobs import Job, JobError, JobStatus
+from shared.domain.webhooks import LEASE_S, MAX_ATTEMPTS, RETRY_DELAYS_S, Delivery, DeliveryStatus
+from shared.ports import Finished, MediaUrl, Pending, WebhookMessage, WebhookReply
+from shared.services.generation import advance_job
+from shared.services.jobs import cancel_job, first_attempt_due, revive_waiting_jobs
+from shared.services.webhooks import deliver_webhooks, get_deliveries, jitter, remove_old_deliveries
+from tests.fakes import NOW, USER, FakeProvider, FakeWebhookSender, InMemoryJobStore, World, make_job, make_png
+
+URL = "https://hooks.example.com/in?token=mine"
+RESULT = "https://results.example.com/0.png"
+TASK = Pending("task-1")
+LATER = NOW + timedelta(minutes=10)
+PENDING, DELIVERED, FAILED, DISABLED = DeliveryStatus
+
+
+def end(world: World, job_id: str = "abc123", **changes: object) -> Job:
+    """Write down a job that has ended well, which adds its delivery."""
+    job = world.jobs.add(make_job(id=job_id, **{"webhook_url": URL, **changes}))
+    done = job.succeeded(world.clock.now())
+    world.jobs.save(done)
+    return done
+
+
+def deliver(
+    world: World, sender: FakeWebhookSender, *, job_id: str | None = None, factor: float = 1.0
+) -> dict[str, int]:
+    until = world.clock.now() + timedelta(minutes=1)
+    return deliver_webhooks(service=world.webhooks(sender, factor=factor), until=until, job_id=job_id)
+
+
+def delivery(world: World, job_id: str = "abc123") -> Delivery:
+    (found,) = world.jobs.deliveries.of_job(job_id)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("ended", "event"),
+    [
+        (lambda job: job.succeeded(NOW), "job.succeeded"),
+        (lambda job: job.failed(JobError("provider_refused", "no", retryable=False), NOW), "job.failed"),
+        (lambda job: job.cancelled(NOW), "job.cancelled"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_job_that_ends_has_one_delivery(world: World, ended: object, event: str) -> None:
+    job = world.jobs.add(make_job(webhook_url=URL))
+    world.jobs.save(job.renewed(NOW))
+    assert world.jobs.deliveries.of_job(job.id) == []
+    world.jobs.save(ended(job))  # type: ignore[operator]  # one of the lambdas above
+    found = delivery(world)
+    assert (found.event, found.url, found.user_id, found.status) == (event, URL, USER, PENDING)
+    assert (found.created_at, found.next_attempt_at, found.attempts) == (NOW, NOW, 0)
+    assert found.id.startswith("msg_") and "." not in found.id
+
+
+def test_a_job_without_webhook_has_none(world: World) -> None:
+    end(world, webhook_url=None)
+    assert world.jobs.deliveries.of_job("abc123") == []
+
+
+def test_the_message_says_what_has_happened_and_how_the_job_is_now(world: World) -> None:
+    end(world)
+    sender = FakeWebhookSender(204)
+    assert deliver(world, sender) == {"pending": 0, "delivered": 1, "failed": 0, "disabled": 0}
+    (message,) = sender.messages
+    shown = {"id": "abc123", "status": "succeeded", "finishedAt": "2023-12-21T01:50:56.789Z"}
+    assert json.loads(message.body) == {"type": "job.succeeded", "timestamp": shown["finishedAt"], "data": shown}
+    assert (message.id, message.url, message.sent_at) == (delivery(world).id, URL, NOW)
+    found = delivery(world)
+    assert (found.status, found.attempts, found.response_status, found.error) == (DELIVERED, 1, 204, None)
+    assert (found.last_attempt_at, found.next_attempt_at) == (NOW, None)
+    deliver(world, sender)
+    assert len(sender.messages) == 1
+
+
+def test_what_fails_is_tried_again_by_the_schedule_and_under_one_id(world: World) -> None:
+    end(world)
+    sender = FakeWebhookSender(500)
+    for number, delay_s in enumerate(RETRY_DELAYS_S, 1):
+        assert deliver(world, sender)["pending"] == 1
+        found = delivery(world)
+        assert (found.status, found.attempts, found.response_status) == (PENDING, number, 500)
+        assert found.error == "the receiver answered HTTP 500"
+        assert found.next_attempt_at == world.clock.now() + timedelta(seconds=delay_s)
+        world.clock.advance(delay_s - 0.001)
+        assert deliver(world, sender)["pending"] == 0
+        world.clock.advance(0.001)
+    assert deliver(world, sender)["failed"] == 1
+    found = delivery(world)
+    assert (found.status, found.attempts, found.next_attempt_at) == (FAILED, MAX_ATTEMPTS, None)
+    assert found.error == "the receiver answered HTTP 500; given up after 10 attempts"
+    assert {message.id for message in sender.messages} == {found.id} and len(sender.messages) == MAX_ATTEMPTS
+    assert 20 * 3600 < (world.clock.now() - NOW).total_seconds() < 28 * 3600
+
+
+@pytest.mark.parametrize("status", [100, 199, 301, 302, 307, 400, 401, 403, 404, 409, 429, 500, 503])
+def test_whatever_is_no_success_is_tried_again(world: World, status: int) -> None:
+    end(world)
+    sender = FakeWebhookSender(status, 200)
+    deliver(world, sender)
+    assert (delivery(world).status, delivery(world).response_status) == (PENDING, status)
+    assert ("redirects are not followed" in str(delivery(world).error)) is (300 <= status < 400)
+    world.clock.advance(30)
+    deliver(world, sender)
+    assert (delivery(world).status, delivery(world).error) == (DELIVERED, None)
+
+
+def test_a_host_that_does_not_answer_is_tried_again(world: World) -> None:
+    end(world)
+    deliver(world, FakeWebhookSender(HostUnavailableError("did not answer (ConnectTimeout)")))
+    found = delivery(world)
+    assert (found.status, found.response_status) == (PENDING, None)
+    assert found.error == "the receiver did not answer (ConnectTimeout)"
+
+
+def test_an_address_that_is_refused_fails_at_once(world: World) -> None:
+    end(world)
+    deliver(world, FakeWebhookSender(AddressRefusedError("is not on the public internet")))
+    found = delivery(world)
+    assert (found.status, found.attempts, found.error) == (FAILED, 1, "the address is not on the public internet")
+
+
+def test_the_delays_are_spread(world: World) -> None:
+    drawn = [jitter() for _ in range(1000)]
+    assert 0.8 <= min(drawn) < 0.85 and 1.15 < max(drawn) <= 1.2
+    end(world)
+    deliver(world, FakeWebhookSender(500), factor=0.8)
+    assert delivery(world).next_attempt_at == NOW + timedelta(seconds=24)
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "waited_s"), [(0, 30), (29, 30), (31, 31), (3600, 3600), (8 * 3600, 8 * 3600), (1e9, 8 * 3600)]
+)
+def test_a_wish_to_be_left_alone_is_heeded_within_reason(world: World, asked_s: float, waited_s: float) -> None:
+    end(world)
+    deliver(world, FakeWebhookSender(WebhookReply(429, asked_s)))
+    assert delivery(world).next_attempt_at == NOW + timedelta(seconds=waited_s)
+
+
+def test_a_receiver_that_is_gone_gets_nothing_more(world: World) -> None:
+    end(world, "first")
+    end(world, "second")
+    end(world, "other-url", webhook_url=f"{URL}2")
+    end(world, "other-user", user_id="somebody@else.com")
+    sender = FakeWebhookSender(410)
+    deliver(world, sender, job_id="first")
+    states = {id_: delivery(world, id_).status for id_ in ("first", "second", "other-url", "other-user")}
+    assert states == {"first": DISABLED, "second": DISABLED, "other-url": PENDING, "other-user": PENDING}
+    end(world, "later")
+    deliver(world, sender, job_id="later")
+    assert len(sender.messages) == 1
+    later = delivery(world, "later")
+    assert (later.status, later.attempts, later.response_status) == (DISABLED, 0, None)
+    assert "410" in str(later.error) and later.next_attempt_at is None
+
+
+def test_a_job_that_was_deleted_is_not_told_of(world: World) -> None:
+    world.jobs.deliveries.add(Delivery("msg_1", "gone", USER, "job.succeeded", URL, NOW, next_attempt_at=NOW))
+    sender = FakeWebhookSender(200)
+    deliver(world, sender)
+    (found,) = world.jobs.deliveries.of_job("gone")
+    assert (found.status, sender.messages) == (FAILED, [])
+    assert str(found.error).startswith("job_deleted")
+
+
+def test_one_attempt_is_sent_by_one_instance(world: World) -> None:
+    end(world)
+    other = FakeWebhookSender(200)
+
+    class Slow(FakeWebhookSender):
+        def send(self, message: WebhookMessage) -> WebhookReply:
+            # While this one waits for its answer, the timer comes, and a second invocation for the job.
+            deliver(world, other)
+            deliver(world, other, job_id="abc123")
+            return super().send(message)
+
+    deliver(world, Slow(200))
+    assert (delivery(world).status, delivery(world).attempts, other.messages) == (DELIVERED, 1, [])
+
+
+def test_who_read_it_before_another_claimed_it_sends_nothing(world: World) -> None:
+    end(world)
+    sender = FakeWebhookSender(200)
+
+    class Overtaken(InMemoryJobStore):
+        def get(self, job_id: str) -> Job | None:
+            # Between the look at what is due and the claim, another instance claims it.
+            found = delivery(world)
+            world.jobs.deliveries.save(found.claimed(NOW), over_attempts=found.attempts)
+            return world.jobs.get(job_id)
+
+    service = replace(world.webhooks(sender), jobs=Overtaken())
+    deliver_webhooks(service=service, until=LATER)
+    assert (sender.messages, delivery(world).attempts) == ([], 1)
+
+
+def test_an_attempt_that_died_is_made_again_when_its_lease_is_over(world: World) -> None:
+    end(world)
+    claimed = delivery(world).claimed(NOW)
+    world.jobs.deliveries.save(claimed, over_attempts=0)
+    sender = FakeWebhookSender(200)
+    world.clock.advance(LEASE_S - 0.001)
+    deliver(world, sender)
+    assert sender.messages == []
+    world.clock.advance(0.001)
+    deliver(world, sender)
+    assert (delivery(world).status, delivery(world).attempts, len(sender.messages)) == (DELIVERED, 2, 1)
+
+
+def test_attempts_that_all_died_come_to_an_end(world: World) -> None:
+    end(world)
+    for _ in range(MAX_ATTEMPTS):
+        found = delivery(world)
+        world.jobs.deliveries.save(found.claimed(world.clock.now()), over_attempts=found.attempts)
+        world.clock.advance(LEASE_S)
+    sender = FakeWebhookSender(200)
+    deliver(world, sender)
+    assert (delivery(world).status, sender.messages) == (FAILED, [])
+
+
+def test_all_that_is_due_is_sent_and_not_beyond_the_time(world: World) -> None:
+    for number in range(40):
+        end(world, f"job-{number}")
+    service = world.webhooks(FakeWebhookSender(200))
+    assert deliver_webhooks(service=service, until=world.clock.now()) == dict.fromkeys(DeliveryStatus, 0)
+    assert deliver(world, FakeWebhookSender(200))["delivered"] == 40
+
+
+def test_the_minute_timer_and_a_jobs_own_invocation_keep_apart(world: World) -> None:
+    end(world, "first")
+    end(world, "second")
+    sender = FakeWebhookSender(200)
+    deliver(world, sender, job_id="second")
+    assert [delivery(world, id_).status for id_ in ("first", "second")] == [PENDING, DELIVERED]
+
+
+def test_deliveries_are_shown_to_their_user_only(world: World) -> None:
+    end(world)
+    shown = get_deliveries("abc123", USER, jobs=world.jobs, deliveries=world.jobs.deliveries)
+    assert shown == [delivery(world)]
+    for job_id, user in (("abc123", "somebody@else.com"), ("nothing", USER)):
+        with pytest.raises(NotFoundError):
+            get_deliveries(job_id, user, jobs=world.jobs, deliveries=world.jobs.deliveries)
+
+
+def test_deliveries_are_kept_for_30_days(world: World) -> None:
+    end(world, "old")
+    world.clock.advance(1)
+    end(world, "young")
+    now = NOW + timedelta(days=30, seconds=1)
+    assert remove_old_deliveries(deliveries=world.jobs.deliveries, now=now) == 1
+    assert [len(world.jobs.deliveries.of_job(id_)) for id_ in ("old", "young")] == [0, 1]
+
+
+# -- the invocation at the end of a job
+
+
+def advance(world: World, provider: FakeProvider) -> Job | None:
+    return advance_job("abc123", service=world.generation(provider), until=LATER)
+
+
+@pytest.mark.parametrize(("webhook_url", "announced"), [(URL, ["abc123"]), (None, [])])
+def test_a_job_that_has_ended_is_announced_if_it_names_a_webhook(
+    world: World, webhook_url: str | None, announced: list[str]
+) -> None:
+    world.downloads.bodies = {RESULT: make_png()}
+    world.jobs.add(make_job(webhook_url=webhook_url))
+    advance(world, FakeProvider(Finished((MediaUrl(RESULT),))))
+    assert world.dispatcher.announced == announced
+
+
+def test_an_announcement_that_fails_changes_nothing(world: World) -> None:
+    world.dispatcher.failures = [DispatchError("no")]
+    world.downloads.bodies = {RESULT: make_png()}
+    world.jobs.add(make_job(webhook_url=URL))
+    done = advance(world, FakeProvider(Finished((MediaUrl(RESULT),))))
+    assert done is not None and done.status is JobStatus.SUCCEEDED
+    assert (delivery(world).status, world.dispatcher.announced) == (PENDING, [])
+
+
+def test_a_job_that_was_only_parked_is_not_announced(world: World) -> None:
+    world.jobs.add(make_job(webhook_url=URL))
+    advance_job("abc123", service=world.generation(FakeProvider(TASK, TASK)), until=NOW)
+    assert world.dispatcher.announced == []
+
+
+def test_a_cancelled_job_is_announced(world: World) -> None:
+    world.jobs.add(first_attempt_due(make_job(webhook_url=URL)))
+    cancel_job("abc123", USER, jobs=world.jobs, dispatcher=world.dispatcher, clock=world.clock)
+    assert (world.dispatcher.announced, delivery(world).event) == (["abc123"], "job.cancelled")
+
+
+def test_a_job_past_its_deadline_is_announced(world: World) -> None:
+    world.jobs.add(first_attempt_due(make_job(webhook_url=URL)))
+    world.clock.advance(3601)
+    until = world.clock.now() + timedelta(minutes=1)
+    revive_waiting_jobs(service=world.revival(FakeProvider(AssertionError("submitted"))), until=until)
+    assert (world.dispatcher.announced, delivery(world).event) == (["abc123"], "job.failed")
