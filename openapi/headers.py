@@ -55,8 +55,8 @@ ANSWER_HEADERS: dict[str, dict[str, Any]] = {
         "example": 2,
     },
     "PreferenceApplied": {
-        "description": "The preference that was honoured, if one was (RFC 7240).",
-        "schema": {"type": "string", "pattern": r"^(respond-async|wait=\d+)$"},
+        "description": "The preferences that were honoured, if any were (RFC 7240).",
+        "schema": {"type": "string", "pattern": r"^(respond-async|(respond-async, )?wait=\d+)$"},
         "example": "wait=30",
     },
     "ETag": {
