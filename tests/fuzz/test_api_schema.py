@@ -61,7 +61,7 @@ def test_the_api_is_what_its_description_says(
     entries = [entry for report in tmp_path.glob("*.har") for entry in requests_in(report)]
     for entry in entries:
         check_answer(cloud, entry)
-    assert len(entries) >= EXAMPLES_AT_LEAST
+    assert len(entries) >= EXAMPLES_AT_LEAST or minutes is not None
     statuses = {entry["response"]["status"] for entry in entries}
     assert statuses >= {200, 202, 400, 401, 404, 405, 415, 422}, statuses
 
