@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test faults check fmt bench conformance package migrate setup lock clean
+.PHONY: help demo up test faults fuzz check fmt bench conformance openapi package migrate setup lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -27,6 +27,9 @@ test: setup ## every test; installs and starts what it needs; ARGS=tests/unit fo
 faults: setup ## the crash matrix with every step in every variant, which takes about half an hour
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/faults --every-point --timeout 900 $(ARGS)
 
+fuzz: setup ## the API against its description, at random, for a quarter of an hour; ARGS="--fuzz-minutes 60"
+	$(BIN)/python -m pytest -n 0 tests/fuzz --fuzz-minutes 15 $(ARGS)
+
 check: setup ## lint, types, imports, formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,6 +45,9 @@ bench: setup ## what things cost, as ratios against a peer measured in the same 
 
 conformance: setup ## oss2's own tests against the OSS emulator, V1 and V4; OSS2_TESTS=path for a checkout's tests folder
 	$(BIN)/python -m tests.conformance $(ARGS)
+
+openapi: $(VENV)/.local ## write functions/api/openapi.json anew from the routes and the models
+	$(BIN)/python -m openapi
 
 package: $(VENV)/.local ## build dist/: one folder per function, as it is deployed
 	$(BIN)/python -m devcloud package --into dist $(ARGS)

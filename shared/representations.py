@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from shared.domain.jobs import Job, JobOutput, JobStatus
@@ -17,7 +17,8 @@ def _rfc3339(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Time = Annotated[datetime, PlainSerializer(_rfc3339)]
+_RFC3339_SCHEMA = WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization")
+Time = Annotated[datetime, PlainSerializer(_rfc3339), _RFC3339_SCHEMA]
 
 
 class Json(BaseModel):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -26,6 +27,15 @@ from devcloud.fc.store import Store
 from devcloud.fc.triggers import OssEvents, Timers
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+class _AnyPath(PathConvertor):
+    """A path that may hold encoded line breaks, too; Starlette's own stops at them."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("any_path", _AnyPath())
 
 
 class FunctionComputeEmulator:
@@ -102,7 +112,7 @@ class FunctionComputeEmulator:
             if isinstance(trigger, HttpTrigger)
         ]
         # On the platform each HTTP trigger has a domain of its own; here is one address, for the first of them.
-        return [Route("/{path:path}", refusing(gateway.handle), methods=_METHODS) for gateway in served[:1]]
+        return [Route("/{path:any_path}", refusing(gateway.handle), methods=_METHODS) for gateway in served[:1]]
 
 
 def _studio(folder: Path) -> list[BaseRoute]:

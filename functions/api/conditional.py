@@ -17,7 +17,11 @@ def conditional_response(event: HttpEvent, body: object, headers: Mapping[str, s
 
     The ETag is of every byte, signed URLs among them: a 304 leaves no client with URLs older than a new answer's.
     """
-    response = json_response(200, body, headers={**(headers or {}), **_CACHING})
+    return unless_known(event, json_response(200, body, headers={**(headers or {}), **_CACHING}))
+
+
+def unless_known(event: HttpEvent, response: Response) -> Response:
+    """Return a GET's answer with the ETag of its body, or the 304 in its place."""
     etag = f'"{hashlib.sha256(response.body.encode()).hexdigest()[:32]}"'
     response = response.with_headers({"ETag": etag})
     if not _is_named(etag, event.headers.get("if-none-match", "")):

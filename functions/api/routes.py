@@ -12,6 +12,7 @@ from schemas import (
     Input,
     JobsPageJson,
     JobsQuery,
+    OpenApiJson,
     OutputsJson,
     OutputsPageJson,
     OutputsQuery,
@@ -36,6 +37,14 @@ def _starting(path: str, endpoint: Callable[..., Response], body: type[Input]) -
 
 ROUTES = (
     Route("GET", "/healthz", service.healthz, {200: HealthJson}, public=True),
+    Route(
+        "GET",
+        "/openapi.json",
+        service.openapi,
+        {200: OpenApiJson, 304: None},
+        headers=("If-None-Match",),
+        public=True,
+    ),
     _starting("/ai/generate-image", generate.generate_image, ImageRequest),
     _starting("/ai/generate-video", generate.generate_video, VideoRequest),
     Route("GET", "/jobs", jobs.get_jobs, {200: JobsPageJson}, (400, 422), query=JobsQuery),

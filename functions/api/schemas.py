@@ -1,12 +1,14 @@
 """What requests may say, and the answers that only this API gives."""
 
 import unicodedata
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from shared.domain.errors import AddressRefusedError
+from shared.domain.keys import MediaType
+from shared.domain.models import MODELS
 from shared.domain.web_addresses import read_web_address
 from shared.domain.webhooks import DeliveryStatus
 from shared.representations import JobJson, Json, OutputJson, Time
@@ -22,7 +24,13 @@ def _printable(value: str) -> str:
     return value
 
 
-Prompt = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_printable)]
+# What a description of the API says beside what pydantic knows; nothing here changes what is taken.
+_PRINTABLE = Field(json_schema_extra={"pattern": r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"})
+_SIZES = Field(
+    description="Width and height in pixels. Which ones there are depends on the model; a 422 names them.",
+    json_schema_extra={"pattern": r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$"},
+)
+Prompt = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_printable), _PRINTABLE]
 
 
 def _contactable(value: str) -> str:
@@ -56,6 +64,11 @@ class NoInput(Input):
     """Nothing."""
 
 
+def _models_for(type: MediaType) -> Any:
+    names: list[JsonValue] = [model.name for model in MODELS.values() if model.type is type]
+    return Field(json_schema_extra={"enum": names})
+
+
 class GenerateRequest(Input):
     """What both kinds of job take."""
 
@@ -63,19 +76,21 @@ class GenerateRequest(Input):
     negative_prompt: Prompt | None = None
     model: str | None = None
     seed: Annotated[int, Field(ge=0, le=_MAX_SEED, strict=True)] | None = None
-    size: str | None = None
+    size: Annotated[str, _SIZES] | None = None
     webhook_url: WebhookUrl | None = None
 
 
 class ImageRequest(GenerateRequest):
     """The body of ``POST /ai/generate-image``."""
 
+    model: Annotated[str, _models_for(MediaType.IMAGE)] | None = None
     count: Annotated[int, Field(ge=1, le=4, strict=True)] = 1
 
 
 class VideoRequest(GenerateRequest):
     """The body of ``POST /ai/generate-video``. ``duration`` is in seconds."""
 
+    model: Annotated[str, _models_for(MediaType.VIDEO)] | None = None
     duration: Annotated[int, Field(ge=1, le=60, strict=True)] | None = None
     image_url: WebUrl | None = None
 
@@ -176,3 +191,11 @@ class HealthJson(Json):
     status: str
     version: str
     function_version: str
+
+
+class OpenApiJson(Json):
+    """The OpenAPI 3.1 description of this API."""
+
+    model_config = ConfigDict(extra="allow")
+
+    openapi: str

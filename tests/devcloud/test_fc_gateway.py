@@ -49,6 +49,12 @@ def test_event_shape(cloud: LocalCloud) -> None:
     assert context["timeEpoch"].isdigit()
 
 
+@pytest.mark.parametrize("path", ["/a%0Ab", "/a%0A", "/%0D%0A"])
+def test_a_line_break_in_a_path_reaches_the_function(cloud: LocalCloud, path: str) -> None:
+    answer = cloud.api.post(path, headers={"content-type": "application/json"}, content="{}")
+    assert (answer.status_code, answer.json()["rawPath"]) == (201, path)
+
+
 @pytest.mark.parametrize("content_type", ["image/png", "application/json"])
 def test_bytes_come_as_base64(cloud: LocalCloud, content_type: str) -> None:
     event = cloud.api.post("/", headers={"content-type": content_type}, content=b"\xff\xfe").json()

@@ -1,9 +1,7 @@
 """The same operations through every official client: oss2, alibabacloud-oss-v2 and ali-oss (Node)."""
 
-import fcntl
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -18,6 +16,8 @@ from alibabacloud_oss_v2.exceptions import OperationError, ServiceError
 from oss2.exceptions import NoSuchKey, PositionNotEqualToLength
 from oss2.models import PartInfo, Tagging, TaggingRule
 from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
+
+from tests.node import install
 
 NODE = Path(__file__).with_name("node")
 PART = 100 * 1024
@@ -329,15 +329,8 @@ def test_python(client: type[Oss2 | OssV2], version: str, operation: str, oss: R
 
 
 @pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Node's packages; once per checkout, and not by two workers at a time."""
-    if shutil.which("node") is None:
-        subprocess.run(["apt-get", "install", "-y", "-qq", "nodejs", "npm"], check=True, stdout=subprocess.DEVNULL)
-    with (NODE / "package-lock.json").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (NODE / "node_modules" / ".package-lock.json").exists():
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=NODE, check=True)
-    return NODE
+def node() -> Path:
+    return install(NODE)
 
 
 @cache

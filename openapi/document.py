@@ -1,0 +1,75 @@
+"""The document as a whole."""
+
+import sys
+from collections.abc import Sequence
+from inspect import getdoc
+from itertools import groupby
+from typing import Any
+
+from endpoints.service import VERSION
+from openapi.examples import component_examples
+from openapi.headers import ANSWER_HEADERS, REQUEST_HEADERS
+from openapi.models import answered, bodies, component_schemas
+from openapi.operations import describe_operation, tag_of
+from openapi.problems import problem_answers
+from openapi.text import to_markdown
+from routing import Route
+
+_INTRODUCTION = """
+Generates images and videos, and stores every one of them in OSS.
+
+Every path is served under `/api` too. A `GET` may be asked for as `HEAD`; `OPTIONS` names a path's methods, and any
+other method is a 405 with `Allow`. Fields and query parameters that are not listed here are a 422, so that a typo is
+not lost.
+
+Starting a job answers when it has ended, with 200, or when the wait is over, with 202: then `GET` what `Location`
+names, after `Retry-After` or with `Prefer: wait=60`. Every error is an RFC 9457 problem with a `code` that never
+changes.
+"""
+_BEARER = """
+A JWT, signed RS256 or ES256 (JWKS) or HS256 (secret), as the deployment is configured.
+
+A back end whose token has the scope `act-for-user` names the user in the header `On-Behalf-Of`, percent-encoded; with
+any other token that header is a 403.
+"""
+
+
+def describe(routes: Sequence[Route]) -> dict[str, Any]:
+    """Return the description of the API that serves ``routes``."""
+    by_path = groupby(sorted(routes, key=lambda route: route.path), key=lambda route: route.path)
+    return {
+        "openapi": "3.1.1",
+        "info": {"title": "Dream Factory media API", "version": VERSION, "description": to_markdown(_INTRODUCTION)},
+        "servers": [{"url": "/"}, {"url": "/api"}],
+        "tags": _tags(routes),
+        "security": [{"token": []}],
+        "paths": {path: _path(list(group), routes) for path, group in by_path},
+        "components": {
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": to_markdown(_BEARER),
+                }
+            },
+            "schemas": component_schemas(routes),
+            "parameters": {name: REQUEST_HEADERS[name] for name in sorted(_request_headers(routes))},
+            "examples": component_examples([*answered(routes), *bodies(routes)]),
+            "headers": dict(sorted(ANSWER_HEADERS.items())),
+            "responses": problem_answers(routes),
+        },
+    }
+
+
+def _path(operations: Sequence[Route], routes: Sequence[Route]) -> dict[str, Any]:
+    return {route.method.lower(): describe_operation(route, routes) for route in operations}
+
+
+def _tags(routes: Sequence[Route]) -> list[dict[str, str]]:
+    modules = {tag_of(route): sys.modules[route.endpoint.__module__] for route in routes}
+    return [{"name": tag, "description": to_markdown(getdoc(modules[tag]))} for tag in sorted(modules)]
+
+
+def _request_headers(routes: Sequence[Route]) -> set[str]:
+    return {name for route in routes for name in route.headers}

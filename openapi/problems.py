@@ -1,0 +1,132 @@
+"""The answers that are no success: RFC 9457 problems, and what Function Compute answers in the function's place."""
+
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from inspect import getdoc
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from openapi.headers import problem_headers
+from openapi.text import to_markdown
+from routing import Route
+from shared.domain.errors import CallerError
+from shared.representations import Json
+
+_OF_EVERY_ROUTE = (400, 422, 500, 502, 503)  # 422 at least for an unknown query parameter
+_OF_WHO_ASKS = (401, 403)
+_BY_FUNCTION_COMPUTE = (400, 502)
+_MEANINGS = {
+    500: "A defect, or a setting that is missing; the log says which.",
+    502: "The function did not answer.",
+    503: "Storage or database are away; nothing was lost, and trying again is safe.",
+}
+_LIMITS = (
+    " So do more than 8 KB of headers, 4 KB of path and query, or 32 MB of body, which Function Compute refuses itself."
+)
+
+
+class FieldErrorJson(Json):
+    """A field and the rule that it breaks."""
+
+    field: str
+    message: str
+
+
+class ProblemJson(Json):
+    """An RFC 9457 problem. ``code`` is for programs and never changes; ``detail`` is for people."""
+
+    type: Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: str
+    code: Annotated[str, Field(pattern="^[a-z_]+$")]
+    request_id: Annotated[str, Field(description="What the log calls the request.")]
+    errors: Annotated[list[FieldErrorJson], Field(description="Each field that breaks a rule; of a 422.")] = Field([])
+
+
+class FunctionComputeErrorJson(BaseModel):
+    """An error of Function Compute itself."""
+
+    Code: str
+    Message: str
+    RequestId: str
+
+
+def problem_statuses(route: Route) -> list[int]:
+    """Return every status of a route that is no success."""
+    return sorted({*_OF_EVERY_ROUTE, *route.problems, *(() if route.public else _OF_WHO_ASKS)})
+
+
+def problem_answers(routes: Sequence[Route]) -> dict[str, Any]:
+    """Return the answers of all problems, by name."""
+    statuses = {status for route in routes for status in problem_statuses(route)}
+    return {component(status): _answer(status) for status in sorted(statuses)}
+
+
+def component(status: int) -> str:
+    """Return the name of a problem's answer: ``BadRequest``."""
+    return HTTPStatus(status).phrase.replace(" ", "").replace("-", "")
+
+
+def _answer(status: int) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    if status != 502:
+        content["application/problem+json"] = _content(ProblemJson, _example(status))
+    if status in _BY_FUNCTION_COMPUTE:
+        content["application/json"] = _content(FunctionComputeErrorJson, _foreign_example(status))
+    headers = problem_headers(status)
+    return {"description": _meaning(status), **({"headers": headers} if headers else {}), "content": content}
+
+
+def _content(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    return {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}, "example": example}
+
+
+def _meaning(status: int) -> str:
+    meanings = [to_markdown(getdoc(error)) for error in _errors(CallerError) if error.status == status]
+    return _MEANINGS.get(status) or " ".join(meanings) + (_LIMITS if status == 400 else "")
+
+
+def _errors(root: type[CallerError]) -> Iterator[type[CallerError]]:
+    for error in root.__subclasses__():
+        yield error
+        yield from _errors(error)
+
+
+def _example(status: int) -> dict[str, Any]:
+    codes = [error.code for error in _errors(CallerError) if error.status == status]
+    codes += ["database_unavailable"] if status == 503 else ["internal_error"]
+    errors = [{"field": "prompt", "message": "Field required"}]
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": _DETAILS[status],
+        "code": codes[0],
+        "requestId": "1-6744d2b1-15f0d3a2-8d6c0e5b7f21",
+    } | ({"errors": errors} if status == 422 else {})
+
+
+def _foreign_example(status: int) -> dict[str, Any]:
+    code, message = _FOREIGN[status]
+    return {"Code": code, "Message": message, "RequestId": "1-6744d2b1-15f0d3a2-8d6c0e5b7f21"}
+
+
+_FOREIGN = {
+    400: ("InvalidArgument", "the headers exceed 8192 bytes"),
+    502: ("BadResponse", "the function did not return an answer; its log says why"),
+}
+_DETAILS = {
+    400: "the body is no JSON: EOF while parsing an object at line 1 column 10",
+    401: "a bearer token is needed",
+    403: "this token may not do that",
+    404: "there is no such job",
+    409: "the job has not ended; cancel it first",
+    413: "the body has 300000 bytes, more than 262144",
+    415: "the body must be application/json, not text/plain",
+    422: "the request breaks a rule: prompt: Field required",
+    429: "the quota of jobs a day is used up",
+    500: "Internal Server Error",
+    503: "the database did not answer; nothing was lost",
+}
