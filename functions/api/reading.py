@@ -69,7 +69,10 @@ def read_query(parameters: Mapping[str, str], model: type[M]) -> M:
 def _to_caller_error(error: pydantic.ValidationError) -> ValidationError:
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     fields = [
-        {"field": shown_name(".".join(map(str, item["loc"]))) or "body", "message": item["msg"]}
+        {
+            "field": shown_name(".".join(map(str, item["loc"]))) or "body",
+            "message": item["msg"].removeprefix("Value error, "),
+        }
         for item in problems[:_MAX_ERRORS]
     ]
     named = "; ".join(f"{item['field']}: {item['message']}" for item in fields)

@@ -130,7 +130,7 @@ def test_an_answer_lost_after_the_task_was_taken_is_not_paid_twice(
         ({"redirect": "http://10.1.2.3/secret.png"}, "download_refused", "public"),
         ({"redirect": "http://100.100.100.200/latest/meta-data/"}, "download_refused", "public"),
         ({"redirect": "http://169.254.169.254/"}, "download_refused", "public"),
-        ({"redirect": "http://[::1]:1/"}, "download_refused", "public"),
+        ({"redirect": "http://[::1]:8080/"}, "download_refused", "public"),
         ({"redirect": "file:///etc/passwd"}, "download_refused", "https"),
         ({"redirect": "http://user:password@127.0.0.1/"}, "download_refused", "user name"),
     ],

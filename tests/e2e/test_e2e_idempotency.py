@@ -30,8 +30,9 @@ def shown(answer: httpx.Response) -> tuple[object, ...]:
 
 
 def unsigned(job: dict[str, Any]) -> dict[str, Any]:
-    """Return the job without the signatures, which differ from one second to the next."""
-    outputs = [{**output, "ossUrl": output["ossUrl"].partition("?")[0]} for output in job["outputs"]]
+    """Return the job without the signatures, which differ with the credentials of each instance."""
+    names = ("ossUrl", "thumbnailUrl")
+    outputs = [{**output, **{name: output[name].partition("?")[0] for name in names}} for output in job["outputs"]]
     return {**job, "outputs": outputs}
 
 
