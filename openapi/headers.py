@@ -66,14 +66,14 @@ ANSWER_HEADERS: dict[str, dict[str, Any]] = {
         "example": '"2f9b1c7a"',
     },
     "RateLimit": {
-        "description": "What is left of the quota that is nearest to its end, and when it starts anew, in seconds.",
+        "description": "What is left of each quota of requests, and when the one of the day begins anew, in seconds.",
         "schema": _TEXT,
-        "example": '"jobs-per-day";r=998;t=3600',
+        "example": '"jobs-per-day";r=4998;t=3600, "concurrent-jobs";r=198',
     },
     "RateLimitPolicy": {
-        "description": "The quota itself: so many, in so many seconds.",
+        "description": "The quotas themselves: so many, in so many seconds.",
         "schema": _TEXT,
-        "example": '"jobs-per-day";q=1000;w=86400',
+        "example": '"jobs-per-day";q=5000;w=86400, "concurrent-jobs";q=200',
     },
     "WWWAuthenticate": {
         "description": "RFC 6750.",

@@ -118,15 +118,15 @@ _FOREIGN = {
     502: ("BadResponse", "the function did not return an answer; its log says why"),
 }
 _DETAILS = {
-    400: "the body is no JSON: EOF while parsing an object at line 1 column 10",
-    401: "a bearer token is needed",
-    403: "this token may not do that",
+    400: "the body is no JSON: Expecting value: line 1 column 12 (char 11)",
+    401: "send a token: Authorization: Bearer …",
+    403: "On-Behalf-Of is for service tokens; this token acts for its own user alone",
     404: "there is no such job",
-    409: "the job has not ended; cancel it first",
-    413: "the body has 300000 bytes, more than 262144",
-    415: "the body must be application/json, not text/plain",
+    409: "the job is still at work: cancel it first",
+    413: "the body has more than 262144 bytes",
+    415: "the body must be of the Content-Type application/json",
     422: "the request breaks a rule: prompt: Field required",
-    429: "the quota of jobs a day is used up",
+    429: "you have begun 5000 of 5000 jobs today; the day ends at 00:00 UTC",
     500: "Internal Server Error",
     503: "the database did not answer; nothing was lost",
 }

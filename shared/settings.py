@@ -369,8 +369,8 @@ class QuotaSettings:
     def read(cls) -> "QuotaSettings":
         """Read QUOTA_CONCURRENT_JOBS, QUOTA_JOBS_PER_DAY and QUOTA_STORED_BYTES."""
         return cls(
-            concurrent_jobs=_parse("QUOTA_CONCURRENT_JOBS", _quota, 20, _A_QUOTA),
-            jobs_per_day=_parse("QUOTA_JOBS_PER_DAY", _quota, 1000, _A_QUOTA),
+            concurrent_jobs=_parse("QUOTA_CONCURRENT_JOBS", _quota, 200, _A_QUOTA),
+            jobs_per_day=_parse("QUOTA_JOBS_PER_DAY", _quota, 5000, _A_QUOTA),
             stored_bytes=_parse("QUOTA_STORED_BYTES", _quota, 100 * 1024 * MIB, _A_QUOTA),
         )
 

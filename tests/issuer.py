@@ -1,11 +1,13 @@
 """A token issuer's address for its keys, as a server that a test scripts itself."""
 
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from tests.serving import QuietHandler
 
 
 def public(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, **members: object) -> dict[str, Any]:
@@ -18,7 +20,7 @@ def public(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, **members: objec
     return {**made, **members}
 
 
-class KeyHandler(BaseHTTPRequestHandler):
+class KeyHandler(QuietHandler):
     """Answers every request with what the issuer says at that time."""
 
     server: "Issuer"
@@ -30,9 +32,6 @@ class KeyHandler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(self.server.body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
 
 
 class Issuer(ThreadingHTTPServer):

@@ -1,8 +1,10 @@
 """The outside systems that the adapters meet: emulators on loopback and a private MariaDB."""
 
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,3 +61,16 @@ def jobs(stores: tuple[JobStore, OutputStore]) -> JobStore:
 @pytest.fixture
 def outputs(stores: tuple[JobStore, OutputStore]) -> OutputStore:
     return stores[1]
+
+
+@pytest.fixture
+def no_connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Let no socket of this process connect, and keep where one wanted to."""
+    wanted: list[Any] = []
+
+    def connect(self: socket.socket, address: Any) -> None:
+        wanted.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    return wanted

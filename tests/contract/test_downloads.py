@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -26,7 +26,7 @@ from shared.domain.keys import MediaType
 from shared.domain.media import PNG, sniff_format
 from shared.domain.web_addresses import WebPolicy
 from shared.settings import DownloadSettings
-from tests.serving import serving
+from tests.serving import QuietHandler, serving
 
 LIMIT = 1_000_000
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -53,7 +53,7 @@ class _Server(ThreadingHTTPServer):
         return f"http://{host}:{self.server_port}{path}"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
 
@@ -62,18 +62,6 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.requests.append((self.path, headers))
         self.server.behaviours[self.path.partition("?")[0]](self)
-
-    def answer(self, status: int = 200, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        if "Content_Length" not in headers:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -93,19 +81,6 @@ class Recorder:
     def __call__(self, name: str, port: int) -> list[str]:
         self.asked.append(name)
         return self.table.get(name) or resolve(name, port)
-
-
-@pytest.fixture
-def no_connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Let no socket of this process connect, and keep where one wanted to."""
-    wanted: list[Any] = []
-
-    def connect(self: socket.socket, address: Any) -> None:
-        wanted.append(address)
-        raise ConnectionRefusedError
-
-    monkeypatch.setattr(socket.socket, "connect", connect)
-    return wanted
 
 
 @cache

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -20,7 +20,7 @@ from shared.domain.jobs import Job
 from shared.fc.events import CleanUpTask, TimerEvent
 from shared.settings import DispatchSettings
 from tests.fakes import make_job, make_video_job
-from tests.serving import serving
+from tests.serving import QuietHandler, serving
 
 ID, SECRET, TOKEN = "LTAItest", "secret-of-the-test", "CAIS+token/with=odd&characters"
 
@@ -41,7 +41,7 @@ class _Platform(ThreadingHTTPServer):
         return f"127.0.0.1:{self.server_port}"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: _Platform
 
     def do_POST(self) -> None:
@@ -56,9 +56,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         self.do_POST()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 @pytest.fixture

@@ -5,11 +5,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from threading import Barrier
 from typing import Any
 
 import pytest
@@ -21,6 +19,7 @@ from shared.domain.jobs import Job, JobError, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.ports import JobStore, OutputStore
 from tests.contract.databases import database_url, open_database
+from tests.contract.racing import race
 from tests.fakes import NOW, make_job, make_output, make_video_job
 from tests.mariadb import ROOT, MariaDb, migrate
 
@@ -169,21 +168,6 @@ def test_waiting_are_those_that_are_due_and_free(jobs: JobStore) -> None:
     assert jobs.waiting(NOW, limit=100)[0] == jobs.get("storing")
 
 
-def race(work: Callable[[int], object]) -> list[object]:
-    """Have ``RACERS`` threads do the same at the same time; return what they return or raise."""
-    barrier = Barrier(RACERS)
-
-    def run(number: int) -> object:
-        barrier.wait()
-        try:
-            return work(number)
-        except LeaseLostError as error:
-            return error
-
-    with ThreadPoolExecutor(RACERS) as pool:
-        return list(pool.map(run, range(RACERS)))
-
-
 def test_a_claim_has_one_winner(jobs: JobStore) -> None:
     for round_ in range(5):
         job = jobs.add(make_job(id=f"job-{round_}"))
@@ -192,7 +176,7 @@ def test_a_claim_has_one_winner(jobs: JobStore) -> None:
             jobs.save(replace(job.claimed(NOW), provider_task_id=str(number)), over_attempt=job.attempt)
             return number
 
-        won = [result for result in race(claim) if isinstance(result, int)]
+        won = [result for result in race(RACERS, claim, losing=LeaseLostError) if isinstance(result, int)]
         stored = jobs.get(job.id)
         assert stored is not None
         assert (len(won), stored.attempt, stored.provider_task_id) == (1, 1, str(won[0]))
@@ -288,7 +272,7 @@ def test_removing_is_repeatable(outputs: OutputStore) -> None:
 
 
 def test_the_same_output_put_by_many_at_once_is_one_row(outputs: OutputStore) -> None:
-    race(lambda number: outputs.put(make_output(meta={"by": number})))
+    race(RACERS, lambda number: outputs.put(make_output(meta={"by": number})), losing=LeaseLostError)
     assert len(outputs.of_job("abc123")) == 1
 
 

@@ -4,7 +4,7 @@ import secrets
 import tracemalloc
 from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -21,7 +21,7 @@ from shared.domain.errors import ObjectExistsError, StorageError, StorageRefused
 from shared.ports import MultipartUpload, ObjectStore, StoredObject
 from shared.settings import OssSettings
 from tests.fakes import USER, InMemoryObjectStore, make_png
-from tests.serving import serving
+from tests.serving import QuietHandler, serving
 
 KEYS = [
     f"users/{USER}/jobs/abc123/image-1703123456789.png",
@@ -330,7 +330,7 @@ def test_each_failure_is_translated(
         }[operation]()
 
 
-class _Proxy(BaseHTTPRequestHandler):
+class _Proxy(QuietHandler):
     """Answers every request with 200 and what is no answer of OSS."""
 
     body = b""
@@ -340,9 +340,6 @@ class _Proxy(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(self.body)))
         self.end_headers()
         self.wfile.write(self.body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 @pytest.mark.parametrize("body", [b"", b"no XML", b"<html/>", b"<ListBucketResult><IsTruncated>fal"])

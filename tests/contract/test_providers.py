@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -28,7 +28,7 @@ from shared.domain.media import MP4, PNG, sniff_format
 from shared.ports import Finished, MediaBase64, MediaUrl, Pending, RefusedResult
 from shared.settings import ProviderSettings
 from tests.fakes import make_job, make_video_job
-from tests.serving import serving
+from tests.serving import QuietHandler, serving
 
 KEY = "sk-a-key-that-nobody-may-see"
 DAY_S = 24 * 3600
@@ -290,7 +290,7 @@ class _Scripted(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
-class _ScriptedHandler(BaseHTTPRequestHandler):
+class _ScriptedHandler(QuietHandler):
     server: _Scripted
 
     def do_POST(self) -> None:
@@ -304,9 +304,6 @@ class _ScriptedHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.do_POST()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -25,7 +25,7 @@ from shared.domain.keys import MediaType
 from shared.domain.web_addresses import WebPolicy
 from shared.ports import WebhookMessage
 from shared.settings import DownloadSettings, WebhookSettings
-from tests.serving import serving
+from tests.serving import QuietHandler, serving
 
 LIMIT = 1_000_000
 LIMITS = DownloadSettings(timeout_s=5, max_bytes={MediaType.IMAGE: LIMIT, MediaType.VIDEO: LIMIT}, max_pixels=LIMIT)
@@ -170,19 +170,6 @@ def web(resolver: Resolver) -> PublicWeb:
     return PublicWeb(WebPolicy(allow_http=True), resolver=resolver)
 
 
-@pytest.fixture
-def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Let no socket of this process connect, and keep where one wanted to."""
-    wanted: list[Any] = []
-
-    def connect(self: socket.socket, address: Any) -> None:
-        wanted.append(address)
-        raise ConnectionRefusedError
-
-    monkeypatch.setattr(socket.socket, "connect", connect)
-    return wanted
-
-
 def test_there_are_enough_of_them() -> None:
     assert len(set(HOSTILE)) == len(HOSTILE) >= 90
 
@@ -211,25 +198,25 @@ def test_a_hostile_address_is_refused_and_nobody_contacted(
 
 @pytest.mark.parametrize("place", ["provider result", "webhook"])
 def test_a_name_that_changes_its_address_is_contacted_where_it_was_checked(
-    place: str, web: PublicWeb, resolver: Resolver, connections: list[Any]
+    place: str, web: PublicWeb, resolver: Resolver, no_connections: list[Any]
 ) -> None:
     resolver.asked.clear()
     with pytest.raises(Exception, match="did not answer"):
         PLACES[place]("http://rebinding.example.com:8080/x", web)
     assert resolver.asked == ["rebinding.example.com"]
-    assert connections == [(PUBLIC, 8080)]
+    assert no_connections == [(PUBLIC, 8080)]
     with pytest.raises(REFUSED):
         PLACES[place]("http://rebinding.example.com:8080/x", web)
-    assert connections == [(PUBLIC, 8080)]
+    assert no_connections == [(PUBLIC, 8080)]
 
 
-def test_an_image_is_vetted_without_contact(web: PublicWeb, resolver: Resolver, connections: list[Any]) -> None:
+def test_an_image_is_vetted_without_contact(web: PublicWeb, resolver: Resolver, no_connections: list[Any]) -> None:
     resolver.asked.clear()
     ask_for_image("http://example.com/first-frame.png", web)
-    assert (resolver.asked, connections) == (["example.com"], [])
+    assert (resolver.asked, no_connections) == (["example.com"], [])
 
 
-class _Redirecting(BaseHTTPRequestHandler):
+class _Redirecting(QuietHandler):
     server: "_Server"
 
     def do_GET(self) -> None:
@@ -242,9 +229,6 @@ class _Redirecting(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.do_GET()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 class _Server(ThreadingHTTPServer):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from threading import Event
 
 import pytest
@@ -21,7 +21,7 @@ from shared.domain.errors import AddressRefusedError, HostUnavailableError
 from shared.domain.web_addresses import WebPolicy
 from shared.ports import WebhookMessage
 from shared.settings import WebhookSettings
-from tests.serving import serving
+from tests.serving import QuietHandler, serving
 
 SECRETS = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
 BODY = json.dumps({"type": "job.succeeded", "data": {"prompt": "湖 😀 \u2028"}}, ensure_ascii=False)
@@ -45,7 +45,7 @@ class _Receiver(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/hook?token=%2Fmine"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: _Receiver
     protocol_version = "HTTP/1.1"
 
@@ -56,17 +56,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.do_POST()
-
-    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 @pytest.fixture

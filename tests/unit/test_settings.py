@@ -295,10 +295,10 @@ def test_the_instance(environment: pytest.MonkeyPatch) -> None:
 
 
 def test_quotas_are_set_one_by_one(environment: pytest.MonkeyPatch) -> None:
-    assert settings.QuotaSettings.read() == settings.QuotaSettings(20, 1000, 100 * 1024**3)
+    assert settings.QuotaSettings.read() == settings.QuotaSettings(200, 5000, 100 * 1024**3)
     environment.setenv("QUOTA_JOBS_PER_DAY", str(10**15 - 1))
     environment.setenv("QUOTA_STORED_BYTES", "1")
-    assert settings.QuotaSettings.read() == settings.QuotaSettings(20, 10**15 - 1, 1)
+    assert settings.QuotaSettings.read() == settings.QuotaSettings(200, 10**15 - 1, 1)
 
 
 @pytest.mark.parametrize(
