@@ -324,10 +324,7 @@ class Downloads(Protocol):
     """Fetches a provider's result, and vets what a provider is to fetch."""
 
     def check(self, url: str) -> None:
-        """Tell whether the image at ``url`` is at a public host, without contacting it.
-
-        Raises DownloadRefusedError; DownloadInterruptedError: its host cannot be resolved, which may pass.
-        """
+        """Refuse an image at ``url`` whose host is known not to be public. Raises DownloadRefusedError."""
 
     def stream(self, url: str, *, max_bytes: int) -> Iterable[bytes]:
         """Yield the body in chunks.

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import urljoin
 
 import httpx
@@ -30,11 +30,11 @@ class GuardedDownloads:
         self._web = web
 
     def check(self, url: str) -> None:
-        """Tell whether an image that a provider is to fetch is at a public host; nobody is contacted.
+        """Refuse an image that a provider is to fetch if its host is not public; nobody is contacted.
 
-        Raises DownloadRefusedError; DownloadInterruptedError: the host cannot be resolved, which may pass.
+        A host that cannot be resolved here is the provider's to find. Raises DownloadRefusedError.
         """
-        with _said_of("the image"):
+        with _said_of("the image"), suppress(HostUnavailableError):
             self._web.check(url)
 
     def stream(self, url: str, *, max_bytes: int) -> Iterator[bytes]:

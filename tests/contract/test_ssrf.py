@@ -296,5 +296,10 @@ def test_a_name_that_cannot_be_found_is_not_refused(resolver: Resolver) -> None:
     def nowhere(name: str, port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
+    web = PublicWeb(WebPolicy(), resolver=nowhere)
     with pytest.raises(HostUnavailableError, match="cannot be resolved"):
-        PublicWeb(WebPolicy(), resolver=nowhere).check("https://example.com/x")
+        web.check("https://example.com/x")
+    # Of an image the provider may find the host; what the text alone tells is refused all the same.
+    GuardedDownloads(LIMITS, web).check("https://example.com/x")
+    with pytest.raises(DownloadRefusedError):
+        GuardedDownloads(LIMITS, web).check("https://127.0.0.1/x")

@@ -24,7 +24,7 @@ CASES = (
     Case(
         "image to video",
         f"/api{VIDEO}",
-        {"duration": 3, "imageUrl": "http://127.0.0.1/first-frame.png", "size": "832x480"},
+        {"duration": 3, "imageUrl": "https://example.com/first-frame.png", "size": "832x480"},
         (832, 480),
         "wan2.6-i2v",
         duration_s=3,

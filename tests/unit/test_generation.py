@@ -90,17 +90,11 @@ def test_an_image_for_the_provider_is_vetted_before_anything_costs(world: World)
     assert (provider.submitted, failed.submitted_at) == ([], None)
 
 
-def test_an_image_whose_host_cannot_be_found_just_now_costs_nothing(world: World) -> None:
+def test_an_image_at_a_public_host_goes_to_the_provider(world: World) -> None:
     add(world, make_video_job(image_url=FIRST_FRAME))
-    world.downloads.refusals = {FIRST_FRAME: DownloadInterruptedError("the image's host cannot be resolved")}
     provider = FakeProvider(Pending("task-1"), Pending("task-1"))
-    with pytest.raises(DownloadInterruptedError):
-        advance(world, provider)
-    assert (provider.submitted, world.job().submitted_at, world.job().failures) == ([], None, 1)
-    world.downloads.refusals = {}
     advance_job("abc123", service=world.generation(provider), until=NOW)
-    assert [job.image_url for job in provider.submitted] == [FIRST_FRAME]
-    assert world.downloads.checked == [FIRST_FRAME] * 2
+    assert [job.image_url for job in provider.submitted] == world.downloads.checked == [FIRST_FRAME]
 
 
 def test_a_job_without_image_has_nothing_vetted(world: World) -> None:
