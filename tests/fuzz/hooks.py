@@ -37,9 +37,8 @@ def filter_failure(
     if not isinstance(failure, RejectedPositiveData):
         return True
     problem = response.json()
-    if problem["code"] in _CODES_BEYOND_A_SCHEMA or problem["detail"].startswith(
-        "Prefer"
-    ):  # it has a grammar of its own
+    # Prefer has a grammar of its own.
+    if problem["code"] in _CODES_BEYOND_A_SCHEMA or problem["detail"].startswith("Prefer"):
         return False
     errors = problem.get("errors", ())
     return not errors or not all(
