@@ -14,7 +14,7 @@ from tests.faults.world import running_world
 from tests.mariadb import MariaDb, migrate
 
 _TALLY = "crash points"
-_STRIDE = 12
+_STRIDE = 20
 SHARES = 3
 
 
