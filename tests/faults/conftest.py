@@ -23,9 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def every(pytestconfig: pytest.Config, share: int) -> Choice:
-    """The share of a test that is to try every point."""
-    return Choice(share, SHARES, stride=1, with_twins=_is_long(pytestconfig))
+def every(request: pytest.FixtureRequest, pytestconfig: pytest.Config, share: int) -> Choice:
+    """The share of a test that is to try every point; on MariaDB only its own ones, but for the long run."""
+    is_long = _is_long(pytestconfig)
+    on_server = request.node.callspec.params["platform"] == "on_mariadb"
+    return Choice(share, SHARES, stride=1, with_twins=is_long, of_database=on_server and not is_long)
 
 
 @pytest.fixture

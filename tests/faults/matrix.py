@@ -1,5 +1,6 @@
 """One scenario, struck at one of its points after the other."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -8,19 +9,24 @@ from tests.faults.instances import Fault, Kind
 from tests.faults.plan import Plan
 from tests.faults.scenarios import Scenario
 
+# What goes over a connection and is no HTTP request.
+_DATABASE = re.compile(r"net (before|after) (?!(GET|HEAD|POST|PUT|DELETE) (oss|provider|fc|receiver)\b)")
+
 
 @dataclass(frozen=True)
 class Choice:
     """Which of the points are tried: of every ``stride``-th, the share with this number of ``shares``.
 
-    Before one step the outside is what it was after the one before, and a connection that breaks before a request is
-    sent is the lesser evil. Only a choice ``with_twins`` tries both.
+    ``of_database`` leaves out the steps that are no server's database's and do not follow one: they are the same on any
+    database, and tried on SQLite. Before one step the outside is what it was after the one before, and a connection
+    that breaks before a request is sent is the lesser evil. Only a choice ``with_twins`` tries both.
     """
 
     share: int
     shares: int
     stride: int
     with_twins: bool
+    of_database: bool = False
 
     def of(self, points: Sequence[str], kind: Kind) -> list[int]:
         """Return the numbers of the points to try. A connection can be dropped where there is one."""
@@ -32,6 +38,8 @@ class Choice:
         return numbers[self.share * self.stride :: self.shares * self.stride]
 
     def _wants(self, former: str, label: str, kind: Kind) -> bool:
+        if self.of_database and not (_DATABASE.match(former) or _DATABASE.match(label)):
+            return False
         if kind == "drop":
             return label.startswith("net " if self.with_twins else "net after ")
         return self.with_twins or not (" after " in former and " before " in label)
