@@ -291,7 +291,9 @@ class LocalCloud:
         """Return every file under the temp folder of any instance, living or dead."""
         folders = {Path(instance["tempDir"]) for instance in self.instances()}
         folders |= set((self.data_dir / "instances").glob("*/tmp"))
-        return sorted({path for folder in folders for path in folder.rglob("*") if not path.is_dir()})
+        # An instance that has just died takes its folder along while it is looked at, which os.walk does not mind.
+        found = ((folder, names) for top in folders for folder, _, names in os.walk(top))
+        return sorted({Path(folder) / name for folder, names in found for name in names})
 
     def objects(self, user: str, job_id: str) -> list[Any]:
         """Return OSS's list of what lies in the job's folder."""
