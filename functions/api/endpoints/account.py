@@ -20,4 +20,4 @@ def delete_data(request: Request[NoInput]) -> Response:
     if deletion.finished_at is not None:
         return Response(204)
     body = DeletionJson(status="deleting", requested_at=deletion.requested_at).model_dump(by_alias=True)
-    return json_response(202, body, headers={"Cache-Control": "no-store", "Retry-After": str(_RETRY_AFTER_S)})
+    return json_response(202, body, headers={"Retry-After": str(_RETRY_AFTER_S)})

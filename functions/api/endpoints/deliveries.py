@@ -11,4 +11,4 @@ def get_job_deliveries(request: Request[NoInput], job_id: str) -> Response:
     """Show what became of a job's webhook: its one delivery once the job has ended, for 30 days."""
     found = get_deliveries(job_id, request.user_id, jobs=bootstrap.jobs(), deliveries=bootstrap.deliveries())
     data = [DeliveryJson.model_validate(delivery).model_dump(by_alias=True, mode="json") for delivery in found]
-    return json_response(200, {"data": data}, headers={"Cache-Control": "no-store"})
+    return json_response(200, {"data": data})

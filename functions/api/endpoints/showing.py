@@ -37,7 +37,7 @@ def show(job: Job) -> dict[str, object]:
 def show_page(page: Page[T], show_row: Callable[[T], BaseModel]) -> Response:
     """Answer with a page of a list."""
     data = [show_row(row).model_dump(by_alias=True) for row in page.rows]
-    return json_response(200, {"data": data, "nextCursor": page.next_cursor}, headers={"Cache-Control": "no-store"})
+    return json_response(200, {"data": data, "nextCursor": page.next_cursor})
 
 
 def retry_after(job: Job) -> dict[str, str]:

@@ -16,4 +16,4 @@ def get_usage(request: Request[NoInput]) -> Response:
         jobs_today=DailyQuotaJson(used=usage.jobs_today, limit=quotas.jobs_per_day, resets_at=next_day_begins_at(now)),
         stored_bytes=QuotaJson(used=usage.stored_bytes, limit=quotas.stored_bytes),
     )
-    return json_response(200, shown.model_dump(by_alias=True), headers={"Cache-Control": "no-store"})
+    return json_response(200, shown.model_dump(by_alias=True))
