@@ -46,8 +46,21 @@ class JobStore(Protocol):
     def request_cancel(self, job_id: str, now: datetime) -> None:
         """Write down the wish to cancel, if the job has not ended and has none yet."""
 
-    def waiting(self, now: datetime, *, limit: int) -> Sequence[Job]:
-        """Return unfinished jobs that are due and free: not begun in time, parked, or with a dead lease."""
+    def to_dispatch(self, now: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
+        """Return unfinished jobs that are due, free, and do not await a provider's task: the longest due first.
+
+        They were not begun in time, their attempt died, they are to be cancelled, or they are past their deadline.
+        ``after`` is the last one seen.
+        """
+
+    def to_poll(self, now: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
+        """Return unfinished jobs that are due, free, and await a provider's task: the longest due first."""
+
+    def postpone(self, job: Job, next_attempt_at: datetime) -> Job:
+        """Have a job that is free be due at another time, and return it as it is then.
+
+        Raises LeaseLostError: its row says something else than ``job`` of its attempt or of when it is due.
+        """
 
     def recent(self, since: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
         """Return jobs created or finished at ``since`` or later, the oldest first; ``after`` is the last one seen."""
@@ -130,8 +143,10 @@ class OutputStore(Protocol):
     def intents_of_job(self, job_id: str) -> Sequence[OutputIntent]:
         """Return the intents of a job by position."""
 
-    def intents_before(self, moment: datetime, *, limit: int) -> Sequence[OutputIntent]:
-        """Return intents that were written before ``moment``, the oldest first."""
+    def intents_before(
+        self, moment: datetime, *, limit: int, after: OutputIntent | None = None
+    ) -> Sequence[OutputIntent]:
+        """Return intents that were written before ``moment``, the oldest first; ``after`` is the last one seen."""
 
     def remove_intent(self, intent: OutputIntent) -> None:
         """Remove the intent if it is still that of its attempt; nothing happens otherwise."""
@@ -152,11 +167,14 @@ class DeletionStore(Protocol):
     def concerns(self, *, job_id: str, output_id: str) -> bool:
         """Tell whether this job or this output is being deleted, or was not long ago."""
 
-    def unfinished(self, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
-        """Return deletions that have not ended, the oldest first; ``after`` is the last one seen."""
+    def due(self, now: datetime, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
+        """Return deletions that are due, the longest due first; ``after`` is the last one seen."""
 
-    def finished_before(self, moment: datetime, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
-        """Return deletions that ended before ``moment``, in the same order."""
+    def save(self, deletion: Deletion, *, over: Deletion) -> None:
+        """Write the failures and the next turn of a deletion that is still as ``over`` says.
+
+        Raises LeaseLostError: another run has taken it up.
+        """
 
     def finish(self, deletion: Deletion, now: datetime) -> None:
         """Take away every row of the job or the output, and write down the end, in one transaction.
@@ -355,8 +373,8 @@ class DeliveryStore(Protocol):
     def of_job(self, job_id: str) -> Sequence[Delivery]:
         """Return the deliveries of a job, the oldest first."""
 
-    def due(self, now: datetime, *, limit: int) -> Sequence[Delivery]:
-        """Return pending deliveries whose next attempt is due, the longest waiting first."""
+    def due(self, now: datetime, *, limit: int, after: Delivery | None = None) -> Sequence[Delivery]:
+        """Return pending deliveries whose next attempt is due, the longest due first; ``after`` is the last one seen."""
 
     def save(self, delivery: Delivery, *, over_attempts: int | None = None) -> None:
         """Write the delivery if its row is pending and at ``over_attempts`` (left out: at the delivery's own).

@@ -81,6 +81,11 @@ class Database:
             yield
 
 
+def is_behind(column: Any, value: object, id_column: Any, id_value: str) -> Any:
+    """Return the condition for rows behind one row of a list that goes by ``column`` and, within it, by the id."""
+    return (column > value) | ((column == value) & (id_column > id_value))
+
+
 def _connect(url: str) -> peewee.Database:
     parts = urlsplit(url)
     if parts.scheme == "sqlite":

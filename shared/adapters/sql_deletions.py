@@ -7,12 +7,13 @@ from typing import Any
 
 import peewee
 
-from shared.adapters.database import Database, UtcField
+from shared.adapters.database import Database, UtcField, is_behind
 from shared.adapters.sql_jobs import JobRow
 from shared.adapters.sql_outputs import remove_rows_of_job, remove_rows_of_output
 from shared.adapters.sql_starts import KeyRow
 from shared.adapters.sql_webhooks import DeliveryRow
-from shared.domain.deletions import Deletion, DeletionScope
+from shared.domain.deletions import MAX_FAILURES, SECOND_LOOK_AFTER, Deletion, DeletionScope
+from shared.domain.errors import LeaseLostError
 
 
 class _DeletionRow(peewee.Model):
@@ -24,9 +25,18 @@ class _DeletionRow(peewee.Model):
     oss_path = peewee.CharField(null=True)
     finished_at = UtcField(null=True)
     told_at = UtcField(null=True)
+    failures = peewee.IntegerField()
+    next_attempt_at = UtcField(null=True)
 
     class Meta:
         table_name = "deletions"
+
+
+_DUE_AT = peewee.fn.COALESCE(_DeletionRow.next_attempt_at, _DeletionRow.requested_at)
+
+
+def _time(moment: datetime) -> peewee.Value:
+    return peewee.Value(moment, converter=_DeletionRow.requested_at.db_value)
 
 
 class SqlDeletionStore:
@@ -60,28 +70,30 @@ class SqlDeletionStore:
         with self._database.session():
             return bool(_DeletionRow.select().where(either).exists())
 
-    def unfinished(self, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
-        """Return deletions that have not ended, the oldest first; ``after`` is the last one seen."""
-        return self._some(_DeletionRow.finished_at.is_null(), limit, after)
-
-    def finished_before(self, moment: datetime, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
-        """Return deletions that ended before ``moment``, in the same order."""
-        return self._some(_DeletionRow.finished_at < moment, limit, after)
-
-    def _some(self, wanted: Any, limit: int, after: Deletion | None) -> Sequence[Deletion]:
+    def due(self, now: datetime, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
+        """Return deletions that are due, the longest due first; ``after`` is the last one seen."""
+        is_open = _DeletionRow.finished_at.is_null() | (_DeletionRow.finished_at < now - SECOND_LOOK_AFTER)
+        wanted = is_open & (_DeletionRow.failures < MAX_FAILURES) & (_DUE_AT <= _time(now))
         if after is not None:
-            same_time = (_DeletionRow.requested_at == after.requested_at) & (_DeletionRow.id > after.id)
-            wanted &= (_DeletionRow.requested_at > after.requested_at) | same_time
+            wanted &= is_behind(_DUE_AT, _time(after.due_at), _DeletionRow.id, after.id)
         with self._database.session():
-            query = _DeletionRow.select().where(wanted).order_by(_DeletionRow.requested_at, _DeletionRow.id)
-            rows = list(query.limit(limit))
+            rows = list(_DeletionRow.select().where(wanted).order_by(_DUE_AT, _DeletionRow.id).limit(limit))
         return [_to_deletion(row) for row in rows]
+
+    def save(self, deletion: Deletion, *, over: Deletion) -> None:
+        """Write the failures and the next turn of a deletion that is still as ``over`` says."""
+        as_read = (_DeletionRow.id == over.id) & (_DeletionRow.failures == over.failures)
+        as_read &= _DUE_AT == _time(over.due_at)
+        values = {"failures": deletion.failures, "next_attempt_at": deletion.next_attempt_at}
+        with self._database.session():
+            if not _DeletionRow.update(**values).where(as_read).execute():
+                raise LeaseLostError("another run has taken this deletion up")
 
     def finish(self, deletion: Deletion, now: datetime) -> None:
         """Take away every row of the job or the output, and write down the end, in one transaction."""
         unfinished = (_DeletionRow.id == deletion.id) & _DeletionRow.finished_at.is_null()
         with self._database.transaction():
-            _DeletionRow.update(finished_at=now).where(unfinished).execute()
+            _DeletionRow.update(finished_at=now, failures=0, next_attempt_at=None).where(unfinished).execute()
             match deletion.scope:
                 case DeletionScope.JOB:
                     _remove_job(deletion.target_id)

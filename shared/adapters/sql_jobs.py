@@ -1,5 +1,7 @@
 """The table ``jobs``."""
 
+import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
@@ -7,11 +9,11 @@ from typing import Any
 
 import peewee
 
-from shared.adapters.database import Database, JsonField, UtcField
+from shared.adapters.database import Database, JsonField, UtcField, is_behind
 from shared.adapters.sql_webhooks import DeliveryRow, insert_delivery
 from shared.domain.cursors import Place
 from shared.domain.errors import LeaseLostError
-from shared.domain.jobs import Job, JobError, JobStatus
+from shared.domain.jobs import TIME_LIMITS, Job, JobError, JobStatus
 from shared.domain.keys import MediaType
 from shared.domain.webhooks import delivery_of
 
@@ -50,6 +52,20 @@ class JobRow(peewee.Model):
 
     class Meta:
         table_name = "jobs"
+
+
+_DUE_AT = peewee.fn.COALESCE(JobRow.lease_expires_at, JobRow.next_attempt_at)
+
+
+def _time(moment: datetime) -> peewee.Value:
+    return peewee.Value(moment, converter=JobRow.created_at.db_value)
+
+
+def _is_overdue(now: datetime) -> Any:
+    either = [
+        (JobRow.type == type_.value) & (JobRow.created_at <= now - limit) for type_, limit in TIME_LIMITS.items()
+    ]
+    return functools.reduce(operator.or_, either)
 
 
 class SqlJobStore:
@@ -98,26 +114,41 @@ class SqlJobStore:
                 (JobRow.id == job_id) & JobRow.status.in_(_UNFINISHED) & JobRow.cancel_requested_at.is_null()
             ).execute()
 
-    def waiting(self, now: datetime, *, limit: int) -> Sequence[Job]:
-        """Return unfinished jobs that are due and that nobody works on, the longest waiting first."""
+    def to_dispatch(self, now: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
+        """Return due jobs that do not await a provider's task, the longest due first."""
+        idle = JobRow.provider_task_id.is_null() | JobRow.cancel_requested_at.is_null(False) | _is_overdue(now)
+        return self._due(now, idle, limit, after)
+
+    def to_poll(self, now: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
+        """Return due jobs that await a provider's task, the longest due first."""
+        awaits = JobRow.provider_task_id.is_null(False) & JobRow.cancel_requested_at.is_null() & ~_is_overdue(now)
+        return self._due(now, awaits, limit, after)
+
+    def _due(self, now: datetime, wanted: Any, limit: int, after: Job | None) -> Sequence[Job]:
+        wanted &= JobRow.status.in_(_UNFINISHED) & (_DUE_AT <= _time(now))
+        if after is not None and after.due_at is not None:
+            wanted &= is_behind(_DUE_AT, _time(after.due_at), JobRow.id, after.id)
         with self._database.session():
-            rows = list(
-                JobRow.select()
-                .where(
-                    JobRow.status.in_(_UNFINISHED)
-                    & ((JobRow.lease_expires_at <= now) | (JobRow.next_attempt_at <= now))
-                )
-                .order_by(JobRow.created_at)
-                .limit(limit)
-            )
+            rows = list(JobRow.select().where(wanted).order_by(_DUE_AT, JobRow.id).limit(limit))
         return [_to_job(row) for row in rows]
+
+    def postpone(self, job: Job, next_attempt_at: datetime) -> Job:
+        """Have a job be due at another time, if its row is still as it was read."""
+        postponed = job.parked(next_attempt_at)
+        as_read = (JobRow.id == job.id) & (JobRow.attempt == job.attempt) & JobRow.status.in_(_UNFINISHED)
+        if job.due_at is not None:
+            as_read &= _DUE_AT == _time(job.due_at)
+        values = {"lease_expires_at": None, "next_attempt_at": next_attempt_at}
+        with self._database.session():
+            if not JobRow.update(**values).where(as_read).execute():
+                raise LeaseLostError("the job has gone on since it was read")
+        return postponed
 
     def recent(self, since: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
         """Return jobs created or finished at ``since`` or later, the oldest first; ``after`` is the last one seen."""
         wanted = (JobRow.created_at >= since) | (JobRow.finished_at >= since)
         if after is not None:
-            same_time = (JobRow.created_at == after.created_at) & (JobRow.id > after.id)
-            wanted &= (JobRow.created_at > after.created_at) | same_time
+            wanted &= is_behind(JobRow.created_at, after.created_at, JobRow.id, after.id)
         with self._database.session():
             query = JobRow.select().where(wanted).order_by(JobRow.created_at, JobRow.id)
             rows = list(query.limit(limit))

@@ -7,7 +7,7 @@ from typing import Any
 
 import peewee
 
-from shared.adapters.database import Database, JsonField, UtcField
+from shared.adapters.database import Database, JsonField, UtcField, is_behind
 from shared.adapters.sql_jobs import JobRow, page_of_user, write_job
 from shared.domain.cursors import Place
 from shared.domain.errors import DatabaseUnavailableError
@@ -120,11 +120,16 @@ class SqlOutputStore:
             rows = list(_IntentRow.select().where(_IntentRow.job_id == job_id).order_by(_IntentRow.position))
         return [_to_intent(row) for row in rows]
 
-    def intents_before(self, moment: datetime, *, limit: int) -> Sequence[OutputIntent]:
-        """Return intents that were written before ``moment``, the oldest first."""
+    def intents_before(
+        self, moment: datetime, *, limit: int, after: OutputIntent | None = None
+    ) -> Sequence[OutputIntent]:
+        """Return intents that were written before ``moment``, the oldest first; ``after`` is the last one seen."""
+        wanted = _IntentRow.created_at < moment
+        if after is not None:
+            wanted &= is_behind(_IntentRow.created_at, after.output.created_at, _IntentRow.id, after.output.id)
         with self._database.session():
-            query = _IntentRow.select().where(_IntentRow.created_at < moment)
-            rows = list(query.order_by(_IntentRow.created_at).limit(limit))
+            query = _IntentRow.select().where(wanted).order_by(_IntentRow.created_at, _IntentRow.id)
+            rows = list(query.limit(limit))
         return [_to_intent(row) for row in rows]
 
     def remove_intent(self, intent: OutputIntent) -> None:

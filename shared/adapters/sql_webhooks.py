@@ -7,7 +7,7 @@ from typing import Any
 
 import peewee
 
-from shared.adapters.database import Database, UtcField
+from shared.adapters.database import Database, UtcField, is_behind
 from shared.domain.errors import LeaseLostError
 from shared.domain.webhooks import Delivery, DeliveryStatus, hash_url
 
@@ -49,11 +49,14 @@ class SqlDeliveryStore:
             rows = list(DeliveryRow.select().where(DeliveryRow.job_id == job_id).order_by(DeliveryRow.created_at))
         return [_to_delivery(row) for row in rows]
 
-    def due(self, now: datetime, *, limit: int) -> Sequence[Delivery]:
-        """Return pending deliveries whose next attempt is due, the longest waiting first."""
-        wanted = (DeliveryRow.status == _PENDING) & (DeliveryRow.next_attempt_at <= now)
+    def due(self, now: datetime, *, limit: int, after: Delivery | None = None) -> Sequence[Delivery]:
+        """Return pending deliveries whose next attempt is due, the longest due first; ``after`` is the last one seen."""
+        due_at = DeliveryRow.next_attempt_at
+        wanted = (DeliveryRow.status == _PENDING) & (due_at <= now)
+        if after is not None:
+            wanted &= is_behind(due_at, after.next_attempt_at, DeliveryRow.id, after.id)
         with self._database.session():
-            rows = list(DeliveryRow.select().where(wanted).order_by(DeliveryRow.next_attempt_at).limit(limit))
+            rows = list(DeliveryRow.select().where(wanted).order_by(due_at, DeliveryRow.id).limit(limit))
         return [_to_delivery(row) for row in rows]
 
     def save(self, delivery: Delivery, *, over_attempts: int | None = None) -> None:

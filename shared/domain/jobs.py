@@ -104,6 +104,15 @@ class Job:
         return not self.status.final and (self.lease_expires_at is None or self.lease_expires_at <= now)
 
     @property
+    def due_at(self) -> datetime | None:
+        """When somebody is to look after the job; None once it has ended."""
+        return self.lease_expires_at or self.next_attempt_at
+
+    def awaits_task(self, now: datetime) -> bool:
+        """Tell whether there is nothing to do for the job but to ask the provider how far its task is."""
+        return self.provider_task_id is not None and self.cancel_requested_at is None and self.deadline > now
+
+    @property
     def task_id(self) -> str:
         """The asynchronous task's id: Function Compute refuses the second one, so an attempt is started once."""
         return f"job_{self.id}_{self.attempt}"

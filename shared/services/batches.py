@@ -1,0 +1,223 @@
+"""Batches in which no item holds up another.
+
+- Whatever an item raises is the failure of that item alone: it is logged with the item's id, counted, and charged to
+  the item (postponed, and given up after a number of failures that each kind of work sets). The others go on.
+- Slow requests of several items run side by side, and each group of items, such as those of one user, has only a few of
+  them at once.
+- Each kind of work has a share of the time, so that no kind takes the time of the next one.
+"""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from shared.domain.errors import LeaseLostError
+from shared.ports import Clock
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+R = TypeVar("R")
+_LOOK_AHEAD = 10_000  # how many items of busy groups are kept in memory while one of another group is looked for
+
+
+# -- one item
+
+
+def _charge_nothing(error: Exception) -> None:
+    """Charge nothing: the next run looks at the item again."""
+
+
+@contextmanager
+def error_boundary(
+    item_id: str,
+    counts: Counter[str],
+    charge: Callable[[Exception], object] = _charge_nothing,
+    *,
+    counted_as: str = "failed",
+) -> Iterator[None]:
+    """Keep what an item raises from the other items: log it, count it, and ``charge`` it to the item.
+
+    A lease that is lost is no failure: somebody else has just taken the item up.
+    """
+    try:
+        yield
+    except LeaseLostError:
+        log.info("another run has this item", extra={"item_id": item_id})
+    except Exception as error:
+        log.error("an item failed; the others go on", extra={"item_id": item_id}, exc_info=True)
+        counts[counted_as] += 1
+        try:
+            charge(error)
+        except Exception:
+            log.warning("the failure could not be charged to the item", extra={"item_id": item_id}, exc_info=True)
+
+
+def do_each(items: Iterable[T], work: Callable[[T], object], *, id_of: Callable[[T], str]) -> None:
+    """Do the work for each item, whatever it raises for another one; raise the first failure at the end."""
+    first: Exception | None = None
+    for item in items:
+        try:
+            work(item)
+        except Exception as error:
+            log.warning("an item failed; the others go on", extra={"item_id": id_of(item)}, exc_info=True)
+            first = first or error
+    if first is not None:
+        raise first
+
+
+def pages(ask: Callable[[T | None], Sequence[T]]) -> Iterator[T]:
+    """Yield the items of every page; ``ask`` returns the page behind an item, the first page behind None."""
+    last: T | None = None
+    while page := ask(last):
+        yield from page
+        last = page[-1]
+
+
+# -- many items side by side
+
+
+@dataclass(frozen=True)
+class Step(Generic[R]):
+    """A slow request of an item. ``ask`` runs in a thread; ``then`` gets what it returns, and may return another step.
+
+    ``then`` runs in the batch's own thread, which is the only one that uses the database.
+    """
+
+    ask: Callable[[], R]
+    then: Callable[[R], "Step[Any] | None"]
+
+
+class _Queue(Generic[T]):
+    """Hands out items, the groups taking turns, and of each group no more than ``per_group`` at a time.
+
+    Items are read on only as far as it takes to find one of a group that may have another; what reading them raises
+    ends the queue, and is kept in ``failure``.
+    """
+
+    def __init__(self, items: Iterable[T], group_of: Callable[[T], Hashable], per_group: int) -> None:
+        self.failure: Exception | None = None
+        self._items = iter(items)
+        self._group_of = group_of
+        self._per_group = per_group
+        self._waiting: dict[Hashable, deque[T]] = {}
+        self._length = 0
+        self._busy: Counter[Hashable] = Counter()
+
+    def take(self) -> T | None:
+        while True:
+            for group in self._waiting:
+                if self._busy[group] < self._per_group:
+                    return self._take_from(group)
+            if not self._read_on():
+                return None
+
+    def give_back(self, item: T) -> None:
+        """Say that the item is done with."""
+        self._busy[self._group_of(item)] -= 1
+
+    def _take_from(self, group: Hashable) -> T:
+        items = self._waiting.pop(group)
+        item = items.popleft()
+        if items:
+            self._waiting[group] = items  # behind the other groups
+        self._length -= 1
+        self._busy[group] += 1
+        return item
+
+    def _read_on(self) -> bool:
+        if self._length >= _LOOK_AHEAD:
+            return False
+        try:
+            item = next(self._items)
+        except StopIteration:
+            return False
+        except Exception as error:
+            self.failure, self._items = error, iter(())
+            return False
+        self._waiting.setdefault(self._group_of(item), deque()).append(item)
+        self._length += 1
+        return True
+
+
+def work_through(
+    items: Iterable[T],
+    begin: Callable[[T], Step[Any] | None],
+    *,
+    id_of: Callable[[T], str],
+    counts: Counter[str],
+    charge: Callable[[T, Exception], object],
+    is_late: Callable[[], bool],
+    at_once: int,
+    group_of: Callable[[T], Hashable] = lambda _: None,
+    per_group: int | None = None,
+) -> None:
+    """Begin each item until it is late, and take up to ``at_once`` of them side by side, step by step, to their end.
+
+    Raises what reading ``items`` raises, once every item that was begun has come to its end.
+    """
+    queue = _Queue(items, group_of, at_once if per_group is None else per_group)
+    running: dict[Future[Any], tuple[T, Step[Any]]] = {}
+    with ThreadPoolExecutor(at_once) as threads:
+
+        def take_step(item: T, next_step: Callable[[], Step[Any] | None]) -> None:
+            started = False
+            with error_boundary(id_of(item), counts, lambda error: charge(item, error)):
+                step = next_step()
+                if step is not None:
+                    running[threads.submit(step.ask)] = item, step
+                    started = True
+            if not started:
+                queue.give_back(item)
+
+        while True:
+            while len(running) < at_once and not is_late() and (item := queue.take()) is not None:
+                take_step(item, lambda item=item: begin(item))  # type: ignore[misc]  # the default binds the loop's item
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                item, step = running.pop(future)
+                take_step(item, lambda step=step, future=future: step.then(future.result()))  # type: ignore[misc]  # the same
+    if is_late():
+        log.warning("the time is over; the next run goes on", extra={"counts": dict(counts)})
+    if queue.failure is not None:
+        raise queue.failure
+
+
+# -- several kinds of work
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of work: ``work`` gets the time by which it is to stop, and returns counts of what it did.
+
+    ``share`` is how much time it may take; None: what the others leave.
+    """
+
+    name: str
+    work: Callable[[datetime], dict[str, int]]
+    share: timedelta | None = None
+
+
+def do_kinds(kinds: Iterable[Kind], *, until: datetime, clock: Clock) -> dict[str, int]:
+    """Do each kind of work in its share of the time, and return all counts.
+
+    A kind that fails does not keep the next ones from their work. Its failure is raised at the end, so that Function
+    Compute counts the invocation as failed.
+    """
+    counts: dict[str, int] = {}
+
+    def do(kind: Kind) -> None:
+        share_ends = until if kind.share is None else clock.now() + kind.share
+        counts.update(kind.work(min(until, share_ends)))
+
+    try:
+        do_each(kinds, do, id_of=lambda kind: kind.name)
+    except Exception:
+        log.error("a kind of work failed", extra={"counts": counts})
+        raise
+    return counts
