@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from shared.services.deletion import DeletionService
     from shared.services.generation import GenerationService
     from shared.services.indexing import IndexingService
-    from shared.services.jobs import RevivalService
+    from shared.services.revival import RevivalService
     from shared.services.storage import StorageService
     from shared.services.webhooks import WebhookService
 
@@ -202,14 +202,15 @@ def webhook_service() -> "WebhookService":
         jobs=jobs(),
         deliveries=deliveries(),
         sender=StandardWebhookSender(settings.WebhookSettings.read(), public_web()),
-        show=partial(find_and_show_job, outputs=outputs(), urls=output_urls(), index=index),
+        # A job that has just ended has its rows, so nothing is indexed while others wait for their webhooks.
+        show=partial(find_and_show_job, outputs=outputs(), urls=output_urls(), index=lambda _: None),
         clock=clock(),
     )
 
 
 @cache
 def revival_service() -> "RevivalService":
-    from shared.services.jobs import RevivalService
+    from shared.services.revival import RevivalService
 
     return RevivalService(
         jobs=jobs(),

@@ -374,7 +374,7 @@ class DeliveryStore(Protocol):
         """Return the deliveries of a job, the oldest first."""
 
     def due(self, now: datetime, *, limit: int, after: Delivery | None = None) -> Sequence[Delivery]:
-        """Return pending deliveries whose next attempt is due, the longest due first; ``after`` is the last one seen."""
+        """Return pending deliveries that are due, the longest due first; ``after`` is the last one seen."""
 
     def save(self, delivery: Delivery, *, over_attempts: int | None = None) -> None:
         """Write the delivery if its row is pending and at ``over_attempts`` (left out: at the delivery's own).

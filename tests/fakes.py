@@ -41,7 +41,7 @@ from shared.ports import (
 from shared.services.deletion import DeletionService
 from shared.services.generation import GenerationService
 from shared.services.indexing import IndexingService
-from shared.services.jobs import RevivalService
+from shared.services.revival import RevivalService
 from shared.services.storage import StorageService
 from shared.services.webhooks import WebhookService
 
@@ -55,6 +55,7 @@ class FakeClock:
 
     def __init__(self, now: datetime = NOW) -> None:
         self._now = now
+        self._lock = threading.Lock()
         self.slept: list[float] = []
 
     def now(self) -> datetime:
@@ -65,7 +66,8 @@ class FakeClock:
         self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
-        self._now += timedelta(seconds=seconds)
+        with self._lock:
+            self._now += timedelta(seconds=seconds)
 
 
 class InMemoryDeliveryStore:
@@ -85,10 +87,13 @@ class InMemoryDeliveryStore:
         with self._session():
             return [row for row in self._rows.values() if row.job_id == job_id]
 
-    def due(self, now: datetime, *, limit: int) -> Sequence[Delivery]:
+    def due(self, now: datetime, *, limit: int, after: Delivery | None = None) -> Sequence[Delivery]:
+        def place(row: Delivery) -> tuple[datetime, str]:
+            return row.next_attempt_at or now, row.id
+
         with self._session():
-            due = [row for row in self._rows.values() if row.due(now)]
-        return sorted(due, key=lambda row: row.next_attempt_at or now)[:limit]
+            due = [row for row in self._rows.values() if row.due(now) and (after is None or place(row) > place(after))]
+        return sorted(due, key=place)[:limit]
 
     def save(self, delivery: Delivery, *, over_attempts: int | None = None) -> None:
         with self._session():
@@ -164,15 +169,36 @@ class InMemoryJobStore:
             if row is not None and not row.status.final and row.cancel_requested_at is None:
                 self._write(replace(row, cancel_requested_at=now))
 
-    def waiting(self, now: datetime, *, limit: int) -> Sequence[Job]:
+    def to_dispatch(self, now: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
+        return self._due(now, lambda row: not row.awaits_task(now), limit, after)
+
+    def to_poll(self, now: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
+        return self._due(now, lambda row: row.awaits_task(now), limit, after)
+
+    def _due(self, now: datetime, wanted: Callable[[Job], bool], limit: int, after: Job | None) -> Sequence[Job]:
+        def place(row: Job) -> tuple[datetime, str]:
+            return row.due_at or now, row.id
+
         with self._session():
             due = [
                 row
                 for row in self._rows.values()
                 if not row.status.final
-                and any(at is not None and at <= now for at in (row.lease_expires_at, row.next_attempt_at))
+                and row.due_at is not None
+                and row.due_at <= now
+                and wanted(row)
+                and (after is None or place(row) > place(after))
             ]
-        return sorted(due, key=lambda row: row.created_at)[:limit]
+        return sorted(due, key=place)[:limit]
+
+    def postpone(self, job: Job, next_attempt_at: datetime) -> Job:
+        with self._session():
+            row = self._held(job.id, job.attempt)
+            if row.due_at != job.due_at:
+                raise LeaseLostError("the job has gone on since it was read")
+            postponed = job.parked(next_attempt_at)
+            self._write(replace(postponed, cancel_requested_at=row.cancel_requested_at))
+            return postponed
 
     def recent(self, since: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
         with self._session():
@@ -293,10 +319,15 @@ class InMemoryOutputStore:
         self._answering()
         return [each for _, each in sorted(self._intents.items()) if each.output.job_id == job_id]
 
-    def intents_before(self, moment: datetime, *, limit: int) -> Sequence[OutputIntent]:
+    def intents_before(
+        self, moment: datetime, *, limit: int, after: OutputIntent | None = None
+    ) -> Sequence[OutputIntent]:
+        def place(intent: OutputIntent) -> tuple[datetime, str]:
+            return intent.output.created_at, intent.output.id
+
         self._answering()
         old = [each for each in self._intents.values() if each.output.created_at < moment]
-        return sorted(old, key=lambda each: each.output.created_at)[:limit]
+        return sorted((each for each in old if after is None or place(each) > place(after)), key=place)[:limit]
 
     def remove_intent(self, intent: OutputIntent) -> None:
         self._answering()
@@ -381,21 +412,23 @@ class InMemoryDeletionStore:
     def concerns(self, *, job_id: str, output_id: str) -> bool:
         return bool(self._of(DeletionScope.JOB, job_id) or self._of(DeletionScope.OUTPUT, output_id))
 
-    def unfinished(self, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
-        return self._some([row for row in self._rows.values() if row.finished_at is None], limit, after)
+    def due(self, now: datetime, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
+        def place(row: Deletion) -> tuple[datetime, str]:
+            return row.due_at, row.id
 
-    def finished_before(self, moment: datetime, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
-        ended = [row for row in self._rows.values() if row.finished_at is not None and row.finished_at < moment]
-        return self._some(ended, limit, after)
+        due = [row for row in self._rows.values() if row.due(now) and (after is None or place(row) > place(after))]
+        return sorted(due, key=place)[:limit]
 
-    @staticmethod
-    def _some(rows: list[Deletion], limit: int, after: Deletion | None) -> Sequence[Deletion]:
-        left = [row for row in rows if after is None or (row.requested_at, row.id) > (after.requested_at, after.id)]
-        return sorted(left, key=lambda row: (row.requested_at, row.id))[:limit]
+    def save(self, deletion: Deletion, *, over: Deletion) -> None:
+        row = self._rows.get(over.id)
+        if row is None or (row.failures, row.due_at) != (over.failures, over.due_at):
+            raise LeaseLostError("another run has taken this deletion up")
+        turns = {"failures": deletion.failures, "next_attempt_at": deletion.next_attempt_at}
+        self._rows[row.id] = replace(row, **turns)
 
     def finish(self, deletion: Deletion, now: datetime) -> None:
         if (row := self._rows.get(deletion.id)) and row.finished_at is None:
-            self._rows[row.id] = replace(row, finished_at=now)
+            self._rows[row.id] = replace(row, finished_at=now, failures=0, next_attempt_at=None)
         match deletion.scope:
             case DeletionScope.JOB:
                 self._jobs.remove(deletion.target_id)
@@ -525,14 +558,17 @@ class FakeProvider:
         self.cancelled: list[str] = []
         self._submit = submit
         self._polls = list(polls)
+        self._lock = threading.Lock()
 
     def submit(self, job: Job) -> State:
         self.submitted.append(job)
         return play(self._submit)
 
     def poll(self, task_id: str) -> State:
-        self.polled.append(task_id)
-        return play(self._polls.pop(0) if len(self._polls) > 1 else self._polls[0])
+        with self._lock:
+            self.polled.append(task_id)
+            step = self._polls.pop(0) if len(self._polls) > 1 else self._polls[0]
+        return play(step)
 
     def cancel(self, task_id: str) -> bool:
         self.cancelled.append(task_id)

@@ -4,13 +4,12 @@ from shared import bootstrap
 from shared.fc.context import Context
 from shared.fc.entrypoints import event_entrypoint
 from shared.fc.events import IndexEvent
-from shared.services.indexing import index_job, index_object
+from shared.services.indexing import index_job, index_objects
 
 
 @event_entrypoint
 def handler(event: IndexEvent, context: Context) -> dict[str, int]:
-    # OSS delivers at least once and in any order: index_object is safe to repeat.
-    for record in event.events:
-        index_object(record.key, service=bootstrap.indexing_service())
+    # OSS delivers at least once and in any order: indexing is safe to repeat.
+    index_objects([record.key for record in event.events], service=bootstrap.indexing_service())
     of_job = index_job(event.job_id, service=bootstrap.indexing_service()) if event.job_id else 0
     return {"objects": len(event.events) + of_job}

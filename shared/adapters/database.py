@@ -81,6 +81,11 @@ class Database:
             yield
 
 
+def utc(moment: datetime) -> peewee.Value:
+    """Return a time as columns hold it, to be compared with what is not a column itself."""
+    return peewee.Value(moment, converter=UtcField().db_value)
+
+
 def is_behind(column: Any, value: object, id_column: Any, id_value: str) -> Any:
     """Return the condition for rows behind one row of a list that goes by ``column`` and, within it, by the id."""
     return (column > value) | ((column == value) & (id_column > id_value))

@@ -7,7 +7,7 @@ from typing import Any
 
 import peewee
 
-from shared.adapters.database import Database, UtcField, is_behind
+from shared.adapters.database import Database, UtcField, is_behind, utc
 from shared.adapters.sql_jobs import JobRow
 from shared.adapters.sql_outputs import remove_rows_of_job, remove_rows_of_output
 from shared.adapters.sql_starts import KeyRow
@@ -33,10 +33,6 @@ class _DeletionRow(peewee.Model):
 
 
 _DUE_AT = peewee.fn.COALESCE(_DeletionRow.next_attempt_at, _DeletionRow.requested_at)
-
-
-def _time(moment: datetime) -> peewee.Value:
-    return peewee.Value(moment, converter=_DeletionRow.requested_at.db_value)
 
 
 class SqlDeletionStore:
@@ -73,9 +69,9 @@ class SqlDeletionStore:
     def due(self, now: datetime, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
         """Return deletions that are due, the longest due first; ``after`` is the last one seen."""
         is_open = _DeletionRow.finished_at.is_null() | (_DeletionRow.finished_at < now - SECOND_LOOK_AFTER)
-        wanted = is_open & (_DeletionRow.failures < MAX_FAILURES) & (_DUE_AT <= _time(now))
+        wanted = is_open & (_DeletionRow.failures < MAX_FAILURES) & (utc(now) >= _DUE_AT)
         if after is not None:
-            wanted &= is_behind(_DUE_AT, _time(after.due_at), _DeletionRow.id, after.id)
+            wanted &= is_behind(_DUE_AT, utc(after.due_at), _DeletionRow.id, after.id)
         with self._database.session():
             rows = list(_DeletionRow.select().where(wanted).order_by(_DUE_AT, _DeletionRow.id).limit(limit))
         return [_to_deletion(row) for row in rows]
@@ -83,7 +79,7 @@ class SqlDeletionStore:
     def save(self, deletion: Deletion, *, over: Deletion) -> None:
         """Write the failures and the next turn of a deletion that is still as ``over`` says."""
         as_read = (_DeletionRow.id == over.id) & (_DeletionRow.failures == over.failures)
-        as_read &= _DUE_AT == _time(over.due_at)
+        as_read &= utc(over.due_at) == _DUE_AT
         values = {"failures": deletion.failures, "next_attempt_at": deletion.next_attempt_at}
         with self._database.session():
             if not _DeletionRow.update(**values).where(as_read).execute():

@@ -9,7 +9,7 @@ from typing import Any
 
 import peewee
 
-from shared.adapters.database import Database, JsonField, UtcField, is_behind
+from shared.adapters.database import Database, JsonField, UtcField, is_behind, utc
 from shared.adapters.sql_webhooks import DeliveryRow, insert_delivery
 from shared.domain.cursors import Place
 from shared.domain.errors import LeaseLostError
@@ -57,14 +57,8 @@ class JobRow(peewee.Model):
 _DUE_AT = peewee.fn.COALESCE(JobRow.lease_expires_at, JobRow.next_attempt_at)
 
 
-def _time(moment: datetime) -> peewee.Value:
-    return peewee.Value(moment, converter=JobRow.created_at.db_value)
-
-
 def _is_overdue(now: datetime) -> Any:
-    either = [
-        (JobRow.type == type_.value) & (JobRow.created_at <= now - limit) for type_, limit in TIME_LIMITS.items()
-    ]
+    either = [(JobRow.type == type_.value) & (JobRow.created_at <= now - limit) for type_, limit in TIME_LIMITS.items()]
     return functools.reduce(operator.or_, either)
 
 
@@ -125,9 +119,9 @@ class SqlJobStore:
         return self._due(now, awaits, limit, after)
 
     def _due(self, now: datetime, wanted: Any, limit: int, after: Job | None) -> Sequence[Job]:
-        wanted &= JobRow.status.in_(_UNFINISHED) & (_DUE_AT <= _time(now))
+        wanted &= JobRow.status.in_(_UNFINISHED) & (utc(now) >= _DUE_AT)
         if after is not None and after.due_at is not None:
-            wanted &= is_behind(_DUE_AT, _time(after.due_at), JobRow.id, after.id)
+            wanted &= is_behind(_DUE_AT, utc(after.due_at), JobRow.id, after.id)
         with self._database.session():
             rows = list(JobRow.select().where(wanted).order_by(_DUE_AT, JobRow.id).limit(limit))
         return [_to_job(row) for row in rows]
@@ -137,7 +131,7 @@ class SqlJobStore:
         postponed = job.parked(next_attempt_at)
         as_read = (JobRow.id == job.id) & (JobRow.attempt == job.attempt) & JobRow.status.in_(_UNFINISHED)
         if job.due_at is not None:
-            as_read &= _DUE_AT == _time(job.due_at)
+            as_read &= utc(job.due_at) == _DUE_AT
         values = {"lease_expires_at": None, "next_attempt_at": next_attempt_at}
         with self._database.session():
             if not JobRow.update(**values).where(as_read).execute():
@@ -180,7 +174,7 @@ def page_of_user(table: Any, user_id: str, before: Place | None, limit: int) -> 
     if before is not None:
         # The first bounds the index: MySQL reads no bound from a comparison of rows, and merges indexes for an OR.
         row = peewee.Tuple(table.created_at, table.id)
-        bound = peewee.Tuple(peewee.Value(before.created_at, converter=table.created_at.db_value), before.id)
+        bound = peewee.Tuple(utc(before.created_at), before.id)
         query = query.where((table.created_at <= before.created_at) & (row < bound))
     return query.order_by(table.created_at.desc(), table.id.desc()).limit(limit)
 

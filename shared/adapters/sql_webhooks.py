@@ -50,7 +50,7 @@ class SqlDeliveryStore:
         return [_to_delivery(row) for row in rows]
 
     def due(self, now: datetime, *, limit: int, after: Delivery | None = None) -> Sequence[Delivery]:
-        """Return pending deliveries whose next attempt is due, the longest due first; ``after`` is the last one seen."""
+        """Return pending deliveries that are due, the longest due first; ``after`` is the last one seen."""
         due_at = DeliveryRow.next_attempt_at
         wanted = (DeliveryRow.status == _PENDING) & (due_at <= now)
         if after is not None:

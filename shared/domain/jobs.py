@@ -16,6 +16,7 @@ from shared.domain.errors import ConflictError, DreamFactoryError
 from shared.domain.keys import MediaType
 
 MAX_FAILURES = 4  # the first try and the three repetitions that Function Compute makes of an asynchronous invocation
+RETRY_AFTER_S = 60
 LEASE_S = 60
 SUBMIT_LEASE_S = 240  # nothing renews a lease while a provider answers, and an images API may take 180 s for that
 DISPATCH_GRACE_S = 60  # how long a dispatched job may wait for its invocation

@@ -49,7 +49,7 @@ def error_boundary(
     except LeaseLostError:
         log.info("another run has this item", extra={"item_id": item_id})
     except Exception as error:
-        log.error("an item failed; the others go on", extra={"item_id": item_id}, exc_info=True)
+        log.exception("an item failed; the others go on", extra={"item_id": item_id})
         counts[counted_as] += 1
         try:
             charge(error)
@@ -153,6 +153,7 @@ def work_through(
     charge: Callable[[T, Exception], object],
     is_late: Callable[[], bool],
     at_once: int,
+    counted_as: str = "failed",
     group_of: Callable[[T], Hashable] = lambda _: None,
     per_group: int | None = None,
 ) -> None:
@@ -166,7 +167,7 @@ def work_through(
 
         def take_step(item: T, next_step: Callable[[], Step[Any] | None]) -> None:
             started = False
-            with error_boundary(id_of(item), counts, lambda error: charge(item, error)):
+            with error_boundary(id_of(item), counts, lambda error: charge(item, error), counted_as=counted_as):
                 step = next_step()
                 if step is not None:
                     running[threads.submit(step.ask)] = item, step
@@ -204,12 +205,12 @@ class Kind:
 
 
 def do_kinds(kinds: Iterable[Kind], *, until: datetime, clock: Clock) -> dict[str, int]:
-    """Do each kind of work in its share of the time, and return all counts.
+    """Do each kind of work in its share of the time, and return the sums of their counts.
 
     A kind that fails does not keep the next ones from their work. Its failure is raised at the end, so that Function
     Compute counts the invocation as failed.
     """
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
 
     def do(kind: Kind) -> None:
         share_ends = until if kind.share is None else clock.now() + kind.share
@@ -218,6 +219,6 @@ def do_kinds(kinds: Iterable[Kind], *, until: datetime, clock: Clock) -> dict[st
     try:
         do_each(kinds, do, id_of=lambda kind: kind.name)
     except Exception:
-        log.error("a kind of work failed", extra={"counts": counts})
+        log.error("a kind of work failed", extra={"counts": dict(counts)})
         raise
-    return counts
+    return dict(counts)

@@ -9,21 +9,23 @@ was slower than the deletion is gone then, too.
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import chain, takewhile
 from typing import TypeVar
 
 from shared.domain.cursors import Place
 from shared.domain.deletions import (
-    SECOND_LOOK_AFTER,
     Deletion,
     DeletionScope,
     deletion_of_job,
     deletion_of_output,
     deletion_of_user,
 )
-from shared.domain.errors import ConflictError, DispatchError, NotFoundError, StorageError, StorageUnavailableError
-from shared.domain.jobs import Job
+from shared.domain.errors import ConflictError, DispatchError, LeaseLostError, NotFoundError, StorageUnavailableError
+from shared.domain.jobs import Job, JobOutput
 from shared.domain.keys import prefix_of_job, prefix_of_user
 from shared.ports import (
     Clock,
@@ -35,13 +37,15 @@ from shared.ports import (
     ObjectStore,
     OutputStore,
 )
+from shared.services.batches import do_each, error_boundary, pages
 from shared.services.jobs import cancel_job, get_job
 
 log = logging.getLogger(__name__)
 _PAGE = 100
-_TIME_PER_MINUTE = timedelta(seconds=50)  # then the next minute's run goes on, and not two at once
+_TURN = timedelta(seconds=10)
 _TO_THE_SECOND = timedelta(seconds=1)  # OSS tells times and ages no more exactly
 _OF_ANY_AGE = timedelta(days=-1)
+T = TypeVar("T")
 Found = TypeVar("Found", ListedObject, MultipartUpload)
 
 
@@ -168,33 +172,90 @@ class DeletionService:
 def carry_out_deletion(deletion_id: str, *, service: DeletionService, until: datetime) -> dict[str, int]:
     """Carry out one deletion, as far as it gets until ``until``; return whether it has ended, counted.
 
-    Raises StorageUnavailableError, StorageRefusedError and DatabaseUnavailableError; then the minute timer goes on.
+    Raises StorageUnavailableError, StorageRefusedError and DatabaseUnavailableError; then the minute timer goes on,
+    also with a deletion that it had given up.
     """
     deletion = service.deletions.get(deletion_id)
-    return {"deletions_ended": int(deletion is not None and _Run(service, until).carry_out(deletion))}
+    if deletion is None:
+        return {"deletions_ended": 0}
+    with suppress(LeaseLostError):  # the minute timer is at it; two at once do no harm
+        service.deletions.save(deletion.begun_again(service.clock.now()), over=deletion)
+    return {"deletions_ended": int(_Run(service, until).carry_out(deletion))}
 
 
 def resume_deletions(*, service: DeletionService, until: datetime) -> dict[str, int]:
-    """Go on with every deletion that has not ended, and look again at those that ended an hour ago.
+    """Carry out every deletion that is due, or look again at it an hour after its end, and return the counts.
 
-    What OSS does not answer for is left to the next minute. A crash in between leaves less to do for it.
+    Each has a turn; those that need longer get further turns, behind those of all others, as long as there is time. One
+    that fails is postponed, and given up after some days of failures. A crash leaves less to do for the next turn.
     Raises DatabaseUnavailableError.
     """
-    now = service.clock.now()
-    run = _Run(service, min(until, now + _TIME_PER_MINUTE))
-    unfinished = _pages(lambda last: service.deletions.unfinished(limit=_PAGE, after=last))
-    ended = Counter(run.try_to(run.carry_out, deletion) for deletion in unfinished)
-    before = now - SECOND_LOOK_AFTER
-    for deletion in _pages(lambda last: service.deletions.finished_before(before, limit=_PAGE, after=last)):
-        run.try_to(run.look_again, deletion)
-    return {"deletions_ended": ended[True], "deletions_left": ended[False]}
+    rounds = _Rounds(service, until)
+    while rounds.take_turns():
+        pass
+    return {**rounds.counts, "deletions_left": len(rounds.left)}
 
 
-def _pages(ask: Callable[[Deletion | None], Sequence[Deletion]]) -> Iterator[Deletion]:
-    last: Deletion | None = None
-    while page := ask(last):
-        yield from page
-        last = page[-1]
+@dataclass(frozen=True)
+class _Rounds:
+    service: DeletionService
+    until: datetime
+    counts: Counter[str] = field(default_factory=lambda: Counter(deletions_ended=0, failed=0))
+    left: set[str] = field(default_factory=set)
+
+    def take_turns(self) -> bool:
+        """Give a turn to each deletion that is due now, and return whether some of them need another one at once."""
+        began, again = self.service.clock.now(), False
+        for deletion in pages(lambda last: self.service.deletions.due(began, limit=_PAGE, after=last)):
+            now = self.service.clock.now()
+            if now >= self.until:
+                return False
+            self.left.add(deletion.id)
+            turn = _Turn(deletion, _Run(self.service, min(self.until, now + _TURN)))
+            with error_boundary(deletion.id, self.counts, turn.charge):
+                again = self._take(turn) or again
+        return again
+
+    def _take(self, turn: "_Turn") -> bool:
+        deletion = turn.deletion
+        if turn.take():
+            self.left.discard(deletion.id)
+            self.counts["deletions_ended"] += deletion.finished_at is None
+            return False
+        return turn.interrupt()
+
+
+class _Turn:
+    """One turn of a deletion, which is ``deletion`` as it was last written down."""
+
+    def __init__(self, deletion: Deletion, run: "_Run") -> None:
+        self.deletion = deletion
+        self._run = run
+
+    def take(self) -> bool:
+        """Carry the deletion out as far as it gets, and return whether it got to its end."""
+        # Another run may have it when this turn is over, and not before.
+        self._save(self.deletion.postponed(self._run.now))
+        if self.deletion.finished_at is None:
+            return self._run.carry_out(self.deletion)
+        return self._run.look_again(self.deletion)
+
+    def interrupt(self) -> bool:
+        """Return whether it was the time that ended the turn; if so, another turn is due at once."""
+        if not self._run.is_late:
+            return False  # it waits for jobs at work
+        self._save(self.deletion.interrupted(self._run.now))
+        return True
+
+    def charge(self, error: Exception) -> None:
+        """Postpone the deletion, or give it up."""
+        self._save(self.deletion.failed(self._run.now))
+        if self.deletion.given_up:
+            log.error("a deletion is given up", extra={"deletion_id": self.deletion.id})
+
+    def _save(self, deletion: Deletion) -> None:
+        self._run.service.deletions.save(deletion, over=self.deletion)
+        self.deletion = deletion
 
 
 @dataclass(frozen=True)
@@ -203,14 +264,6 @@ class _Run:
 
     service: DeletionService
     until: datetime
-
-    def try_to(self, work: Callable[[Deletion], bool], deletion: Deletion) -> bool:
-        """Do the work unless it is late or OSS is away."""
-        try:
-            return not self._late and work(deletion)
-        except StorageError:
-            log.warning("left to the next minute", extra={"deletion_id": deletion.id}, exc_info=True)
-            return False
 
     def carry_out(self, deletion: Deletion) -> bool:
         """Delete the objects; then the rows go, and the end is written down, in one transaction.
@@ -225,7 +278,7 @@ class _Run:
             case DeletionScope.USER:
                 done = self._empty_user(deletion)
         if done:
-            self.service.deletions.finish(deletion, self._now)
+            self.service.deletions.finish(deletion, self.now)
         return done
 
     def look_again(self, deletion: Deletion) -> bool:
@@ -241,31 +294,48 @@ class _Run:
         return True
 
     def _empty_job(self, deletion: Deletion) -> bool:
-        return self._empty(prefix_of_job(deletion.user_id, deletion.target_id), _OF_ANY_AGE, lambda _: True)
+        prefix = prefix_of_job(deletion.user_id, deletion.target_id)
+        return self._empty(deletion, prefix, _OF_ANY_AGE, lambda _: True)
 
     def _empty_user(self, deletion: Deletion) -> bool:
-        """Delete a user's jobs; then what lies below the prefix of no job; then the rows of no object."""
+        """Delete a user's jobs, and what lies below the prefix of no job, and then the rows of no object."""
         prefix = prefix_of_user(deletion.user_id)
-        jobs_gone = self._delete_jobs(deletion)
-        younger = self._now - deletion.requested_at - _TO_THE_SECOND
-        rest_gone = self._empty(prefix, younger, lambda key: not self._is_of_job(key, prefix, deletion.user_id))
-        return self._remove_rows(deletion.user_id) and rest_gone and jobs_gone
+        younger = self.now - deletion.requested_at - _TO_THE_SECOND
+        parts: list[Callable[[], bool]] = [
+            lambda: self._delete_jobs(deletion),
+            lambda: self._empty(
+                deletion, prefix, younger, lambda key: not self._is_of_job(key, prefix, deletion.user_id)
+            ),
+            lambda: self._remove_rows(deletion),
+        ]
+        return self._each(deletion, parts, lambda part: part())
 
-    def _empty(self, prefix: str, older_than: timedelta, is_ours: Callable[[str], bool]) -> bool:
+    def _empty(self, deletion: Deletion, prefix: str, older_than: timedelta, is_ours: Callable[[str], bool]) -> bool:
         """Abort uploads and delete objects below the prefix that are older, and ours.
 
         The uploads come first: one that was completed just before is among the objects then.
         """
-        for upload in self._below(prefix, self.service.store.multipart_uploads(prefix, older_than), is_ours):
-            if self._late:
-                return False
-            self.service.store.abort_upload(upload)
-        for found in self._below(prefix, self.service.store.list(prefix), is_ours):
-            if self._late:
-                return False
-            if found.age > older_than:
-                self.service.store.delete(found.key)
-        return True
+        store = self.service.store
+        uploads = self._below(prefix, store.multipart_uploads(prefix, older_than), is_ours)
+        objects = (found for found in self._below(prefix, store.list(prefix), is_ours) if found.age > older_than)
+        return self._each(
+            deletion,
+            chain(
+                (partial(store.abort_upload, upload) for upload in uploads),
+                (partial(store.delete, found.key) for found in objects),
+            ),
+            lambda remove: remove() is None,
+        )
+
+    def _each(self, deletion: Deletion, found: Iterable[T], work: Callable[[T], bool]) -> bool:
+        """Do the work for each until it is late; return whether nothing is left, and if something fails, raise it then.
+
+        What OSS does not give up keeps its own deletion from ending, and nothing else from being deleted.
+        """
+        done: list[bool] = []
+        in_time = takewhile(lambda _: not self.is_late, found)
+        do_each(in_time, lambda each: done.append(work(each)), id_of=lambda _: deletion.id)
+        return all(done) and not self.is_late
 
     @staticmethod
     def _below(prefix: str, found: Iterable[Found], is_ours: Callable[[str], bool]) -> Iterator[Found]:
@@ -274,22 +344,24 @@ class _Run:
 
     def _delete_jobs(self, deletion: Deletion) -> bool:
         """Delete every job created up to the request; return whether none of them is left."""
-        gone, place = True, Place(deletion.requested_at + timedelta(milliseconds=1), "")
-        while page := self.service.jobs.of_user(deletion.user_id, before=place, limit=_PAGE):
-            for job in page:
-                if self._late:
-                    return False
-                gone = self._delete_job(job) and gone
-            place = Place(page[-1].created_at, page[-1].id)
-        return gone
+        return self._each(deletion, self._jobs_up_to(deletion), self._delete_job)
+
+    def _jobs_up_to(self, deletion: Deletion) -> Iterator[Job]:
+        end = Place(deletion.requested_at + timedelta(milliseconds=1), "")
+
+        def page(last: Job | None) -> Sequence[Job]:
+            before = end if last is None else Place(last.created_at, last.id)
+            return self.service.jobs.of_user(deletion.user_id, before=before, limit=_PAGE)
+
+        return pages(page)
 
     def _delete_job(self, job: Job) -> bool:
         """Delete a job that has ended; ask one that has not for its end."""
         job = self._with_wish_to_end(job)
         if not job.status.final:
             return False
-        wish = deletion_of_job(job, self._now)
-        return self.try_to(self.carry_out, _write_down(wish, deletions=self.service.deletions))
+        wish = deletion_of_job(job, self.now)
+        return self.carry_out(_write_down(wish, deletions=self.service.deletions))
 
     def _with_wish_to_end(self, job: Job) -> Job:
         if job.status.final or job.cancel_requested_at is not None:
@@ -311,22 +383,26 @@ class _Run:
         job = self.service.jobs.get(rest.partition("/")[0]) if folder == "jobs" else None
         return job is not None and job.user_id == user_id
 
-    def _remove_rows(self, user_id: str) -> bool:
+    def _remove_rows(self, deletion: Deletion) -> bool:
         """Remove the user's rows whose objects are gone, without those of jobs that there are."""
-        place: Place | None = None
-        while page := self.service.outputs.of_user(user_id, before=place, limit=_PAGE):
-            for row in page:
-                if self._late:
-                    return False
-                if self.service.jobs.get(row.job_id) is None and self.service.store.head(row.oss_path) is None:
-                    self.service.outputs.remove(row.id)
-            place = Place(page[-1].created_at, page[-1].id)
+        return self._each(deletion, self._rows_of(deletion.user_id), self._remove_row)
+
+    def _rows_of(self, user_id: str) -> Iterator[JobOutput]:
+        def page(last: JobOutput | None) -> Sequence[JobOutput]:
+            before = None if last is None else Place(last.created_at, last.id)
+            return self.service.outputs.of_user(user_id, before=before, limit=_PAGE)
+
+        return pages(page)
+
+    def _remove_row(self, row: JobOutput) -> bool:
+        if self.service.jobs.get(row.job_id) is None and self.service.store.head(row.oss_path) is None:
+            self.service.outputs.remove(row.id)
         return True
 
     @property
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
         return self.service.clock.now()
 
     @property
-    def _late(self) -> bool:
-        return self._now >= self.until
+    def is_late(self) -> bool:
+        return self.now >= self.until

@@ -20,10 +20,10 @@ from shared.domain.errors import (
     StorageError,
     SubmissionUnknownError,
 )
-from shared.domain.jobs import LEASE_S, MAX_FAILURES, Job, JobStatus
+from shared.domain.jobs import LEASE_S, MAX_FAILURES, RETRY_AFTER_S, Job, JobStatus
 from shared.domain.keys import ObjectKey
 from shared.ports import Dispatcher, Finished, JobStore, MediaBase64, Pending, Provider, ProviderOf, Result
-from shared.services.jobs import announce_end, complete, give_up
+from shared.services.jobs import announce_end, complete, give_up, unexpected_failure
 from shared.services.storage import (
     StorageService,
     cleanup_job_temp_files,
@@ -32,7 +32,6 @@ from shared.services.storage import (
 )
 
 log = logging.getLogger(__name__)
-_RETRY_AFTER_S = 60
 _INSIST_AFTER_S = (1, 4, 10)
 
 
@@ -99,7 +98,7 @@ class _Attempt:
             self._set_back_or_give_up(error)
         except Exception as error:
             # A bug must not hold the job: it is given back, and after some attempts its user hears of it.
-            self._set_back_or_give_up(DreamFactoryError("something unexpected went wrong", retryable=True), error)
+            self._set_back_or_give_up(unexpected_failure(error))
         finally:
             cleanup_job_temp_files(self.job.id, temp=self.storage.temp)
         return self.job
@@ -192,6 +191,10 @@ class _Attempt:
                 raise
             except DreamFactoryError as error:
                 failures.append((position, error))
+            except Exception as error:
+                # A bug that one file shows must not hold up the others.
+                log.exception("an output could not be stored", extra={"job_id": self.job.id})
+                failures.append((position, unexpected_failure(error)))
             self._keep_lease()
         passing = [failure for _, failure in failures if failure.retryable and self._may_repeat()]
         if passing:
@@ -228,15 +231,15 @@ class _Attempt:
     def _may_repeat(self) -> bool:
         return self.job.provider_task_id is not None and self.job.failures + 1 < MAX_FAILURES
 
-    def _set_back_or_give_up(self, error: DreamFactoryError, cause: BaseException | None = None) -> None:
+    def _set_back_or_give_up(self, error: DreamFactoryError) -> None:
         answered_inline = self.job.status is JobStatus.STORING and self.job.provider_task_id is None
         # A failed task stays failed, however often it is looked at; lost time stays lost. Only a new job may succeed.
         over = answered_inline or isinstance(error, ProviderFailedError | DeadlineExceededError)
         if error.retryable and self.job.failures + 1 < MAX_FAILURES and not over:
-            retry_at = self.clock.now() + timedelta(seconds=_RETRY_AFTER_S)
+            retry_at = self.clock.now() + timedelta(seconds=RETRY_AFTER_S)
             self._save(self.job.set_back(retry_at))
-            raise cause or error
-        log.warning("job given up", extra={"job_id": self.job.id, "code": error.code}, exc_info=cause or error)
+            raise error
+        log.warning("job given up", extra={"job_id": self.job.id, "code": error.code}, exc_info=error)
         self.job = give_up(
             self.job,
             error,
@@ -257,7 +260,8 @@ class _Attempt:
         if task_id is not None and self.job.status is JobStatus.RUNNING:
             try:
                 self.service.provider_of(self.job.model).cancel(task_id)
-            except ProviderUnavailableError:
+            except Exception:
+                # Whatever it is, the job ends: its user asked for that.
                 log.warning("the provider was not told", extra={"job_id": self.job.id}, exc_info=True)
         self._save(self.job.cancelled(self.clock.now()))
 

@@ -10,8 +10,9 @@ writes, it writes to the database. So it never triggers itself.
 
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO, cast
 from urllib.parse import unquote
 
@@ -20,6 +21,7 @@ from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import ObjectKey, prefix_of_job
 from shared.domain.media import SNIFF_BYTES, MediaFacts, sniff_format
 from shared.ports import Clock, DeletionStore, JobStore, MediaProbe, ObjectStore, OutputStore, StoredObject
+from shared.services.batches import do_each
 from shared.services.storage import is_stored, make_output
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,11 @@ class RowToRemove:
 Change = RowToPut | RowToRemove
 
 
+def index_objects(keys: Sequence[str], *, service: IndexingService) -> None:
+    """Do ``index_object`` for each key, whatever it raises for another; raise the first failure at the end."""
+    do_each(keys, lambda key: index_object(key, service=service), id_of=_id_of)
+
+
 def index_object(key: str, *, service: IndexingService) -> None:
     """Make the row of one object as it must be: there if the object is there, gone if it is gone.
 
@@ -63,7 +70,7 @@ def index_object(key: str, *, service: IndexingService) -> None:
     DatabaseUnavailableError, after which the event is delivered again.
     """
     for reading in dict.fromkeys((key, unquote(key))):
-        follow_object(reading, service=service, write=lambda change: write_change(change, outputs=service.outputs))
+        follow_object(reading, service=service, write=partial(write_change, outputs=service.outputs))
 
 
 def index_job(job_id: str, *, service: IndexingService) -> int:
@@ -73,9 +80,14 @@ def index_job(job_id: str, *, service: IndexingService) -> int:
         return 0
     # The whole list first: one that breaks off raises, and nothing has been done by half of it.
     found = [each.key for each in service.store.list(job_prefix(job))]
-    for key in found:
-        follow_object(key, service=service, write=lambda change: write_change(change, outputs=service.outputs))
+    write = partial(write_change, outputs=service.outputs)
+    do_each(found, lambda key: follow_object(key, service=service, write=write), id_of=_id_of)
     return len(found)
+
+
+def _id_of(key: str) -> str:
+    """Return what a log may hold of a key, which names its user."""
+    return key.rpartition("/")[0].rpartition("/")[2]
 
 
 def job_prefix(job: Job) -> str:

@@ -1,32 +1,13 @@
-"""The jobs service: read and end a job, and look after those that wait."""
+"""The jobs service: read, cancel and end a job."""
 
 import logging
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
-from shared.domain.errors import (
-    DeadlineExceededError,
-    DispatchError,
-    DreamFactoryError,
-    LeaseLostError,
-    NotFoundError,
-    ProviderError,
-    ProviderUnavailableError,
-)
+from shared.domain.errors import DispatchError, DreamFactoryError, LeaseLostError, NotFoundError
 from shared.domain.jobs import DISPATCH_GRACE_S, Job, JobError
-from shared.ports import (
-    Clock,
-    Dispatcher,
-    JobStore,
-    OutputStore,
-    Pending,
-    Provider,
-    ProviderOf,
-    TempFiles,
-)
+from shared.ports import Clock, Dispatcher, JobStore, OutputStore, TempFiles
 from shared.services.storage import cleanup_job_temp_files
 
 log = logging.getLogger(__name__)
@@ -80,6 +61,13 @@ def give_up(
     return done
 
 
+def unexpected_failure(cause: Exception) -> DreamFactoryError:
+    """Return what the user of a job hears of a bug: nothing of its inside."""
+    failure = DreamFactoryError("something unexpected went wrong", retryable=True)
+    failure.__cause__ = cause
+    return failure
+
+
 def announce_end(job: Job, *, dispatcher: Dispatcher) -> None:
     """Have the webhook of a job that has just ended delivered at once.
 
@@ -111,85 +99,14 @@ def cancel_job(job_id: str, user_id: str, *, jobs: JobStore, dispatcher: Dispatc
             jobs.save(cancelled)
             announce_end(cancelled, dispatcher=dispatcher)
         else:
-            _dispatch_again(job, jobs=jobs, dispatcher=dispatcher, clock=clock)
+            again = job.dispatched_again(clock.now())
+            jobs.save(again, over_attempt=job.attempt)
+            dispatcher.dispatch(again)
     except LeaseLostError:
         log.info("an attempt has just begun; it honours the wish", extra={"job_id": job.id})
     except DispatchError:
         log.warning("dispatch failed; the minute timer repeats it", extra={"job_id": job.id}, exc_info=True)
     return get_job(job_id, user_id, jobs=jobs)
-
-
-@dataclass(frozen=True)
-class RevivalService:
-    """What the minute timer works with."""
-
-    jobs: JobStore
-    outputs: OutputStore
-    temp: TempFiles
-    provider_of: ProviderOf
-    dispatcher: Dispatcher
-    clock: Clock
-
-
-def revive_waiting_jobs(*, service: RevivalService, until: datetime, batch: int = 200) -> dict[str, int]:
-    """Look after unfinished jobs that nobody works on, until ``until``, and return the counts of what was done.
-
-    Those past their deadline end. Of those that wait for a provider's task, the task is polled here, one after the
-    other, so that waiting costs no instance per job, and only when it has ended, the job is dispatched. All others are
-    dispatched: it is the safety net under every lost invocation, be it one that was never accepted, that died with its
-    instance, or whose repetitions are used up.
-    """
-    counts = Counter({"polled": 0, "dispatched": 0, "ended": 0})
-    seen: set[str] = set()
-    # What was looked after is due later, so that the same question brings the next ones.
-    while fresh := [job for job in service.jobs.waiting(service.clock.now(), limit=batch) if job.id not in seen]:
-        for job in fresh:
-            if service.clock.now() >= until:
-                log.warning("no time for all waiting jobs", extra=dict(counts))
-                return dict(counts)
-            seen.add(job.id)
-            _revive(job, service, counts)
-    return dict(counts)
-
-
-def _revive(job: Job, service: RevivalService, counts: Counter[str]) -> None:
-    now = service.clock.now()
-    try:
-        if job.deadline <= now:
-            late = DeadlineExceededError("the job did not finish in its time")
-            done = give_up(
-                job, late, jobs=service.jobs, outputs=service.outputs, temp=service.temp, clock=service.clock
-            )
-            announce_end(done, dispatcher=service.dispatcher)
-            counts["ended"] += 1
-            return
-        if job.provider_task_id is not None and job.cancel_requested_at is None:
-            provider = service.provider_of(job.model)
-            counts["polled"] += 1
-            if _is_pending(provider, job.provider_task_id):
-                service.jobs.save(job.parked(now + timedelta(seconds=provider.poll_interval_s)))
-                return
-        _dispatch_again(job, jobs=service.jobs, dispatcher=service.dispatcher, clock=service.clock)
-        counts["dispatched"] += 1
-    except LeaseLostError:
-        return  # somebody has just taken it up: all the better
-    except DispatchError:
-        log.warning("dispatch failed; repeated in a minute", extra={"job_id": job.id}, exc_info=True)
-
-
-def _is_pending(provider: Provider, task_id: str) -> bool:
-    try:
-        return isinstance(provider.poll(task_id), Pending)
-    except ProviderUnavailableError:
-        return True  # the task goes on at the provider whether or not it can be asked just now
-    except ProviderError:
-        return False  # the job's own attempt meets the same, and ends it
-
-
-def _dispatch_again(job: Job, *, jobs: JobStore, dispatcher: Dispatcher, clock: Clock) -> None:
-    again = job.dispatched_again(clock.now())
-    jobs.save(again, over_attempt=job.attempt)
-    dispatcher.dispatch(again)
 
 
 def first_attempt_due(created: Job) -> Job:

@@ -7,14 +7,14 @@ size and CRC-64) and that job has ended without success, and stops deleting when
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.domain.errors import StorageError
 from shared.domain.jobs import Job, JobOutput, OutputIntent
 from shared.ports import MultipartUpload
+from shared.services.batches import Kind, do_kinds, error_boundary, pages
 from shared.services.indexing import (
     Change,
     IndexingService,
@@ -34,8 +34,8 @@ RECENT = timedelta(hours=48)
 FEWEST_DELETIONS = 10
 DELETIONS_IN_PERCENT = 5
 _PREFIX = "users/"
-_INTENTS = 1000
-_JOBS = 100
+_PAGE = 100
+_SHARE = timedelta(seconds=60)  # of the time of one run, for uploads and for intents; jobs have the rest
 _COUNTS = (
     *("uploads_aborted", "intents_completed", "intents_removed", "intents_of_other_bytes"),
     *("rows_added", "rows_removed", "objects_deleted"),
@@ -46,26 +46,35 @@ _COUNTS = (
 def reconcile(*, service: IndexingService, until: datetime, dry_run: bool = False) -> dict[str, int | bool]:
     """Settle uploads, intents and recent jobs, as far as it gets until ``until``, and return the counts.
 
-    ``looked_at`` counts uploads, intents, objects and rows; ``skipped`` what OSS could not be asked about;
+    ``looked_at`` counts uploads, intents, objects and rows; ``skipped`` what failed, and is left to the next run;
     ``deletions_withheld`` what was left for lack of trust in so many; ``complete`` says whether nothing was left for
     lack of time. A dry run changes nothing and counts what it would do, each step as things are now: an intent's object
     counts in ``intents_completed`` and in ``rows_added``. Raises DatabaseUnavailableError.
     """
-    run = _Run(service, until, dry_run)
-    complete = run.abort_uploads() and run.settle_intents() and run.reconcile_jobs()
-    if run.counts["deletions_withheld"]:
-        log.error("more to delete than is believable; stopped deleting", extra={"counts": dict(run.counts)})
-    return {**{name: run.counts[name] for name in _COUNTS}, "complete": complete, "dry_run": dry_run}
+    counts: Counter[str] = Counter()
+
+    def part(work: Callable[["_Run"], bool]) -> Callable[[datetime], dict[str, int]]:
+        return lambda until: {"parts": int(work(_Run(service, until, dry_run, counts)))}
+
+    kinds = (
+        Kind("uploads", part(_Run.abort_uploads), _SHARE),
+        Kind("intents", part(_Run.settle_intents), _SHARE),
+        Kind("jobs", part(_Run.reconcile_jobs)),
+    )
+    complete = do_kinds(kinds, until=until, clock=service.clock)["parts"] == len(kinds)
+    if counts["deletions_withheld"]:
+        log.error("more to delete than is believable; stopped deleting", extra={"counts": dict(counts)})
+    return {**{name: counts[name] for name in _COUNTS}, "complete": complete, "dry_run": dry_run}
 
 
 @dataclass
 class _Run:
-    """One run. Each part returns whether it got to its end in time."""
+    """One run of one part. Each part returns whether it got to its end in time."""
 
     service: IndexingService
     until: datetime
     dry_run: bool
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str]
 
     def abort_uploads(self) -> bool:
         """Abort multipart uploads that nobody will complete: their parts are billed and never listed."""
@@ -74,17 +83,18 @@ class _Run:
                 if self._late:
                     return False
                 self._look_at(1)
-                with self._skipping("an upload"):
+                with self._skipping(upload.upload_id):
                     self._abort(upload)
         return True
 
     def settle_intents(self) -> bool:
         """Make rows of intents whose object has arrived, and remove those whose object will not."""
-        for intent in self.service.outputs.intents_before(self._now - GRACE, limit=_INTENTS):
+        before = self._now - GRACE
+        for intent in pages(lambda last: self.service.outputs.intents_before(before, limit=_PAGE, after=last)):
             if self._late:
                 return False
             self._look_at(1)
-            with self._skipping("an intent"):
+            with self._skipping(intent.output.id):
                 self._settle(intent)
         return True
 
@@ -93,14 +103,12 @@ class _Run:
 
         The oldest come first: when there are more than one run can look at, each is looked at before it is too old.
         """
-        since, last = self._now - RECENT, None
-        while jobs := self.service.jobs.recent(since, limit=_JOBS, after=last):
-            for job in jobs:
-                if self._late:
-                    return False
-                with self._skipping("a job"):
-                    self._reconcile_job(job)
-            last = jobs[-1]
+        since = self._now - RECENT
+        for job in pages(lambda last: self.service.jobs.recent(since, limit=_PAGE, after=last)):
+            if self._late:
+                return False
+            with self._skipping(job.id):
+                self._reconcile_job(job)
         return not self._late
 
     def _settle(self, intent: OutputIntent) -> None:
@@ -131,10 +139,12 @@ class _Run:
                 return
             row = rows.get(key)
             if found.age > GRACE and (row is None or row.size != found.size):
-                follow_object(key, service=self.service, write=self._write)
+                with self._skipping(job.id):
+                    follow_object(key, service=self.service, write=self._write)
         for key, row in rows.items():
             if key not in objects and row.created_at < self._now - GRACE:
-                self._remove_row(row)
+                with self._skipping(job.id):
+                    self._remove_row(row)
 
     def _remove_row(self, row: JobOutput) -> None:
         # Only HEAD proves that an object is gone; a list may have been of another user's prefix.
@@ -181,14 +191,9 @@ class _Run:
     def _look_at(self, number: int) -> None:
         self.counts["looked_at"] += number
 
-    @contextmanager
-    def _skipping(self, what: str) -> Iterator[None]:
-        """Leave what OSS does not answer for to the next run."""
-        try:
-            yield
-        except StorageError:
-            self.counts["skipped"] += 1
-            log.warning("skipped, OSS could not be asked", extra={"what": what}, exc_info=True)
+    def _skipping(self, what: str) -> AbstractContextManager[None]:
+        """Leave to the next run what fails in this one."""
+        return error_boundary(what, self.counts, counted_as="skipped")
 
     @property
     def _now(self) -> datetime:

@@ -5,25 +5,27 @@ invocation sends it at once, and the minute timer sends whatever is due, so a lo
 """
 
 import json
-import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from shared.domain.errors import AddressRefusedError, HostUnavailableError, LeaseLostError
+from shared.domain.errors import AddressRefusedError, HostUnavailableError
 from shared.domain.jobs import Job
 from shared.domain.webhooks import KEPT_FOR, MAX_ATTEMPTS, Delivery, DeliveryStatus
-from shared.ports import Clock, DeliveryStore, JobStore, WebhookMessage, WebhookReply, WebhookSender
+from shared.ports import Clock, DeliveryStore, JobStore, WebhookMessage, WebhookSender
+from shared.services.batches import Step, pages, work_through
 from shared.services.jobs import get_job
 
-log = logging.getLogger(__name__)
-_AT_ONCE = 16
+AT_ONCE = 32
+OF_ONE_USER_AT_ONCE = 4  # so that the slow receivers of one user leave room for those of all others
+_PAGE = 200
 _MAX_RETRY_AFTER_S = 8 * 3600  # the longest of our own delays; whoever asks for more is asked in between
 _STATUS_GONE = 410
+_UNEXPECTED = "something unexpected went wrong here"
 _GONE = "the receiver has answered 410 Gone, so nothing is sent to this URL"
 
 
@@ -50,16 +52,26 @@ def get_deliveries(job_id: str, user_id: str, *, jobs: JobStore, deliveries: Del
 
 
 def deliver_webhooks(*, service: WebhookService, until: datetime, job_id: str | None = None) -> dict[str, int]:
-    """Make every attempt that is due, or those of one job, until ``until``; return how many came to which status.
+    """Make every attempt that is due now, or those of one job, until ``until``; return how many came to which status.
 
-    A crash after a claim leaves a lease; when it is over, the minute timer makes the next attempt. A crash after the
-    request leaves the same, and the receiver gets the message again, under the same id.
+    ``failed_attempts`` counts attempts that a fault of ours ended. A crash after a claim leaves a lease; when it is
+    over, the minute timer makes the next attempt. A crash after the request leaves the same, and the receiver gets the
+    message again, under the same id.
     """
-    counts = Counter({status.value: 0 for status in DeliveryStatus})
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        while service.clock.now() < until and (due := _due(service, job_id)):
-            _deliver(due, service, threads, counts)
-    return dict(counts)
+    run = _Run(service, Counter({status.value: 0 for status in DeliveryStatus} | {"failed_attempts": 0}))
+    work_through(
+        map(_Turn, run.due() if job_id is None else run.due_of_job(job_id)),
+        run.begin,
+        id_of=lambda turn: turn.delivery.id,
+        counts=run.counts,
+        counted_as="failed_attempts",
+        charge=run.charge,
+        is_late=lambda: service.clock.now() >= until,
+        at_once=AT_ONCE,
+        group_of=lambda turn: turn.delivery.user_id,
+        per_group=OF_ONE_USER_AT_ONCE,
+    )
+    return dict(run.counts)
 
 
 def remove_old_deliveries(*, deliveries: DeliveryStore, now: datetime) -> int:
@@ -67,36 +79,74 @@ def remove_old_deliveries(*, deliveries: DeliveryStore, now: datetime) -> int:
     return deliveries.remove_before(now - KEPT_FOR)
 
 
-def _due(service: WebhookService, job_id: str | None) -> Sequence[Delivery]:
-    now = service.clock.now()
-    if job_id is None:
-        return service.deliveries.due(now, limit=_AT_ONCE)
-    return [each for each in service.deliveries.of_job(job_id) if each.due(now)]
+@dataclass
+class _Turn:
+    """A delivery whose attempt is to be made.
+
+    ``claimed`` is set once this run has claimed it; ``settled`` once an answer has decided what becomes of it.
+    """
+
+    delivery: Delivery
+    claimed: Delivery | None = None
+    settled: Delivery | None = None
 
 
-def _deliver(
-    due: Sequence[Delivery], service: WebhookService, threads: ThreadPoolExecutor, counts: Counter[str]
-) -> None:
-    # Only the requests run in threads: the database has one connection.
-    sending = [(claimed, threads.submit(service.sender.send, message)) for claimed, message in _claim(due, service)]
-    for claimed, answer in sending:
-        settled = _judge(claimed, answer, service)
-        if _save(settled, service):
-            counts[settled.status] += 1
+@dataclass(frozen=True)
+class _Run:
+    service: WebhookService
+    counts: Counter[str]
 
+    def due(self) -> Iterator[Delivery]:
+        began = self.service.clock.now()
+        return pages(lambda last: self.service.deliveries.due(began, limit=_PAGE, after=last))
 
-def _claim(due: Sequence[Delivery], service: WebhookService) -> Iterator[tuple[Delivery, WebhookMessage]]:
-    """Claim one after the other and yield what is to be sent; what is not ends here."""
-    for delivery in due:
+    def due_of_job(self, job_id: str) -> Iterator[Delivery]:
+        now = self.service.clock.now()
+        return (each for each in self.service.deliveries.of_job(job_id) if each.due(now))
+
+    def begin(self, turn: _Turn) -> Step[Delivery] | None:
+        """Claim a delivery and return the attempt; one that is not to be sent ends here."""
+        delivery, service = turn.delivery, self.service
         job = service.jobs.get(delivery.job_id)
         if job is None:
-            _save(delivery.failed("job_deleted: the job was deleted before its webhook was delivered"), service)
+            self._save(delivery.failed("job_deleted: the job was deleted before its webhook was delivered"))
         elif delivery.attempts >= MAX_ATTEMPTS:
-            _save(delivery.failed(f"given up after {delivery.attempts} attempts, the last of which broke off"), service)
+            self._save(delivery.failed(f"given up after {delivery.attempts} attempts, the last of which broke off"))
         elif service.deliveries.is_disabled(delivery.user_id, delivery.url):
-            _save(delivery.disabled(_GONE), service)
-        elif _save(claimed := delivery.claimed(service.clock.now()), service, over_attempts=delivery.attempts):
-            yield claimed, _make_message(claimed, job, service)
+            self._save(delivery.disabled(_GONE))
+        else:
+            claimed = delivery.claimed(service.clock.now())
+            service.deliveries.save(claimed, over_attempts=delivery.attempts)
+            turn.claimed = claimed
+            message = _make_message(claimed, job, service)
+            return Step(partial(_attempt, claimed, message, service), partial(self._settle, turn))
+        return None
+
+    def charge(self, turn: _Turn, error: Exception) -> None:
+        """Count what raised ``error`` as an attempt, so that the delivery comes to an end as others do."""
+        if turn.settled is not None:
+            # The answer could not be written down. Without it the receiver would get the message once more.
+            self._save(turn.settled)
+            return
+        now = self.service.clock.now()
+        claimed = turn.claimed or turn.delivery.claimed(now)
+        over_attempts = (turn.claimed or turn.delivery).attempts
+        postponed = claimed.postponed(_UNEXPECTED, now, factor=self.service.jitter())
+        self.service.deliveries.save(postponed, over_attempts=over_attempts)
+
+    def _settle(self, turn: _Turn, settled: Delivery) -> None:
+        turn.settled = settled
+        self._save(settled)
+        self.counts[settled.status] += 1
+
+    def _save(self, delivery: Delivery) -> None:
+        """Write the delivery down, and what it means for others to the same receiver.
+
+        A crash between the two leaves the others pending; each of them ends when it is due.
+        """
+        self.service.deliveries.save(delivery)
+        if delivery.status is DeliveryStatus.DISABLED:
+            self.service.deliveries.disable(delivery.user_id, delivery.url, _GONE)
 
 
 def _make_message(delivery: Delivery, job: Job, service: WebhookService) -> WebhookMessage:
@@ -106,10 +156,10 @@ def _make_message(delivery: Delivery, job: Job, service: WebhookService) -> Webh
     return WebhookMessage(delivery.id, delivery.url, body, service.clock.now())
 
 
-def _judge(claimed: Delivery, answer: Future[WebhookReply], service: WebhookService) -> Delivery:
-    """Return what becomes of a delivery by what was answered. Only a 2xx is a success."""
+def _attempt(claimed: Delivery, message: WebhookMessage, service: WebhookService) -> Delivery:
+    """Send the message and return what becomes of its delivery. Only a 2xx is a success."""
     try:
-        reply = answer.result()
+        reply = service.sender.send(message)
     except AddressRefusedError as error:
         return claimed.failed(f"the address {error}")
     except HostUnavailableError as error:
@@ -126,18 +176,3 @@ def _judge(claimed: Delivery, answer: Future[WebhookReply], service: WebhookServ
 def _postpone(claimed: Delivery, error: str, service: WebhookService, retry_after_s: float = 0.0) -> Delivery:
     at_least_s = min(retry_after_s, _MAX_RETRY_AFTER_S)
     return claimed.postponed(error, service.clock.now(), factor=service.jitter(), at_least_s=at_least_s)
-
-
-def _save(delivery: Delivery, service: WebhookService, *, over_attempts: int | None = None) -> bool:
-    """Write the delivery down, and what it means for others to the same receiver; False: another attempt has it.
-
-    A crash between the two leaves the others pending; each of them ends when it is due.
-    """
-    try:
-        service.deliveries.save(delivery, over_attempts=over_attempts)
-    except LeaseLostError:
-        log.info("another attempt has this delivery", extra={"delivery_id": delivery.id})
-        return False
-    if delivery.status is DeliveryStatus.DISABLED:
-        service.deliveries.disable(delivery.user_id, delivery.url, _GONE)
-    return True

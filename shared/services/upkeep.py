@@ -1,0 +1,42 @@
+"""What the timers do: no kind of work takes the time of another, and one that fails does not stop the others."""
+
+from datetime import datetime, timedelta
+
+from shared.ports import Clock, DeliveryStore, StartStore, TempFiles
+from shared.services.batches import Kind, do_kinds
+from shared.services.deletion import DeletionService, resume_deletions
+from shared.services.revival import RevivalService, dispatch_due_jobs, poll_due_jobs
+from shared.services.starting import forget_starts
+from shared.services.storage import cleanup_old_temp_files
+from shared.services.webhooks import remove_old_deliveries
+
+# Together they leave most of the five minutes of a run to the polls, which come last: they can take any time.
+_DISPATCHES = timedelta(seconds=40)
+_DELETIONS = timedelta(seconds=50)
+_FORGETTING = timedelta(seconds=10)
+
+
+def do_every_minute(
+    *, revival: RevivalService, deletion: DeletionService, starts: StartStore, clock: Clock, until: datetime
+) -> dict[str, int]:
+    """Look after unfinished jobs and deletions, forget old idempotency keys, and return the counts.
+
+    Raises the first failure of a whole kind of work, once every kind has had its share of the time.
+    """
+    kinds = (
+        Kind("dispatches", lambda until: dispatch_due_jobs(service=revival, until=until), _DISPATCHES),
+        Kind("deletions", lambda until: resume_deletions(service=deletion, until=until), _DELETIONS),
+        Kind("idempotency keys", lambda until: forget_starts(starts=starts, clock=clock, until=until), _FORGETTING),
+        Kind("polls", lambda until: poll_due_jobs(service=revival, until=until)),
+    )
+    return do_kinds(kinds, until=until, clock=clock)
+
+
+def do_every_day(*, temp: TempFiles, deliveries: DeliveryStore, clock: Clock, until: datetime) -> dict[str, int]:
+    """Remove temp files older than 24 hours and deliveries older than 30 days, and return their numbers."""
+    now = clock.now()
+    kinds = (
+        Kind("temp files", lambda _: {"removed": cleanup_old_temp_files(temp=temp, now=now)}),
+        Kind("deliveries", lambda _: {"deliveries": remove_old_deliveries(deliveries=deliveries, now=now)}),
+    )
+    return do_kinds(kinds, until=until, clock=clock)
