@@ -258,6 +258,11 @@ class _Turn:
         self.deletion = deletion
 
 
+def _remove(remove: Callable[[], object]) -> bool:
+    remove()
+    return True
+
+
 @dataclass(frozen=True)
 class _Run:
     """One run. What returns bool tells whether it got to its end."""
@@ -324,7 +329,7 @@ class _Run:
                 (partial(store.abort_upload, upload) for upload in uploads),
                 (partial(store.delete, found.key) for found in objects),
             ),
-            lambda remove: remove() is None,
+            _remove,
         )
 
     def _each(self, deletion: Deletion, found: Iterable[T], work: Callable[[T], bool]) -> bool:

@@ -12,14 +12,18 @@ from shared.adapters.sql_deletions import SqlDeletionStore
 from shared.adapters.sql_jobs import SqlJobStore
 from shared.adapters.sql_outputs import SqlOutputStore
 from shared.domain.deletions import (
+    MAX_FAILURES,
+    SECOND_LOOK_AFTER,
     Deletion,
     DeletionScope,
     deletion_of_job,
     deletion_of_output,
     deletion_of_user,
 )
+from shared.domain.errors import LeaseLostError
 from shared.domain.jobs import JobStatus, OutputIntent
 from shared.ports import DeletionStore, JobStore, OutputStore
+from shared.services.batches import pages
 from tests.contract.databases import KINDS, database_url, open_database
 from tests.fakes import NOW, USER, InMemoryDeletionStore, InMemoryJobStore, InMemoryOutputStore, make_job, make_output
 from tests.looking import open_database as look_at
@@ -83,26 +87,40 @@ def test_what_a_deletion_concerns(stores: Stores) -> None:
     assert found == [True, True, False, False, False, False]
 
 
-def test_unfinished_ones_come_page_by_page_the_oldest_first(stores: Stores) -> None:
+@pytest.mark.parametrize("limit", [1, 2, 9])
+def test_due_deletions_come_page_by_page_the_longest_due_first(stores: Stores, limit: int) -> None:
     for number in (3, 1, 0, 2):
         stores.deletions.add(replace(wish(number), requested_at=NOW + number // 2 * SECOND))
-    stores.deletions.add(wish(9, finished_at=NOW))
-    seen, last = [], None
-    while page := stores.deletions.unfinished(limit=1, after=last):
-        seen += [deletion.id for deletion in page]
-        last = page[-1]
-    assert seen == [f"deletion{number}" for number in range(4)]
-    assert len(stores.deletions.unfinished(limit=3)) == 3
+    stores.deletions.add(wish(4, next_attempt_at=NOW + 2 * SECOND, failures=MAX_FAILURES - 1))
+    stores.deletions.add(wish(5, next_attempt_at=NOW + 3 * SECOND))
+    stores.deletions.add(wish(6, failures=MAX_FAILURES))
+    now = NOW + 2 * SECOND
+    found = list(pages(lambda last: stores.deletions.due(now, limit=limit, after=last)))
+    assert [deletion.id for deletion in found] == [f"deletion{number}" for number in range(5)]
+    assert all(deletion.due(now) for deletion in found)
 
 
-def test_ended_ones_come_when_it_is_long_ago(stores: Stores) -> None:
+def test_deletions_that_ended_are_due_again_after_an_hour(stores: Stores) -> None:
     for number in range(4):
-        stores.deletions.add(wish(number, finished_at=NOW + number * SECOND if number else None))
-    before = NOW + 3 * SECOND
-    found = stores.deletions.finished_before(before, limit=9)
-    assert [deletion.id for deletion in found] == ["deletion1", "deletion2"]
-    assert stores.deletions.finished_before(before, limit=1) == found[:1]
-    assert stores.deletions.finished_before(before, limit=9, after=found[0]) == found[1:]
+        stores.deletions.add(wish(number, finished_at=NOW + number * SECOND))
+    found = stores.deletions.due(NOW + SECOND_LOOK_AFTER + 2 * SECOND, limit=9)
+    assert [deletion.id for deletion in found] == ["deletion0", "deletion1"]
+
+
+def test_a_turn_is_taken_by_one_of_those_that_have_read_the_deletion(stores: Stores) -> None:
+    first = wish(0)
+    stores.deletions.add(first)
+    postponed = first.postponed(NOW)
+    stores.deletions.save(postponed, over=first)
+    assert stores.deletions.get(first.id) == postponed
+    failed = postponed.failed(NOW)
+    for stale in (first, replace(postponed, failures=1), replace(postponed, id="none")):
+        with pytest.raises(LeaseLostError):
+            stores.deletions.save(failed, over=stale)
+    stores.deletions.save(failed, over=postponed)
+    assert stores.deletions.get(first.id) == failed
+    stores.deletions.finish(failed, NOW)
+    assert stores.deletions.get(first.id) == replace(first, finished_at=NOW)
 
 
 def test_being_told_and_being_forgotten(stores: Stores) -> None:

@@ -15,6 +15,7 @@ from shared.domain.errors import LeaseLostError
 from shared.domain.jobs import Job, JobError, JobStatus
 from shared.domain.webhooks import Delivery, DeliveryStatus
 from shared.ports import DeliveryStore, JobStore
+from shared.services.batches import pages
 from tests.contract.databases import KINDS, SQL_KINDS, database_url, open_database
 from tests.fakes import NOW, USER, InMemoryJobStore, make_job
 
@@ -138,6 +139,8 @@ def test_due_are_those_whose_time_has_come_the_longest_waiting_first(stores: Sto
     stores.deliveries.save(replace(stores.of("not-yet"), next_attempt_at=NOW + second / 1000))
     assert [each.job_id for each in stores.deliveries.due(NOW, limit=9)] == ["later", "late"]
     assert [each.job_id for each in stores.deliveries.due(NOW, limit=1)] == ["later"]
+    paged = pages(lambda last: stores.deliveries.due(NOW, limit=1, after=last))
+    assert [each.job_id for each in paged] == ["later", "late"]
     lease_ends = claimed.next_attempt_at
     assert lease_ends is not None
     assert "claimed" in [each.job_id for each in stores.deliveries.due(lease_ends, limit=9)]

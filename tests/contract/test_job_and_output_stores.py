@@ -4,7 +4,7 @@ import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -18,6 +18,7 @@ from shared.domain.errors import DatabaseUnavailableError, LeaseLostError
 from shared.domain.jobs import Job, JobError, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.ports import JobStore, OutputStore
+from shared.services.batches import pages
 from tests.contract.databases import database_url, open_database
 from tests.contract.racing import race
 from tests.fakes import NOW, make_job, make_output, make_video_job
@@ -145,27 +146,69 @@ def test_a_job_that_is_gone_cannot_be_saved(jobs: JobStore) -> None:
         jobs.save(make_job())
 
 
-def test_waiting_are_those_that_are_due_and_free(jobs: JobStore) -> None:
-    second = timedelta(seconds=1)
+SECOND = timedelta(seconds=1)
+
+
+def all_pages(ask: Callable[..., Sequence[Job]], limit: int) -> list[str]:
+    return [job.id for job in pages(lambda last: ask(NOW, limit=limit, after=last))]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_jobs_to_dispatch_are_due_and_free_and_the_longest_due_come_first(jobs: JobStore, limit: int) -> None:
     claimed = make_job().claimed(NOW - timedelta(hours=1))
+    waiting = make_job(provider_task_id="task-1", next_attempt_at=NOW - 4 * SECOND)
+    hour = timedelta(hours=1)
     rows = {
         "due": make_job(next_attempt_at=NOW),
-        "not-yet": make_job(next_attempt_at=NOW + second / 1000),
-        "dead-lease": replace(claimed, lease_expires_at=NOW - second),
+        "due-too": make_job(next_attempt_at=NOW),
+        "not-yet": make_job(next_attempt_at=NOW + SECOND / 1000),
+        "dead-lease": replace(claimed, lease_expires_at=NOW - SECOND),
         "lease-ends-now": replace(claimed, lease_expires_at=NOW),
-        "living-lease": replace(claimed, lease_expires_at=NOW + second / 1000),
-        "storing": replace(claimed, status=JobStatus.STORING, lease_expires_at=NOW - second),
-        "succeeded": make_job(status=JobStatus.SUCCEEDED, next_attempt_at=NOW - second),
-        "failed": make_job(status=JobStatus.FAILED, lease_expires_at=NOW - second),
-        "cancelled": make_job(status=JobStatus.CANCELLED, next_attempt_at=NOW - second),
+        "living-lease": replace(claimed, lease_expires_at=NOW + SECOND / 1000),
+        "storing": replace(claimed, status=JobStatus.STORING, lease_expires_at=NOW - 2 * SECOND),
+        "succeeded": make_job(status=JobStatus.SUCCEEDED, next_attempt_at=NOW - SECOND),
+        "failed": make_job(status=JobStatus.FAILED, lease_expires_at=NOW - SECOND),
+        "cancelled": make_job(status=JobStatus.CANCELLED, next_attempt_at=NOW - SECOND),
         "neither": make_job(),
+        "waits-for-its-task": waiting,
+        "to-be-cancelled": replace(waiting, cancel_requested_at=NOW),
+        "late": replace(waiting, created_at=NOW - hour),
+        "video-late": replace(
+            waiting, type=MediaType.VIDEO, created_at=NOW - 6 * hour, next_attempt_at=NOW - SECOND / 2
+        ),
+        "video-not-late": replace(waiting, type=MediaType.VIDEO, created_at=NOW - 6 * hour + SECOND / 1000),
+        "a-millisecond-before-late": replace(waiting, created_at=NOW - hour + SECOND / 1000),
     }
-    for number, (job_id, job) in enumerate(rows.items()):
-        jobs.add(replace(job, id=job_id, created_at=NOW - number * second))
-    found = [job.id for job in jobs.waiting(NOW, limit=100)]
-    assert found == ["storing", "lease-ends-now", "dead-lease", "due"]
-    assert [job.id for job in jobs.waiting(NOW, limit=2)] == ["storing", "lease-ends-now"]
-    assert jobs.waiting(NOW, limit=100)[0] == jobs.get("storing")
+    for job_id, job in rows.items():
+        jobs.add(replace(job, id=job_id))
+    assert all_pages(jobs.to_dispatch, limit) == [
+        *("late", "to-be-cancelled"),
+        *("storing", "dead-lease", "video-late"),
+        *("due", "due-too", "lease-ends-now"),
+    ]
+    awaiting = ["a-millisecond-before-late", "video-not-late", "waits-for-its-task"]
+    assert all_pages(jobs.to_poll, limit) == awaiting
+    found = jobs.to_dispatch(NOW, limit=100)
+    assert all(jobs.get(job.id) == job and not job.awaits_task(NOW) for job in found)
+    assert all(jobs.get(job.id) == job and job.awaits_task(NOW) for job in jobs.to_poll(NOW, limit=100))
+
+
+def test_a_job_is_postponed_by_one_of_those_that_have_read_it(jobs: JobStore) -> None:
+    parked = jobs.add(make_job(provider_task_id="task-1", next_attempt_at=NOW))
+    dead = jobs.add(replace(make_job(id="dead").claimed(NOW), lease_expires_at=NOW))
+    for job in (parked, dead):
+        postponed = jobs.postpone(job, LATER)
+        assert jobs.get(job.id) == postponed == job.parked(LATER)
+        for stale in (job, replace(postponed, attempt=job.attempt + 1), replace(postponed, id="none")):
+            with pytest.raises(LeaseLostError):
+                jobs.postpone(stale, LATER + SECOND)
+        jobs.request_cancel(job.id, NOW)
+        jobs.postpone(postponed, LATER + SECOND)
+        stored = jobs.get(job.id)
+        assert stored == replace(postponed, next_attempt_at=LATER + SECOND, cancel_requested_at=NOW)
+        jobs.save(stored.cancelled(NOW))
+        with pytest.raises(LeaseLostError):
+            jobs.postpone(stored, LATER)
 
 
 def test_a_claim_has_one_winner(jobs: JobStore) -> None:
@@ -337,6 +380,7 @@ def test_old_intents_are_found_oldest_first(jobs: JobStore, outputs: OutputStore
     made = {n: intend(outputs, n, created_at=NOW - timedelta(hours=age)) for n, age in ages.items()}
     assert list(outputs.intents_before(NOW, limit=9)) == [made[1], made[0], made[2]]
     assert list(outputs.intents_before(NOW, limit=1)) == [made[1]]
+    assert list(pages(lambda last: outputs.intents_before(NOW, limit=1, after=last))) == [made[1], made[0], made[2]]
 
 
 def test_an_intent_is_removed_for_its_attempt_only(jobs: JobStore, outputs: OutputStore) -> None:
@@ -390,7 +434,9 @@ def test_outages(own_mariadb: MariaDb) -> None:
         lambda: jobs.add(make_job(id="new")),
         lambda: jobs.get(job.id),
         lambda: jobs.save(job),
-        lambda: jobs.waiting(NOW, limit=1),
+        lambda: jobs.to_dispatch(NOW, limit=1),
+        lambda: jobs.to_poll(NOW, limit=1),
+        lambda: jobs.postpone(job, NOW),
         lambda: outputs.put(make_output()),
         lambda: outputs.get("x"),
         lambda: outputs.of_job("x"),
