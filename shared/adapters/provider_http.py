@@ -19,6 +19,8 @@ SUBMIT_WITHIN_S = 200.0  # the client ends a silence sooner, the lease of a subm
 ASK_WITHIN_S = 10.0
 _MAX_RESULTS_BYTES = 64 * 1024 * 1024  # four large images in base64 fit, and so does this in 512 MB of memory
 _MAX_STATE_BYTES = 1024 * 1024  # JSON takes up to 30 times its size in memory
+# httpx looks into redirects that it does not follow, and lets through what it finds in the name of a host.
+_LOST = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, TimeoutError)
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
@@ -75,7 +77,7 @@ class ProviderHttp:
             return self._send(request, self._submit_within_s, _MAX_RESULTS_BYTES)
         except _NOTHING_SENT as error:
             raise ProviderUnavailableError(f"{self._name} cannot be reached") from error
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        except _LOST as error:
             raise SubmissionUnknownError(
                 f"{self._name} was asked and its answer was lost ({type(error).__name__}); "
                 "it is not asked again, because that may cost twice"
@@ -95,7 +97,7 @@ class ProviderHttp:
         )
         try:
             return self._send(request, self._ask_within_s, _MAX_STATE_BYTES)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        except _LOST as error:
             raise ProviderUnavailableError(f"{self._name} did not answer ({type(error).__name__})") from error
 
     def _send(self, request: httpx.Request, within_s: float, max_bytes: int) -> Answer:

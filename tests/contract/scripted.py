@@ -17,13 +17,14 @@ def settings(base_url: str, key: str = KEY) -> ProviderSettings:
 
 
 class Scripted(ThreadingHTTPServer):
-    """Answers everything with one status and body, and keeps what it was asked."""
+    """Answers everything with one status, body and headers, and keeps what it was asked."""
 
     daemon_threads = True
     status, body = 200, b"{}"
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _ScriptedHandler)
+        self.headers: dict[str, str] = {}
         self.asked: list[tuple[str, dict[str, str], Any]] = []
 
     @property
@@ -38,7 +39,7 @@ class _ScriptedHandler(QuietHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.asked.append((self.path, headers, json.loads(body) if body else None))
-        self.answer(self.server.status, self.server.body)
+        self.answer(self.server.status, self.server.body, **self.server.headers)
 
     def do_GET(self) -> None:
         self.do_POST()

@@ -343,6 +343,17 @@ def test_a_state_of_more_than_a_megabyte_is_not_read(scripted: Scripted, dashsco
         dashscope.poll("t")
 
 
+@pytest.mark.parametrize("target", ["http://xn--a/", "http://[::1", "//\xff", "http://a:b:c/"])
+def test_a_redirect_is_not_followed_wherever_it_leads(client: httpx.Client, target: str) -> None:
+    with serving(Scripted()) as server:
+        server.status, server.headers = 302, {"Location": target}
+        dashscope = DashScope(settings(server.url), client)
+        with pytest.raises(SubmissionUnknownError):
+            dashscope.submit(IMAGE)
+        with pytest.raises(ProviderUnavailableError):
+            dashscope.poll("t")
+
+
 def finished(state: Pending | Finished) -> tuple[Result, ...]:
     assert isinstance(state, Finished)
     return state.results
