@@ -7,6 +7,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from shared import settings
+from shared.domain.errors import ProviderRefusedError
 from shared.domain.models import MODELS
 from shared.domain.quotas import Quotas
 from shared.ports import Limits
@@ -153,6 +154,8 @@ def public_web() -> "PublicWeb":
 
 
 def provider_of(model: str) -> "Provider":
+    if model not in MODELS:
+        raise ProviderRefusedError(f"this release does not serve the model {model}")
     return _provider(MODELS[model].provider)
 
 

@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from shared.domain.errors import AddressRefusedError
 from shared.domain.keys import MediaType
-from shared.domain.models import MODELS
+from shared.domain.models import MAX_COUNT, MODELS
 from shared.domain.web_addresses import read_web_address
 from shared.domain.webhooks import DeliveryStatus
 from shared.representations import JobJson, Json, OutputJson, Time
@@ -84,7 +84,7 @@ class ImageRequest(GenerateRequest):
     """The body of ``POST /ai/generate-image``."""
 
     model: Annotated[str, _models_for(MediaType.IMAGE)] | None = None
-    count: Annotated[int, Field(ge=1, le=4, strict=True)] = 1
+    count: Annotated[int, Field(ge=1, le=MAX_COUNT, strict=True)] = 1
 
 
 class VideoRequest(GenerateRequest):

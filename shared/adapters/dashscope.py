@@ -6,10 +6,12 @@ to a region.
 """
 
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
-from shared.adapters.provider_http import ProviderHttp
+from shared.adapters.provider_answers import delivered, object_in, odd, read_each, read_part, reason_in, text_at
+from shared.adapters.provider_http import Answer, ProviderHttp
 from shared.domain.errors import (
     ProviderError,
     ProviderFailedError,
@@ -18,8 +20,9 @@ from shared.domain.errors import (
     ResultLostError,
     SubmissionUnknownError,
 )
-from shared.domain.jobs import Job
-from shared.domain.models import MODELS, Form, Size
+from shared.domain.jobs import MAX_TASK_ID_CHARACTERS, Job
+from shared.domain.models import MAX_COUNT, MODELS, Form, Size
+from shared.domain.texts import bounded
 from shared.ports import Finished, MediaUrl, Pending, RefusedResult, Result
 from shared.settings import ProviderSettings
 
@@ -34,7 +37,7 @@ _BILLING = {"CommodityNotPurchased", "PrepaidBillOverdue", "PostpaidBillOverdue"
 
 
 class DashScope:
-    """One account in one region."""
+    """One account in one region; threads may share it."""
 
     def __init__(self, config: ProviderSettings, client: httpx.Client) -> None:
         self.poll_interval_s = config.poll_interval_s
@@ -43,25 +46,28 @@ class DashScope:
     def submit(self, job: Job) -> Pending | Finished:
         """Create the task. DashScope knows no idempotency key: an answer that is lost stays unknown."""
         form = MODELS[job.model].form
-        status, body = self._http.submit(_PATHS[form], _request(job, form), headers={"X-DashScope-Async": "enable"})
-        if status != 200 or "code" in body:
-            raise _submit_error(status, body)
-        task_id = _output(body).get("task_id")
-        if not isinstance(task_id, str) or not task_id:
-            raise SubmissionUnknownError("DashScope accepted the task and named no task id")
-        return Pending(task_id)
+        answer = self._http.submit(_PATHS[form], _request(job, form), headers={"X-DashScope-Async": "enable"})
+        # Ahead of any code: a task that has an id is at work, whatever else the answer says.
+        task_id = answer.text("output", "task_id") if answer.good else None
+        if task_id is None:
+            raise _submit_error(answer)
+        return Pending(_check_task_id(task_id))
 
     def poll(self, task_id: str) -> Pending | Finished:
         """Read the task. A status that nobody knows counts as pending: the job's own deadline ends it."""
-        status, body = self._http.get(f"/tasks/{task_id}")
-        if status != 200:
-            raise ProviderUnavailableError(f"DashScope answered HTTP {status} ({body.get('code', 'no code')})")
-        output = _output(body)
-        match output.get("task_status"):
+        answer = self._http.get(_task_path(task_id))
+        status = answer.text("output", "task_status") if answer.status == 200 else None
+        if answer.body is None or status is None:
+            # What is not an answer about the task says nothing about the task, which is paid for.
+            raise ProviderUnavailableError(
+                f"DashScope did not tell the task's state: HTTP {answer.status}, {reason_in(answer.body)}"
+            )
+        output = answer.body["output"]
+        match status:
             case "SUCCEEDED":
-                return Finished(_results(output))
+                return delivered("DashScope", _results(output), MAX_COUNT)
             case "FAILED":
-                raise ProviderFailedError(f"DashScope failed: {_reason(output)}", retryable=_may_pass(output))
+                raise ProviderFailedError(f"DashScope failed: {reason_in(output)}", retryable=_may_pass(output))
             case "CANCELED":
                 raise ProviderFailedError("the task was cancelled at DashScope")
             case "UNKNOWN":
@@ -71,8 +77,21 @@ class DashScope:
 
     def cancel(self, task_id: str) -> bool:
         """Cancel the task, which DashScope does only while it is PENDING."""
-        status, _ = self._http.post(f"/tasks/{task_id}/cancel")
-        return status == 200
+        return self._http.post(f"{_task_path(task_id)}/cancel").status == 200
+
+
+def _check_task_id(task_id: str) -> str:
+    """Return ``task_id`` if it can be kept and asked for. Raises SubmissionUnknownError: nobody can follow the task."""
+    if len(task_id) > MAX_TASK_ID_CHARACTERS or not task_id.isprintable() or task_id in {".", ".."}:
+        raise SubmissionUnknownError(
+            "DashScope accepted the task and named a task id that is not valid: "
+            f"expected 1 to {MAX_TASK_ID_CHARACTERS} printable characters, got {len(task_id)}: {bounded(task_id, 100)}"
+        )
+    return task_id
+
+
+def _task_path(task_id: str) -> str:
+    return f"/tasks/{quote(task_id, safe='')}"
 
 
 def _request(job: Job, form: Form) -> dict[str, Any]:
@@ -103,45 +122,67 @@ def _resolution(size: Size) -> str:
     return "480P" if short <= 480 else "720P" if short <= 720 else "1080P"
 
 
-def _output(body: dict[str, Any]) -> dict[str, Any]:
-    output = body.get("output")
-    return output if isinstance(output, dict) else {}
-
-
-def _results(output: dict[str, Any]) -> tuple[Result, ...]:
+def _results(output: dict[str, Any]) -> list[Result]:
     """Read the three forms in which results come: ``video_url``, ``results[]`` and ``choices[]``."""
-    found: list[Result] = []
-    if isinstance(url := output.get("video_url"), str):
-        found.append(MediaUrl(url))
-    items = output.get("results") or ()
-    found.extend(MediaUrl(item["url"]) if item.get("url") else RefusedResult(_reason(item)) for item in items)
-    for choice in output.get("choices") or ():
-        content = (choice.get("message") or {}).get("content") or ()
-        found.extend(
-            MediaUrl(part["image"]) if part.get("image") else RefusedResult(_reason(part))
-            for part in content
-            if part.get("image") or part.get("code")
-        )
-    if not any(isinstance(result, MediaUrl) for result in found):
-        raise ProviderFailedError("DashScope reports success and delivers nothing")
-    return tuple(found)
+    return [
+        result
+        for name, read in (("video_url", _read_video), ("results", _read_items), ("choices", _read_choices))
+        if output.get(name) is not None
+        for result in read_part(read, output[name], f"output.{name}")
+    ]
 
 
-def _reason(body: dict[str, Any]) -> str:
-    return f"{body.get('code', 'no code')}: {body.get('message', 'no message')}"
+def _read_video(value: Any, path: str) -> list[Result]:
+    if not isinstance(value, str) or not value:
+        raise odd(path, value, "a URL")
+    return [MediaUrl(value)]
 
 
-def _may_pass(body: dict[str, Any]) -> bool:
+def _read_items(value: Any, path: str) -> list[Result]:
+    return read_each(lambda item, at: [_media("url", item, at)], value, path)
+
+
+def _read_choices(value: Any, path: str) -> list[Result]:
+    return read_each(_read_choice, value, path)
+
+
+def _read_choice(value: Any, path: str) -> list[Result]:
+    message = object_in(object_in(value, path).get("message"), f"{path}.message")
+    return read_each(_read_content, message.get("content"), f"{path}.message.content")
+
+
+def _read_content(value: Any, path: str) -> list[Result]:
+    # Beside images, a message may hold text.
+    is_text = isinstance(value, dict) and "text" in value and "image" not in value
+    return [] if is_text else [_media("image", value, path)]
+
+
+def _media(name: str, value: Any, path: str) -> Result:
+    item = object_in(value, path)
+    if url := text_at(item, name):
+        return MediaUrl(url)
+    if text_at(item, "code"):
+        return RefusedResult(reason_in(item))
+    raise odd(f"{path}.{name}", item.get(name), "a URL")
+
+
+def _may_pass(error: dict[str, Any] | None) -> bool:
     """Whether the same request may succeed another time, for the user to know; we never repeat a failed task."""
-    return str(body.get("code", "")).startswith(("InternalError", "SystemError", "Throttling", "ModelServ"))
+    return (text_at(error, "code") or "").startswith(("InternalError", "SystemError", "Throttling", "ModelServ"))
 
 
-def _submit_error(status: int, body: dict[str, Any]) -> ProviderError:
-    code = str(body.get("code", ""))
+def _submit_error(answer: Answer) -> ProviderError:
+    """Return what became of a submit that named no task. A status or a shape that is not documented tells nothing."""
+    status, code, reason = answer.status, answer.text("code"), reason_in(answer.body)
     if status == 401:
         return ProviderRefusedError("DashScope refused the configured API key")
     if code in _BILLING or (400 <= status < 500 and status not in {408, 429}):
-        return ProviderRefusedError(f"DashScope refused: {_reason(body)}")
-    if not code and status >= 500:
-        return SubmissionUnknownError(f"DashScope answered HTTP {status}; whether it took the task is not known")
-    return ProviderUnavailableError(f"DashScope did not accept the task: HTTP {status}, {_reason(body)}")
+        return ProviderRefusedError(f"DashScope refused: {reason}")
+    documented = status in {408, 429} or (code is not None and (answer.good or status in {500, 503}))
+    if not documented or (answer.body or {}).get("output"):
+        return SubmissionUnknownError(
+            f"DashScope's answer is not as documented: HTTP {status}, {reason}; whether it took the task is not known"
+        )
+    if answer.good and not _may_pass(answer.body):
+        return ProviderRefusedError(f"DashScope refused: {reason}")
+    return ProviderUnavailableError(f"DashScope did not accept the task: HTTP {status}, {reason}")

@@ -1,69 +1,144 @@
 """HTTP to a provider, so that one thing is always known: whether it can have accepted the task."""
 
-from collections.abc import Mapping
-from typing import Any
+import json
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any, TypeVar
 
 import httpx
 
+from shared.adapters.provider_answers import text_at
 from shared.domain.errors import ProviderUnavailableError, SubmissionUnknownError
 from shared.settings import ProviderSettings
 
-_MAX_ANSWER_BYTES = 64 * 1024 * 1024  # four large images in base64 fit, and so does this in 512 MB of memory
+T = TypeVar("T")
+SUBMIT_WITHIN_S = 200.0  # the client ends a silence sooner, the lease of a submit lasts longer
+ASK_WITHIN_S = 10.0
+_MAX_RESULTS_BYTES = 64 * 1024 * 1024  # four large images in base64 fit, and so does this in 512 MB of memory
+_MAX_STATE_BYTES = 1024 * 1024  # JSON takes up to 30 times its size in memory
+# httpx looks into redirects that it does not follow, and lets through what it finds in the name of a host.
+_LOST = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, TimeoutError)
+_NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP status and the JSON that came with it; ``body`` is None where the body is not a JSON object."""
+
+    status: int
+    body: dict[str, Any] | None
+
+    @property
+    def good(self) -> bool:
+        """Whether the status is one of success."""
+        return 200 <= self.status < 300
+
+    def text(self, *path: str) -> str | None:
+        """Return the text at a path of names; None: there is none."""
+        return text_at(self.body, *path)
 
 
 class ProviderHttp:
-    """One provider's API. ``name`` is for messages."""
+    """One provider's API; threads may share it. ``name`` is for messages.
 
-    def __init__(self, name: str, config: ProviderSettings, client: httpx.Client) -> None:
+    A submit ends after ``submit_within_s``, any other request after ``ask_within_s``: all of it, from the name server
+    to the last byte.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: ProviderSettings,
+        client: httpx.Client,
+        *,
+        submit_within_s: float = SUBMIT_WITHIN_S,
+        ask_within_s: float = ASK_WITHIN_S,
+    ) -> None:
         self._name = name
         self._base_url = config.base_url
         self._headers = {"Authorization": f"Bearer {config.api_key.get_secret_value()}"}
         self._client = client
+        self._submit_within_s = submit_within_s
+        self._ask_within_s = ask_within_s
 
-    def submit(
-        self, path: str, body: dict[str, Any], *, headers: Mapping[str, str] | None = None
-    ) -> tuple[int, dict[str, Any]]:
-        """POST a task; return the status and the JSON answer.
+    def submit(self, path: str, body: dict[str, Any], *, headers: Mapping[str, str] | None = None) -> Answer:
+        """POST a task.
 
         Raises ProviderUnavailableError when no connection came about (nothing was sent), SubmissionUnknownError when
         anything else went wrong: the provider may be at work.
         """
+        request = self._client.build_request(
+            "POST", self._base_url + path, json=body, headers={**self._headers, **(headers or {})}
+        )
         try:
-            return self._send("POST", path, json=body, headers=headers)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            return self._send(request, self._submit_within_s, _MAX_RESULTS_BYTES)
+        except _NOTHING_SENT as error:
             raise ProviderUnavailableError(f"{self._name} cannot be reached") from error
-        except httpx.HTTPError as error:
+        except _LOST as error:
             raise SubmissionUnknownError(
                 f"{self._name} was asked and its answer was lost ({type(error).__name__}); "
                 "it is not asked again, because that may cost twice"
             ) from error
 
-    def get(self, path: str) -> tuple[int, dict[str, Any]]:
-        """GET; return the status and the JSON answer. Raises ProviderUnavailableError."""
+    def get(self, path: str) -> Answer:
+        """GET. Raises ProviderUnavailableError."""
         return self._ask("GET", path)
 
-    def post(self, path: str) -> tuple[int, dict[str, Any]]:
-        """POST nothing, as often as needed; return the status and the JSON answer. Raises ProviderUnavailableError."""
+    def post(self, path: str) -> Answer:
+        """POST nothing, as often as needed. Raises ProviderUnavailableError."""
         return self._ask("POST", path)
 
-    def _ask(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
+    def _ask(self, method: str, path: str) -> Answer:
+        request = self._client.build_request(
+            method, self._base_url + path, headers=self._headers, timeout=self._ask_within_s
+        )
         try:
-            return self._send(method, path)
-        except httpx.HTTPError as error:
+            return self._send(request, self._ask_within_s, _MAX_STATE_BYTES)
+        except _LOST as error:
             raise ProviderUnavailableError(f"{self._name} did not answer ({type(error).__name__})") from error
 
-    def _send(
-        self, method: str, path: str, *, json: object = None, headers: Mapping[str, str] | None = None
-    ) -> tuple[int, dict[str, Any]]:
-        url = self._base_url + path
-        with self._client.stream(method, url, json=json, headers={**self._headers, **(headers or {})}) as response:
+    def _send(self, request: httpx.Request, within_s: float, max_bytes: int) -> Answer:
+        return _within(within_s, lambda: self._exchange(request, time.monotonic() + within_s, max_bytes))
+
+    def _exchange(self, request: httpx.Request, ends_at: float, max_bytes: int) -> Answer:
+        response = self._client.send(request, stream=True)
+        try:
             body = bytearray()
             for chunk in response.iter_bytes():
                 body += chunk
-                if len(body) > _MAX_ANSWER_BYTES:
-                    raise httpx.DecodingError(f"more than {_MAX_ANSWER_BYTES} bytes", request=response.request)
+                if len(body) > max_bytes:
+                    raise httpx.DecodingError(f"more than {max_bytes} bytes", request=request)
+                if time.monotonic() >= ends_at:
+                    raise httpx.ReadTimeout("the answer took too long", request=request)
+        finally:
+            response.close()
+        return Answer(response.status_code, _parse(body))
+
+
+def _within(seconds: float, action: Callable[[], T]) -> T:
+    """Return what ``action`` returns. Raises TimeoutError after ``seconds``, and leaves the action to itself.
+
+    httpx's own limits are for each silence between two bytes and for each address of a host, and none is for the name
+    server.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
         try:
-            answer = httpx.Response(response.status_code, content=bytes(body)).json()
-        except ValueError:
-            answer = {}
-        return response.status_code, answer if isinstance(answer, dict) else {}
+            outcome.set_result(action())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    Thread(target=run, name="provider-http", daemon=True).start()
+    return outcome.result(seconds)
+
+
+def _parse(body: bytearray) -> dict[str, Any] | None:
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):  # RecursionError: nested too deeply
+        return None
+    return parsed if isinstance(parsed, dict) else None

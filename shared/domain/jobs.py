@@ -14,11 +14,14 @@ from typing import Any
 
 from shared.domain.errors import ConflictError, DreamFactoryError
 from shared.domain.keys import MediaType
+from shared.domain.texts import bounded
 
 MAX_FAILURES = 4  # the first try and the three repetitions that Function Compute makes of an asynchronous invocation
 RETRY_AFTER_S = 60
 LEASE_S = 60
 SUBMIT_LEASE_S = 240  # nothing renews a lease while a provider answers, and an images API may take 180 s for that
+MAX_TASK_ID_CHARACTERS = 512  # the column holds no more
+MAX_WARNINGS = 12  # three of the model, and for each of four outputs one, leave some over
 DISPATCH_GRACE_S = 60  # how long a dispatched job may wait for its invocation
 TIME_LIMITS = {MediaType.IMAGE: timedelta(hours=1), MediaType.VIDEO: timedelta(hours=6)}
 
@@ -54,8 +57,8 @@ class JobError:
 
     @classmethod
     def of(cls, error: DreamFactoryError) -> "JobError":
-        """Say ``error`` to the user."""
-        return cls(error.code, str(error), error.retryable)
+        """Say ``error`` to the user, in a message that the column holds, whatever a provider wrote."""
+        return cls(error.code, bounded(str(error)), error.retryable)
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,8 @@ class Job:
 
     def succeeded(self, now: datetime, warnings: tuple[str, ...] = ()) -> "Job":
         """Every output is in OSS, verified, with its row."""
-        return replace(self._ended(JobStatus.SUCCEEDED, now), warnings=self.warnings + warnings)
+        kept = (self.warnings + warnings)[:MAX_WARNINGS]
+        return replace(self._ended(JobStatus.SUCCEEDED, now), warnings=tuple(bounded(warning) for warning in kept))
 
     def failed(self, error: JobError, now: datetime) -> "Job":
         """End the job with ``error``."""

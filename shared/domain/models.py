@@ -129,6 +129,7 @@ _TABLE = (
 )
 MODELS = {model.name: model for model in _TABLE}
 DEFAULT_DURATION_S = 5
+MAX_COUNT = 4  # outputs of one job
 
 
 def choose_model(name: str | None, type: MediaType, *, from_image: bool) -> Model:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain.jobs import Job
+from shared.domain.texts import bounded
 
 _MESSAGES = uuid.UUID("8a5e7a0c-3f0b-5b55-9f2e-6c1d7b2f4e90")
 # About a day in all; the first attempt comes at once.
@@ -90,10 +91,10 @@ class Delivery:
         if self.attempts >= MAX_ATTEMPTS:
             return self.failed(f"{error}; given up after {self.attempts} attempts")
         delay_s = max(RETRY_DELAYS_S[self.attempts - 1] * factor, at_least_s)
-        return replace(self, next_attempt_at=now + timedelta(seconds=delay_s), error=error)
+        return replace(self, next_attempt_at=now + timedelta(seconds=delay_s), error=bounded(error))
 
     def _ended(self, status: DeliveryStatus, error: str | None) -> "Delivery":
-        return replace(self, status=status, next_attempt_at=None, error=error)
+        return replace(self, status=status, next_attempt_at=None, error=error and bounded(error))
 
 
 def delivery_of(job: Job) -> Delivery | None:

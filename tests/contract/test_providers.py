@@ -5,13 +5,11 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import ThreadingHTTPServer
 from typing import Any
 
 import httpx
 import pytest
 from ai_support import API_KEY, ServedEmulator
-from pydantic import SecretStr
 
 from shared.adapters.dashscope import DashScope
 from shared.adapters.openai_images import OpenAiImages
@@ -26,11 +24,10 @@ from shared.domain.errors import (
 from shared.domain.jobs import Job
 from shared.domain.media import MP4, PNG, sniff_format
 from shared.ports import Finished, MediaBase64, MediaUrl, Pending, RefusedResult
-from shared.settings import ProviderSettings
+from tests.contract.scripted import KEY, Scripted, settings
 from tests.fakes import make_job, make_video_job
-from tests.serving import QuietHandler, serving
+from tests.serving import serving
 
-KEY = "sk-a-key-that-nobody-may-see"
 DAY_S = 24 * 3600
 IMAGE = make_job(size="512x512")
 MESSAGES = make_job(model="wan2.6-t2i", size="1280x1280", negative_prompt="rain", seed=7)
@@ -43,10 +40,6 @@ OPENAI = make_job(model="gpt-image-1")
 def client() -> Iterator[httpx.Client]:
     with httpx.Client(timeout=20, trust_env=False) as made:
         yield made
-
-
-def settings(base_url: str, key: str = KEY) -> ProviderSettings:
-    return ProviderSettings(base_url, SecretStr(key), 5.0)
 
 
 @pytest.fixture
@@ -275,44 +268,13 @@ def test_nothing_listens(client: httpx.Client) -> None:
         assert KEY not in str(caught.value)
 
 
-class _Scripted(ThreadingHTTPServer):
-    """Answers everything with one status and body, and keeps what it was asked."""
-
-    daemon_threads = True
-    status, body = 200, b"{}"
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _ScriptedHandler)
-        self.asked: list[tuple[str, dict[str, str], Any]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _ScriptedHandler(QuietHandler):
-    server: _Scripted
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.asked.append((self.path, headers, json.loads(body) if body else None))
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(self.server.body)))
-        self.end_headers()
-        self.wfile.write(self.server.body)
-
-    def do_GET(self) -> None:
-        self.do_POST()
-
-
 @pytest.fixture
-def scripted() -> Iterator[_Scripted]:
-    with serving(_Scripted()) as server:
+def scripted() -> Iterator[Scripted]:
+    with serving(Scripted()) as server:
         yield server
 
 
-def test_what_dashscope_is_asked(scripted: _Scripted, client: httpx.Client) -> None:
+def test_what_dashscope_is_asked(scripted: Scripted, client: httpx.Client) -> None:
     scripted.body = b'{"output": {"task_id": "t", "task_status": "PENDING"}}'
     dashscope = DashScope(settings(scripted.url), client)
     for job in (replace(IMAGE, negative_prompt="rain", count=2), MESSAGES, VIDEO, FROM_IMAGE):
@@ -339,7 +301,7 @@ def test_what_dashscope_is_asked(scripted: _Scripted, client: httpx.Client) -> N
     assert bodies[3]["parameters"] == {**common, "resolution": "720P", "duration": 2}
 
 
-def test_what_openai_is_asked(scripted: _Scripted, client: httpx.Client) -> None:
+def test_what_openai_is_asked(scripted: Scripted, client: httpx.Client) -> None:
     scripted.body = b'{"data": [{"b64_json": "eA=="}, {"url": "https://r.example.com/1"}]}'
     state = OpenAiImages(settings(scripted.url), client).submit(replace(OPENAI, count=2))
     assert state == Finished((MediaBase64("eA=="), MediaUrl("https://r.example.com/1")))
@@ -358,13 +320,14 @@ def test_what_openai_is_asked(scripted: _Scripted, client: httpx.Client) -> None
         (200, b'{"output": {"task_id": 5}}', SubmissionUnknownError),
         (502, b"<html>Bad Gateway</html>", SubmissionUnknownError),
         (504, b"", SubmissionUnknownError),
-        (200, b'{"code": "InvalidParameter", "message": "no"}', ProviderUnavailableError),
+        (200, b'{"code": "InvalidParameter", "message": "no"}', ProviderRefusedError),
+        (200, b'{"code": "Throttling", "message": "slowly"}', ProviderUnavailableError),
         (429, b'{"code": "Throttling.RateQuota", "message": "slowly"}', ProviderUnavailableError),
         (400, b"not json", ProviderRefusedError),
     ],
 )
 def test_odd_answers_to_a_submission(
-    scripted: _Scripted, client: httpx.Client, status: int, body: bytes, error: type[ProviderError]
+    scripted: Scripted, client: httpx.Client, status: int, body: bytes, error: type[ProviderError]
 ) -> None:
     scripted.status, scripted.body = status, body
     with pytest.raises(error) as caught:
@@ -374,17 +337,21 @@ def test_odd_answers_to_a_submission(
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(502, b"<html>"), (401, b'{"code": "InvalidApiKey"}'), (429, b"{}"), (500, b"")],
+    [
+        *[(502, b"<html>"), (401, b'{"code": "InvalidApiKey"}'), (429, b"{}"), (500, b"")],
+        # A proxy's page, an answer cut off, and what tells no state.
+        *[(200, b"<html>"), (200, b""), (200, b"[]"), (200, b'{"output": {"task_st'), (200, b'{"output": null}')],
+        (200, b'{"output": {"task_status": 7}}'),
+    ],
 )
-def test_odd_answers_to_a_poll_are_outages(scripted: _Scripted, client: httpx.Client, status: int, body: bytes) -> None:
+def test_odd_answers_to_a_poll_are_outages(scripted: Scripted, client: httpx.Client, status: int, body: bytes) -> None:
     scripted.status, scripted.body = status, body
     with pytest.raises(ProviderUnavailableError):
         DashScope(settings(scripted.url), client).poll("t")
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"output": null}', b'{"output": {"task_status": "RESTING"}}'])
-def test_a_status_that_nobody_knows_is_pending(scripted: _Scripted, client: httpx.Client, body: bytes) -> None:
-    scripted.body = body
+def test_a_status_that_nobody_knows_is_pending(scripted: Scripted, client: httpx.Client) -> None:
+    scripted.body = b'{"output": {"task_status": "RESTING"}}'
     assert DashScope(settings(scripted.url), client).poll("t") == Pending("t")
 
 
@@ -400,7 +367,7 @@ def test_a_status_that_nobody_knows_is_pending(scripted: _Scripted, client: http
     ],
 )
 def test_a_success_without_results_is_a_failure(
-    scripted: _Scripted, client: httpx.Client, output: dict[str, Any]
+    scripted: Scripted, client: httpx.Client, output: dict[str, Any]
 ) -> None:
     scripted.body = json.dumps({"output": {"task_status": "SUCCEEDED", **output}}).encode()
     with pytest.raises(ProviderFailedError):
@@ -408,13 +375,13 @@ def test_a_success_without_results_is_a_failure(
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"data": []}', b'{"data": [{}]}', b'{"data": null}'])
-def test_openai_without_images_is_a_failure(scripted: _Scripted, client: httpx.Client, body: bytes) -> None:
+def test_openai_without_images_is_a_failure(scripted: Scripted, client: httpx.Client, body: bytes) -> None:
     scripted.body = body
     with pytest.raises(ProviderFailedError):
         OpenAiImages(settings(scripted.url), client).submit(OPENAI)
 
 
-def test_openai_behind_a_broken_gateway_is_unknown(scripted: _Scripted, client: httpx.Client) -> None:
+def test_openai_behind_a_broken_gateway_is_unknown(scripted: Scripted, client: httpx.Client) -> None:
     scripted.status, scripted.body = 502, b"<html>Bad Gateway</html>"
     with pytest.raises(SubmissionUnknownError):
         OpenAiImages(settings(scripted.url), client).submit(OPENAI)

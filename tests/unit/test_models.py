@@ -2,7 +2,8 @@
 
 import pytest
 
-from shared.domain.errors import ValidationError
+from shared import bootstrap
+from shared.domain.errors import ProviderRefusedError, ValidationError
 from shared.domain.keys import MediaType
 from shared.domain.models import DEFAULT_DURATION_S, MODELS, Form, Model, Size, SizeRule, choose_model
 
@@ -87,3 +88,8 @@ def test_what_a_model_does_not_heed_is_said() -> None:
     (cut,) = MODELS["wan2.2-t2i-flash"].warnings("x" * 501, None, None)
     assert "first 500 characters" in cut
     assert len(MODELS["gpt-image-1"].warnings("x", "no", 0)) == 2
+
+
+def test_a_model_that_a_release_dropped_is_named() -> None:
+    with pytest.raises(ProviderRefusedError, match=r"this release does not serve the model wan1\.0-t2i"):
+        bootstrap.provider_of("wan1.0-t2i")
