@@ -328,7 +328,8 @@ class Provider(Protocol):
     def submit(self, job: Job) -> Pending | Finished:
         """Ask for what the job wants.
 
-        Raises ProviderRefusedError, ProviderUnavailableError (certainly not accepted) or SubmissionUnknownError.
+        Raises ProviderRefusedError, ProviderUnavailableError (certainly not accepted), SubmissionUnknownError, or
+        ProviderFailedError where the results come in the answer.
         """
 
     def poll(self, task_id: str) -> Pending | Finished:

@@ -22,7 +22,17 @@ from shared.domain.errors import (
 )
 from shared.domain.jobs import LEASE_S, MAX_FAILURES, RETRY_AFTER_S, Job, JobStatus
 from shared.domain.keys import ObjectKey
-from shared.ports import Dispatcher, Finished, JobStore, MediaBase64, Pending, Provider, ProviderOf, Result
+from shared.ports import (
+    Dispatcher,
+    Finished,
+    JobStore,
+    MediaBase64,
+    Pending,
+    Provider,
+    ProviderOf,
+    RefusedResult,
+    Result,
+)
 from shared.services.jobs import announce_end, complete, give_up, unexpected_failure
 from shared.services.storage import (
     StorageService,
@@ -179,6 +189,7 @@ class _Attempt:
         only in this process, so their failures cannot be repeated.
         """
         failures: list[tuple[int, DreamFactoryError]] = []
+        results = _ordered(results, self.job.count)
         stored = self._stored_positions()
         for position, result in enumerate(results):
             if position in stored:
@@ -273,3 +284,10 @@ class _Attempt:
     def _save(self, job: Job) -> None:
         self.service.jobs.save(job)
         self.job = job
+
+
+def _ordered(results: tuple[Result, ...], count: int) -> tuple[Result, ...]:
+    """Return as many results as were ordered. Of more, those that were refused are left out first."""
+    if len(results) <= count:
+        return results
+    return tuple(sorted(results, key=lambda result: isinstance(result, RefusedResult))[:count])

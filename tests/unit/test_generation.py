@@ -309,7 +309,7 @@ def test_a_partly_refused_job_succeeds_with_a_warning(world: World) -> None:
 
 
 def test_an_image_that_is_none_is_a_warning_beside_others(world: World) -> None:
-    add(world)
+    add(world, make_job(count=2))
     world.downloads.bodies[URLS[0]] = b"<!doctype html>"
     done = advance(world, FakeProvider(Pending("task-1"), Finished((MediaUrl(URLS[0]), MediaUrl(URLS[1])))))
     assert done.status is JobStatus.SUCCEEDED
@@ -369,7 +369,7 @@ def test_a_retryable_failure_beside_a_success_is_repeated_and_at_last_a_warning(
 
 
 def test_a_refused_result_does_not_hide_one_that_can_still_be_stored(world: World) -> None:
-    add(world)
+    add(world, make_job(count=2))
     world.store.failures = [StorageUnavailableError("away")]
     provider = FakeProvider(Pending("task-1"), Finished((RefusedResult("no"), MediaUrl(URLS[1]))))
     with pytest.raises(StorageUnavailableError):
@@ -412,6 +412,39 @@ def test_a_short_delivery_is_told(world: World) -> None:
     add(world, make_job(count=3))
     done = advance(world, FakeProvider(Pending("task-1"), ONE))
     assert (done.status, done.warnings) == (JobStatus.SUCCEEDED, ("the provider delivered 1 of 3 outputs",))
+
+
+def test_no_more_is_stored_than_was_ordered(world: World) -> None:
+    add(world, make_job(count=2))
+    refused = RefusedResult("DataInspectionFailed")
+    results = Finished((refused, MediaUrl(URLS[0]), MediaUrl(URLS[1]), MediaUrl("https://results.example.com/more")))
+    done = advance(world, FakeProvider(Pending("task-1"), results))
+    assert (done.status, done.warnings, world.downloads.fetched) == (JobStatus.SUCCEEDED, (), [URLS[0], URLS[1]])
+
+
+def test_a_bug_that_one_result_shows_holds_up_no_other(world: World) -> None:
+    add(world, make_job(count=2))
+    world.downloads.bodies[URLS[0]] = [OverflowError("a bug")]
+    two = Finished((MediaUrl(URLS[0]), MediaUrl(URLS[1])))
+    provider = FakeProvider(Pending("task-1"), two)
+    for _ in range(MAX_FAILURES - 1):
+        with pytest.raises(DreamFactoryError, match="unexpected"):
+            advance(world, provider)
+        assert len(world.outputs.of_job("abc123")) == 1
+    done = advance(world, provider)
+    assert done.status is JobStatus.SUCCEEDED
+    assert done.warnings == ("output 1 of 2: something unexpected went wrong",)
+
+
+def test_a_bug_while_the_provider_is_told_does_not_keep_a_job_from_its_cancellation(world: World) -> None:
+    world.jobs.add(make_job().claimed(NOW).submitting(NOW).submitted("task-1", NOW).parked(NOW))
+    world.jobs.request_cancel("abc123", NOW)
+
+    class Broken(FakeProvider):
+        def cancel(self, task_id: str) -> bool:
+            raise KeyError(task_id)
+
+    assert advance(world, Broken(AssertionError("submitted"))).status is JobStatus.CANCELLED
 
 
 def test_a_download_that_breaks_off_is_repeated(world: World) -> None:
