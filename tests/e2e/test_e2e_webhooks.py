@@ -19,7 +19,10 @@ _PATHS = (f"/hook-{number}" for number in itertools.count(1))
 
 
 class _Receiver(ThreadingHTTPServer):
-    """Keeps what it gets; ``answers`` holds the statuses to come for a path, and then it is 204."""
+    """Keeps what it gets; ``answers`` holds the statuses to come for a path, and then it is 204.
+
+    ``retry_after`` is what the answers of a path say in that header.
+    """
 
     daemon_threads = True
 
@@ -27,6 +30,7 @@ class _Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.got: dict[str, list[tuple[dict[str, str], bytes]]] = {}
         self.answers: dict[str, list[int]] = {}
+        self.retry_after: dict[str, str] = {}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -38,6 +42,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.got.setdefault(self.path, []).append((headers, body))
         answers = self.server.answers.get(self.path)
         self.send_response(answers.pop(0) if answers else 204)
+        if self.path in self.server.retry_after:
+            self.send_header("Retry-After", self.server.retry_after[self.path])
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -54,8 +60,10 @@ class Hook:
         self.path = f"{next(_PATHS)}?token=%2Fmine"
         self.url = f"http://127.0.0.1:{server.server_port}{self.path}"
 
-    def will_answer(self, *statuses: int) -> None:
+    def will_answer(self, *statuses: int, retry_after: str | None = None) -> None:
         self._server.answers[self.path] = list(statuses)
+        if retry_after is not None:
+            self._server.retry_after[self.path] = retry_after
 
     @property
     def count(self) -> int:
@@ -171,6 +179,36 @@ def test_an_invocation_that_is_lost_is_made_up_for_by_the_minute_timer(
     fall_due(cloud, job["id"])
     hook.messages(1)
     hook.ends_as(job["id"], "delivered")
+
+
+def cancelled(cloud: LocalCloud, user: str, prompt: str, hook: Hook) -> str:
+    api = cloud.api(user)
+    job = generate(api, prompt, webhookUrl=hook.url, **SIZE)
+    assert api.post(f"/jobs/{job['id']}/cancel").json()["status"] == "cancelled"
+    return str(job["id"])
+
+
+def test_receivers_of_one_user_that_answer_nonsense_hold_up_nobody_elses(
+    cloud: LocalCloud, prompt: str, server: _Receiver
+) -> None:
+    cloud.arm("fc", {"kind": "async"}, {"status": 500}, times=1000)  # nothing begins, and no webhook is sent at once
+    poisoned, good = [Hook(server, cloud) for _ in range(22)], [Hook(server, cloud) for _ in range(8)]
+    for hook in poisoned:
+        hook.will_answer(503, retry_after="Fri, 1 Jan 99999999999 00:00:00 GMT")
+        cancelled(cloud, "attacker@example.com", prompt, hook)
+    jobs = {number: cancelled(cloud, f"user-{number}@example.com", prompt, hook) for number, hook in enumerate(good)}
+    cloud.disarm()
+    cloud.execute("UPDATE webhook_deliveries SET next_attempt_at = '2020-01-01 00:00:00' WHERE status = ?", "pending")
+    cloud.invoke("deliver-webhooks", {"triggerName": "every-minute", "payload": '{"task": "webhooks"}'})
+    for number, hook in enumerate(good):
+        answer = cloud.api(f"user-{number}@example.com").get(f"/jobs/{jobs[number]}/deliveries")
+        ((delivery),) = answer.json()["data"]
+        assert (delivery["status"], delivery["attempts"], delivery["responseStatus"], hook.count) == (
+            *("delivered", 1, 204),
+            1,
+        )
+    statuses = cloud.rows("SELECT status, attempts FROM webhook_deliveries WHERE user_id = ?", "attacker@example.com")
+    assert [(row["status"], row["attempts"]) for row in statuses] == [("pending", 1)] * 22
 
 
 def test_urls_in_the_message_are_signed_anew(
