@@ -140,7 +140,7 @@ def _delete(stores: Watched) -> None:
     stores.deletions.tell("2", NOW)
     stores.deletions.remove("2")
     stores.outputs.remove(make_output().id)
-    stores.deliveries.remove_before(_LATER)
+    stores.deliveries.remove_before(_LATER, limit=9)
     stores.starts.forget_keys(_LATER, limit=9)
     stores.starts.forget_usage(_LATER, limit=9)
 
