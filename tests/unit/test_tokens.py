@@ -257,6 +257,22 @@ def test_a_user_id_is_text(user: Any) -> None:
     assert "'user' is no text" in refused(hs256(user_claim="user"), bearer(user=user))
 
 
+@pytest.mark.parametrize("verified", [True, "true"], ids=repr)
+def test_a_verified_address_names_its_user(verified: object) -> None:
+    token = bearer(sub="7", email=USER, email_verified=verified)
+    assert hs256(user_claim="email").caller_of(token) == UserCaller(USER)
+
+
+@pytest.mark.parametrize("verified", [None, False, "false", "True", "yes", "", 1, [True], {"true": True}], ids=repr)
+def test_an_address_that_is_not_verified_names_nobody(verified: object) -> None:
+    token = bearer(sub="7", email=USER, email_verified=verified)
+    assert "'email_verified' is not true" in refused(hs256(user_claim="email"), token)
+
+
+def test_other_claims_need_no_verified_address() -> None:
+    assert hs256().caller_of(bearer(email="somebody@example.com", email_verified=False)) == UserCaller(USER)
+
+
 def test_no_message_holds_the_token() -> None:
     token = bearer("another secret of at least 32 bytes!")
     assert token.rsplit(".", 1)[1] not in refused(hs256(), token)
