@@ -18,9 +18,8 @@ def handler(event: TimerEvent, context: Context) -> dict[str, int]:
     until = stop_by(context, now := bootstrap.clock().now())
     match task.task:
         case "temp-files":
-            removed = cleanup_old_temp_files(temp=bootstrap.temp_files(), now=now)
-            old = remove_old_deliveries(deliveries=bootstrap.deliveries(), clock=bootstrap.clock(), until=until)
-            return {"removed": removed, "deliveries": old}
+            temp = {"removed": cleanup_old_temp_files(temp=bootstrap.temp_files(), now=now)}
+            return temp | remove_old_deliveries(deliveries=bootstrap.deliveries(), clock=bootstrap.clock(), until=until)
         case "jobs":
             revived = revive_waiting_jobs(service=bootstrap.revival_service(), until=until)
             resumed = resume_deletions(service=bootstrap.deletion_service(), until=until)

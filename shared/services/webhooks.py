@@ -62,7 +62,9 @@ def deliver_webhooks(*, service: WebhookService, until: datetime, job_id: str | 
     return dict(counts)
 
 
-def remove_old_deliveries(*, deliveries: DeliveryStore, clock: Clock, until: datetime, batch: int = 1000) -> int:
+def remove_old_deliveries(
+    *, deliveries: DeliveryStore, clock: Clock, until: datetime, batch: int = 1000
+) -> dict[str, int]:
     """Remove deliveries older than 30 days, until ``until``, and return their number.
 
     Batches are transactions of their own; what a crash or the end of the time leaves, the next day removes.
@@ -70,7 +72,7 @@ def remove_old_deliveries(*, deliveries: DeliveryStore, clock: Clock, until: dat
     before, count = clock.now() - KEPT_FOR, 0
     while clock.now() < until and (removed := deliveries.remove_before(before, limit=batch)):
         count += removed
-    return count
+    return {"deliveries": count}
 
 
 def _due(service: WebhookService, job_id: str | None) -> Sequence[Delivery]:

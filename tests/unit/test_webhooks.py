@@ -258,7 +258,7 @@ def test_deliveries_are_kept_for_30_days(world: World) -> None:
     end(world, "young")
     world.clock.advance(30 * 86_400)
     until = world.clock.now() + timedelta(minutes=1)
-    assert remove_old_deliveries(deliveries=world.jobs.deliveries, clock=world.clock, until=until) == 1
+    assert remove_old_deliveries(deliveries=world.jobs.deliveries, clock=world.clock, until=until) == {"deliveries": 1}
     assert [len(world.jobs.deliveries.of_job(id_)) for id_ in ("old", "young")] == [0, 1]
 
 
@@ -277,7 +277,8 @@ def test_old_deliveries_are_removed_in_batches_as_long_as_there_is_time(
         return remove(moment, limit=limit)
 
     monkeypatch.setattr(deliveries, "remove_before", remove_in_a_second)
-    assert remove_old_deliveries(deliveries=deliveries, clock=world.clock, until=until, batch=2) == removed
+    counts = remove_old_deliveries(deliveries=deliveries, clock=world.clock, until=until, batch=2)
+    assert counts == {"deliveries": removed}
     assert sum(len(deliveries.of_job(f"job-{number}")) for number in range(5)) == 5 - removed
 
 
