@@ -77,6 +77,10 @@ def _url(name: str, value: str) -> str:
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
+def _boolean(text: str) -> bool:
+    return _BOOLEANS[text.lower()]
+
+
 @dataclass(frozen=True)
 class OssCredentials:
     """Who signs. ``security_token`` belongs to the temporary credentials of a function's role."""
@@ -277,7 +281,7 @@ class ProviderSettings:
 def read_web_policy() -> WebPolicy:
     """Read DOWNLOAD_ALLOW_HTTP and DOWNLOAD_ALLOW_NETWORKS: whom image inputs, results and webhooks may name."""
     return WebPolicy(
-        allow_http=_parse("DOWNLOAD_ALLOW_HTTP", lambda t: _BOOLEANS[t.lower()], False, "true or false"),
+        allow_http=_parse("DOWNLOAD_ALLOW_HTTP", _boolean, False, "true or false"),
         allow_networks=_parse(
             "DOWNLOAD_ALLOW_NETWORKS",
             lambda t: tuple(ipaddress.ip_network(part.strip()) for part in t.split(",")),
@@ -395,9 +399,9 @@ class WebhookSettings:
         return cls(tuple(map(SecretStr, secrets)))
 
 
-def webhooks_are_configured() -> bool:
-    """Tell whether there is anything to sign webhooks with."""
-    return _get("WEBHOOK_SECRET") is not None
+def webhooks_are_enabled() -> bool:
+    """Read WEBHOOKS_ENABLED: whether deliver-webhooks has a secret to sign with, which is not shown to others."""
+    return _parse("WEBHOOKS_ENABLED", _boolean, False, "true or false")
 
 
 def _is_webhook_secret(text: str) -> bool:

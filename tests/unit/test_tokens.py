@@ -109,8 +109,8 @@ def test_a_key_set_without_an_audience_is_warned_of(caplog: pytest.LogCaptureFix
 
 def test_another_claim_can_name_the_user() -> None:
     caller = UserCaller("a@example.com")
-    assert hs256(user_claim="email").caller_of(bearer(email="a@example.com")) == caller
-    assert hs256(user_claim="email").caller_of(bearer(email="a@example.com", sub=None)) == caller
+    assert hs256(user_claim="name").caller_of(bearer(name="a@example.com")) == caller
+    assert hs256(user_claim="name").caller_of(bearer(name="a@example.com", sub=None)) == caller
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic dXNlcjpw", "token", "Bearer\tabc"])
