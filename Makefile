@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test faults fuzz check fmt bench conformance openapi package migrate setup lock clean
+.PHONY: help demo up test faults fuzz check fmt bench conformance openapi statements package migrate setup lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -48,6 +48,9 @@ conformance: setup ## oss2's own tests against the OSS emulator, V1 and V4; OSS2
 
 openapi: $(VENV)/.local ## write functions/api/openapi.json anew from the routes and the models
 	$(BIN)/python -m openapi
+
+statements: setup ## record what this release says to the database, on which the next schema must not fail
+	$(BIN)/python -m tests.contract.released_statements
 
 package: $(VENV)/.local ## build dist/: one folder per function, as it is deployed
 	$(BIN)/python -m devcloud package --into dist $(ARGS)

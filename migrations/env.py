@@ -1,15 +1,21 @@
 """Run the migrations against DATABASE_URL: ``alembic -c migrations/alembic.ini upgrade head``."""
 
-import os
-
 from alembic import context
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 
-url = os.environ.get("DATABASE_URL", "")
-if not url:
-    raise SystemExit("DATABASE_URL is not set, for example mysql+pymysql://user:password@host:3306/dream_factory")
+from shared.adapters.database import tls_arguments
+from shared.domain.errors import ConfigurationError
+from shared.settings import DatabaseSettings
 
-engine = create_engine(url)
+try:
+    config = DatabaseSettings.read()
+    tls = config.tls()
+except ConfigurationError as error:
+    raise SystemExit(str(error)) from error
+
+# The options mean here what they mean to the functions, so SQLAlchemy does not see them.
+url = make_url(config.url.get_secret_value()).set(query={})
+engine = create_engine(url, connect_args=tls_arguments(tls) if url.get_backend_name() == "mysql" else {})
 with engine.connect() as connection:
     context.configure(connection=connection, transaction_per_migration=True)
     with context.begin_transaction():

@@ -389,8 +389,8 @@ class DeliveryStore(Protocol):
     def disable(self, user_id: str, url: str, error: str) -> None:
         """End the user's pending deliveries to exactly this URL as disabled."""
 
-    def remove_before(self, moment: datetime) -> int:
-        """Remove the rows that were made before ``moment`` and return their number."""
+    def remove_before(self, moment: datetime, *, limit: int) -> int:
+        """Remove rows that were made before ``moment``, the oldest first, and return their number."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import SecretStr
 
@@ -73,6 +75,10 @@ def _url(name: str, value: str) -> str:
 
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def _boolean(text: str) -> bool:
+    return _BOOLEANS[text.lower()]
 
 
 @dataclass(frozen=True)
@@ -149,9 +155,29 @@ def bucket_url(endpoint: str, bucket: str) -> str:
     return f"{endpoint}/{bucket}"
 
 
+class SslMode(StrEnum):
+    """How the connection to MySQL is protected, in MySQL's own words.
+
+    PREFERRED is left out: whoever is on the way can turn it into DISABLED.
+    """
+
+    DISABLED = "DISABLED"  # plain text
+    REQUIRED = "REQUIRED"  # encrypted, with whoever answers
+    VERIFY_CA = "VERIFY_CA"  # encrypted, with a server that the CA knows
+    VERIFY_IDENTITY = "VERIFY_IDENTITY"  # encrypted, with the server that the CA knows by the host's name
+
+
+@dataclass(frozen=True)
+class DatabaseTls:
+    """How MySQL's server is verified; ``ca_file`` None means the CAs of the system."""
+
+    mode: SslMode
+    ca_file: Path | None
+
+
 @dataclass(frozen=True)
 class DatabaseSettings:
-    """``url`` is ``mysql+pymysql://user:password@host:3306/name`` or ``sqlite:///path``."""
+    """``url`` is ``mysql+pymysql://user:password@host:3306/name?ssl_mode=…&ssl_ca=…`` or ``sqlite:///path``."""
 
     url: SecretStr
 
@@ -169,6 +195,52 @@ class DatabaseSettings:
                 "special characters of the password are percent-encoded"
             )
         return cls(SecretStr(url))
+
+    def tls(self) -> DatabaseTls | None:
+        """Return how the server is verified, or None for plain text: to a loopback host, or because it is asked for.
+
+        Raises ConfigurationError: the options of the URL are not valid.
+        """
+        parts = urlsplit(self.url.get_secret_value())
+        if parts.scheme == "sqlite":
+            _read_options(parts.query, ())
+            return None
+        options = _read_options(parts.query, ("ssl_mode", "ssl_ca"))
+        default = SslMode.DISABLED if _is_loopback(parts.hostname or "") else SslMode.VERIFY_IDENTITY
+        mode = _ssl_mode(options["ssl_mode"]) if "ssl_mode" in options else default
+        ca_file = _ssl_ca(options["ssl_ca"], mode) if "ssl_ca" in options else None
+        return None if mode is SslMode.DISABLED else DatabaseTls(mode, ca_file)
+
+
+def _read_options(query: str, known: tuple[str, ...]) -> dict[str, str]:
+    given = parse_qsl(query, keep_blank_values=True)
+    options = dict(given)
+    if unknown := sorted(options.keys() - set(known)):
+        raise ConfigurationError(
+            f"DATABASE_URL may have {' and '.join(known) or 'no options'} behind its ?, got {', '.join(unknown)}"
+        )
+    if len(options) < len(given):
+        raise ConfigurationError("DATABASE_URL must have each of its options once")
+    return options
+
+
+def _ssl_mode(text: str) -> SslMode:
+    try:
+        return SslMode(text.upper())
+    except ValueError:
+        raise ConfigurationError(f"ssl_mode of DATABASE_URL must be {', '.join(SslMode)}, got {text!r}") from None
+
+
+def _ssl_ca(text: str, mode: SslMode) -> Path:
+    if mode not in {SslMode.VERIFY_CA, SslMode.VERIFY_IDENTITY}:
+        raise ConfigurationError(
+            f"ssl_ca of DATABASE_URL verifies nothing with ssl_mode={mode}; use VERIFY_IDENTITY or VERIFY_CA"
+        )
+    # The folder that holds shared/: /code in a function, the checkout elsewhere.
+    file = Path(__file__).parents[1] / text
+    if not file.is_file():
+        raise ConfigurationError(f"ssl_ca of DATABASE_URL must name a file, {file} is not one")
+    return file
 
 
 def _names_a_database(url: str) -> bool:
@@ -209,7 +281,7 @@ class ProviderSettings:
 def read_web_policy() -> WebPolicy:
     """Read DOWNLOAD_ALLOW_HTTP and DOWNLOAD_ALLOW_NETWORKS: whom image inputs, results and webhooks may name."""
     return WebPolicy(
-        allow_http=_parse("DOWNLOAD_ALLOW_HTTP", lambda t: _BOOLEANS[t.lower()], False, "true or false"),
+        allow_http=_parse("DOWNLOAD_ALLOW_HTTP", _boolean, False, "true or false"),
         allow_networks=_parse(
             "DOWNLOAD_ALLOW_NETWORKS",
             lambda t: tuple(ipaddress.ip_network(part.strip()) for part in t.split(",")),
@@ -327,9 +399,9 @@ class WebhookSettings:
         return cls(tuple(map(SecretStr, secrets)))
 
 
-def webhooks_are_configured() -> bool:
-    """Tell whether there is anything to sign webhooks with."""
-    return _get("WEBHOOK_SECRET") is not None
+def webhooks_are_enabled() -> bool:
+    """Read WEBHOOKS_ENABLED: whether deliver-webhooks has a secret to sign with, which is not shown to others."""
+    return _parse("WEBHOOKS_ENABLED", _boolean, False, "true or false")
 
 
 def _is_webhook_secret(text: str) -> bool:

@@ -25,7 +25,7 @@ _OURS = (
     "FC_",
     "DISPATCH_",
     "QUOTA_",
-    "WEBHOOK_",
+    "WEBHOOK",
 )
 
 

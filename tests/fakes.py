@@ -113,9 +113,10 @@ class InMemoryDeliveryStore:
                 if row.status is DeliveryStatus.PENDING:
                     self._rows[row.id] = row.disabled(error)
 
-    def remove_before(self, moment: datetime) -> int:
+    def remove_before(self, moment: datetime, *, limit: int) -> int:
         with self._session():
-            old = [row.id for row in self._rows.values() if row.created_at < moment]
+            rows = sorted(self._rows.values(), key=lambda row: row.created_at)
+            old = [row.id for row in rows if row.created_at < moment][:limit]
             for id_ in old:
                 del self._rows[id_]
         return len(old)

@@ -36,9 +36,13 @@ _SETTINGS = (
 
 
 class MariaDb:
-    """One server on 127.0.0.1. Data survives ``stop``, ``kill`` and ``restart``, and goes with ``close``."""
+    """One server on 127.0.0.1. Data survives ``stop``, ``kill`` and ``restart``, and goes with ``close``.
 
-    def __init__(self) -> None:
+    ``settings`` are more options of its command line, like ``--ssl-cert=…``.
+    """
+
+    def __init__(self, *settings: str) -> None:
+        self._settings = settings
         self.host = "127.0.0.1"
         self.port = 0
         self.user = _USER
@@ -70,6 +74,7 @@ class MariaDb:
                     f"--pid-file={self._folder / 'pid'}",
                     f"--init-file={self._folder / 'init.sql'}",
                     f"--port={self.port}",
+                    *self._settings,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

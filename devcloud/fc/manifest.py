@@ -1,7 +1,7 @@
 """Reads ``s.yaml`` (Serverless Devs 3, component ``fc3``) into typed models.
 
 What Serverless Devs does with the file is done here: templates and ``extend``, YAML anchors, and the expressions
-``${env('NAME', 'default')}``, ``${vars.path}`` and ``${resources.name.props.path}``.
+``${env('NAME', 'default')}``, ``${env(…) ? 'set' : 'empty'}``, ``${vars.path}`` and ``${resources.name.props.path}``.
 """
 
 import re
@@ -14,6 +14,7 @@ import yaml
 
 _EXPRESSION = re.compile(r"\$\{([^}]*)\}")
 _ENV = re.compile(r"""env\(\s*(['"])(?P<name>.*?)\1\s*(?:,\s*(['"])(?P<default>.*?)\3\s*)?\)""")
+_CHOICE = re.compile(r"""(?P<condition>env\(.*\))\s*\?\s*(['"])(?P<yes>.*?)\2\s*:\s*(['"])(?P<no>.*?)\4""")
 _FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _ENVIRONMENT_LIMIT_BYTES = 4096
 
@@ -177,6 +178,8 @@ class _Resolver:
         error = ManifestError(f"{where}: cannot resolve ${{{expression}}}")
         if expression in seen:
             raise ManifestError(f"{where}: ${{{expression}}} refers to itself")
+        if choice := _CHOICE.fullmatch(expression):
+            return choice["yes"] if self._value(choice["condition"], where, seen) else choice["no"]
         if call := _ENV.fullmatch(expression):
             value = self._env.get(call["name"], call["default"])
             if value is None:

@@ -12,7 +12,7 @@ from shared.domain.models import MAX_COUNT, MODELS
 from shared.domain.web_addresses import read_web_address
 from shared.domain.webhooks import DeliveryStatus
 from shared.representations import JobJson, Json, OutputJson, Time
-from shared.settings import read_web_policy, webhooks_are_configured
+from shared.settings import read_web_policy, webhooks_are_enabled
 
 _MAX_SEED = 2_147_483_647
 
@@ -42,7 +42,7 @@ def _contactable(value: str) -> str:
 
 
 def _deliverable(value: str) -> str:
-    if not webhooks_are_configured():
+    if not webhooks_are_enabled():
         raise ValueError("webhooks are not configured: leave it out, and ask for the job instead")
     return value
 

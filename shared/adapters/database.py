@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import peewee
 import pymysql.constants.CLIENT
 from playhouse.shortcuts import ReconnectMixin
 
 from shared.domain.errors import ConfigurationError, DatabaseUnavailableError
-from shared.settings import DatabaseSettings
+from shared.settings import DatabaseSettings, DatabaseTls, SslMode
 
 _CONNECT_TIMEOUT_S = 10
 _QUERY_TIMEOUT_S = 30
@@ -53,11 +53,11 @@ class _ReconnectingMySql(ReconnectMixin, peewee.MySQLDatabase):  # type: ignore[
 class Database:
     """One connection for the life of the instance, which handles one request at a time.
 
-    Raises ConfigurationError: the URL cannot be read.
+    Raises ConfigurationError: the URL cannot be read, or its options are not valid.
     """
 
     def __init__(self, config: DatabaseSettings) -> None:
-        self.peewee = _connect(config.url.get_secret_value())
+        self.peewee = _connect(config)
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -91,7 +91,8 @@ def is_behind(column: Any, value: object, id_column: Any, id_value: str) -> Any:
     return (column > value) | ((column == value) & (id_column > id_value))
 
 
-def _connect(url: str) -> peewee.Database:
+def _connect(config: DatabaseSettings) -> peewee.Database:
+    url, tls = config.url.get_secret_value(), config.tls()
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         return peewee.SqliteDatabase(
@@ -100,7 +101,6 @@ def _connect(url: str) -> peewee.Database:
     name = parts.path.removeprefix("/")
     if not parts.hostname or not name:
         raise ConfigurationError("DATABASE_URL must name a host and a database")
-    options = dict(parse_qsl(parts.query))
     return _ReconnectingMySql(
         unquote(name),
         host=parts.hostname,
@@ -115,11 +115,25 @@ def _connect(url: str) -> peewee.Database:
         init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         # An UPDATE that changes nothing must still count the row that it found.
         client_flag=pymysql.constants.CLIENT.FOUND_ROWS,
-        **({"ssl": _tls_context(options["ssl_ca"])} if "ssl_ca" in options else {"ssl_disabled": True}),
+        **tls_arguments(tls),
     )
 
 
+def tls_arguments(tls: DatabaseTls | None) -> dict[str, Any]:
+    """Return what pymysql is told. Given a context, it refuses a server that speaks plain text alone."""
+    return {"ssl_disabled": True} if tls is None else {"ssl": _tls_context(tls)}
+
+
 @cache
-def _tls_context(ca_file: str) -> ssl.SSLContext:
+def _tls_context(tls: DatabaseTls) -> ssl.SSLContext:
     """Return one context for the process: each costs 25 to 36 ms of CPU."""
-    return ssl.create_default_context(cafile=ca_file)
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"ssl_ca of DATABASE_URL must name certificates in PEM, {tls.ca_file}: {error}"
+        ) from error
+    context.check_hostname = tls.mode is SslMode.VERIFY_IDENTITY
+    if tls.mode is SslMode.REQUIRED:
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -78,10 +78,13 @@ class SqlDeliveryStore:
         with self._database.session():
             DeliveryRow.update(**ended).where(_to(user_id, url) & (DeliveryRow.status == _PENDING)).execute()
 
-    def remove_before(self, moment: datetime) -> int:
-        """Remove the rows that were made before ``moment`` and return their number."""
+    def remove_before(self, moment: datetime, *, limit: int) -> int:
+        """Remove rows that were made before ``moment``, the oldest first, and return their number."""
         with self._database.session():
-            return int(DeliveryRow.delete().where(DeliveryRow.created_at < moment).execute())
+            # MySQL knows no LIMIT in a subquery of this kind, SQLite none in a DELETE.
+            old = DeliveryRow.select(DeliveryRow.id).where(DeliveryRow.created_at < moment)
+            ids = [row.id for row in old.order_by(DeliveryRow.created_at).limit(limit)]
+            return int(DeliveryRow.delete().where(DeliveryRow.id.in_(ids)).execute()) if ids else 0
 
 
 def insert_delivery(delivery: Delivery) -> None:

@@ -62,6 +62,8 @@ class TokenVerifier:
         claims = self._verify(token.strip())
         if self._config.service_scope in _scopes(claims):
             return ServiceCaller(_text_claim(claims, "sub"))
+        if self._config.user_claim == "email":
+            _check_email_is_verified(claims)
         return UserCaller(_user_id(_text_claim(claims, self._config.user_claim)))
 
     def _verify(self, token: str) -> dict[str, Any]:
@@ -124,6 +126,16 @@ def _scopes(claims: dict[str, Any]) -> list[object]:
             return names
         case _:
             return []
+
+
+def _check_email_is_verified(claims: dict[str, Any]) -> None:
+    """Refuse an address that its user may have made up: OpenID Connect Core, section 5.1.
+
+    Some issuers write the boolean as text.
+    """
+    verified = claims.get("email_verified")
+    if verified is not True and verified != "true":
+        raise _refusal("the claim 'email_verified' is not true, so the claim 'email' names nobody")
 
 
 def _text_claim(claims: dict[str, Any], name: str) -> str:

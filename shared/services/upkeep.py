@@ -37,6 +37,6 @@ def do_every_day(*, temp: TempFiles, deliveries: DeliveryStore, clock: Clock, un
     now = clock.now()
     kinds = (
         Kind("temp files", lambda _: {"removed": cleanup_old_temp_files(temp=temp, now=now)}),
-        Kind("deliveries", lambda _: {"deliveries": remove_old_deliveries(deliveries=deliveries, now=now)}),
+        Kind("deliveries", lambda until: remove_old_deliveries(deliveries=deliveries, clock=clock, until=until)),
     )
     return do_kinds(kinds, until=until, clock=clock)

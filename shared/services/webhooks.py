@@ -74,9 +74,17 @@ def deliver_webhooks(*, service: WebhookService, until: datetime, job_id: str | 
     return dict(run.counts)
 
 
-def remove_old_deliveries(*, deliveries: DeliveryStore, now: datetime) -> int:
-    """Remove deliveries older than 30 days and return their number."""
-    return deliveries.remove_before(now - KEPT_FOR)
+def remove_old_deliveries(
+    *, deliveries: DeliveryStore, clock: Clock, until: datetime, batch: int = 1000
+) -> dict[str, int]:
+    """Remove deliveries older than 30 days, until ``until``, and return their number.
+
+    Batches are transactions of their own; what a crash or the end of the time leaves, the next day removes.
+    """
+    before, count = clock.now() - KEPT_FOR, 0
+    while clock.now() < until and (removed := deliveries.remove_before(before, limit=batch)):
+        count += removed
+    return {"deliveries": count}
 
 
 @dataclass

@@ -13,10 +13,10 @@ SQL_KINDS = ["sqlite", "mariadb"]
 KINDS = ["memory", *SQL_KINDS]
 
 
-def database_url(kind: str, request: pytest.FixtureRequest) -> str:
-    """Return the URL of a database of the test's own, with the newest schema."""
+def database_url(kind: str, request: pytest.FixtureRequest, folder: Path | None = None) -> str:
+    """Return the URL of a database of the test's own, with the newest schema; ``folder`` is for SQLite's file."""
     if kind == "sqlite":
-        file: Path = request.getfixturevalue("tmp_path") / "jobs.db"
+        file: Path = (folder or request.getfixturevalue("tmp_path")) / "jobs.db"
         file.write_bytes(request.getfixturevalue("sqlite_template"))
         return f"sqlite:///{file}"
     server: MariaDb = request.getfixturevalue("mariadb")

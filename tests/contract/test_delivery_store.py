@@ -164,12 +164,13 @@ def test_a_receiver_that_is_gone_is_gone_for_that_user_and_url(stores: Stores) -
     assert [stores.deliveries.is_disabled(*each) for each in asked] == [True, False, False, False]
 
 
-def test_old_rows_are_removed(stores: Stores) -> None:
-    stores.end("old", created_at=NOW - timedelta(milliseconds=1))
-    stores.end("young")
-    assert stores.deliveries.remove_before(NOW) == 1
-    assert [len(stores.deliveries.of_job(job_id)) for job_id in ("old", "young")] == [0, 1]
-    assert stores.deliveries.remove_before(NOW) == 0
+def test_old_rows_are_removed_the_oldest_first(stores: Stores) -> None:
+    for milliseconds, job_id in enumerate(("young", "old", "older", "oldest")):
+        stores.end(job_id, created_at=NOW - timedelta(milliseconds=milliseconds))
+    assert stores.deliveries.remove_before(NOW, limit=2) == 2
+    assert [len(stores.deliveries.of_job(job_id)) for job_id in ("young", "old", "older", "oldest")] == [1, 1, 0, 0]
+    assert [stores.deliveries.remove_before(NOW, limit=2) for _ in range(2)] == [1, 0]
+    assert len(stores.deliveries.of_job("young")) == 1
 
 
 def test_a_claim_has_one_winner(stores: Stores) -> None:

@@ -1,18 +1,22 @@
 """The lists on every kind of database, and what they cost."""
 
 import logging
-from datetime import timedelta
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from shared.adapters.database import Database
 from shared.adapters.sql_jobs import SqlJobStore
 from shared.adapters.sql_outputs import SqlOutputStore
 from shared.domain.cursors import Place
 from shared.domain.jobs import JobStatus
+from shared.domain.keys import MediaType
 from shared.ports import JobStore
 from shared.services.lists import ListQuery, list_jobs, list_outputs
-from tests.contract.databases import database_url, open_database
+from tests.contract.databases import SQL_KINDS, database_url, open_database
 from tests.fakes import NOW, USER, make_job, make_output
 
 # Of one time the id decides, compared byte by byte.
@@ -65,21 +69,80 @@ def statements(caplog: pytest.LogCaptureFixture) -> list[tuple[str, list[Any]]]:
     return [record.msg for record in caplog.records if record.name == "peewee"]  # type: ignore[misc]  # (sql, values)
 
 
-def test_mariadb_reads_a_page_from_the_index(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> None:
-    database = open_database(database_url("mariadb", request))
-    job_store, output_store = SqlJobStore(database), SqlOutputStore(database)
+LIMIT = 20
+LAST_OF_PAGE = NOW + timedelta(seconds=LIMIT)
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"type": MediaType.VIDEO},
+    {"status": JobStatus.CANCELLED},
+    {"type": MediaType.VIDEO, "status": JobStatus.CANCELLED},
+]
+
+
+@pytest.fixture(params=SQL_KINDS, scope="module")
+def crowded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """USER has a page of cancelled videos and, newer than these, 900 rows of another type or status.
+
+    The user "small" has one page in all, and somebody else the newest rows of all.
+    """
+    database = open_database(database_url(request.param, request, folder=tmp_path_factory.mktemp("crowded")))
+    rare, common = (MediaType.VIDEO, JobStatus.CANCELLED), (MediaType.IMAGE, JobStatus.SUCCEEDED)
+    rows = [rare] * (LIMIT + 1) + [(rare[0], common[1])] * 300 + [(common[0], rare[1])] * 300 + [common] * 300
     with database.peewee.atomic():
-        for number in range(300):
-            job_store.add(make_job(id=str(number), user_id=USER if number % 3 else "other"))
-            output_store.put(make_output(number))
-    database.peewee.execute_sql("ANALYZE TABLE jobs, job_outputs").fetchall()
-    before = Place(NOW, "150")
-    caplog.clear()
-    with caplog.at_level(logging.DEBUG, logger="peewee"):
-        job_store.of_user(USER, limit=21)
-        job_store.of_user(USER, limit=21, before=before)
-        output_store.of_user(USER, limit=21, before=before)
-    for (sql, values), index in zip(statements(caplog), ["jobs_of_user"] * 2 + ["job_outputs_of_user"], strict=True):
-        (plan,) = database.peewee.execute_sql(f"EXPLAIN {sql}", values).fetchall()
-        assert index in plan and "filesort" not in plan[-1], plan
+        for number, (kind, status) in enumerate(rows):
+            add_rows(database, number, user_id=USER, type=kind, status=status)
+        for number in range(len(rows), len(rows) + 600):
+            user_id = "small" if number < len(rows) + LIMIT else "other"
+            add_rows(database, number, user_id=user_id, type=rare[0], status=rare[1])
+    if request.param == "mariadb":
+        database.peewee.execute_sql("ANALYZE TABLE jobs, job_outputs").fetchall()
+    yield database
     database.peewee.close()
+
+
+def add_rows(database: Database, number: int, *, status: JobStatus, **both: Any) -> None:
+    both["created_at"] = NOW + timedelta(seconds=number)
+    SqlJobStore(database).add(make_job(id=str(number), status=status, **both))
+    SqlOutputStore(database).put(make_output(number, **both))
+
+
+@pytest.mark.parametrize("before", [None, LAST_OF_PAGE], ids=["first-page", "later-page"])
+@pytest.mark.parametrize("wanted", FILTERS, ids=lambda wanted: "-and-".join(wanted) or "everything")
+def test_a_page_of_jobs_reads_no_rows_but_its_own(
+    crowded: Database, wanted: dict[str, Any], before: datetime | None
+) -> None:
+    store, place = SqlJobStore(crowded), before and Place(before, str(LIMIT))
+    found, work = measure(crowded, lambda: store.of_user(USER, limit=LIMIT, before=place, **wanted))
+    _, least = measure(crowded, lambda: store.of_user("small", limit=LIMIT))
+    assert len(found) == LIMIT and work < 2 * least
+
+
+@pytest.mark.parametrize("before", [None, LAST_OF_PAGE], ids=["first-page", "later-page"])
+@pytest.mark.parametrize("wanted", FILTERS[:2], ids=["everything", "type"])
+def test_a_page_of_outputs_reads_no_rows_but_its_own(
+    crowded: Database, wanted: dict[str, Any], before: datetime | None
+) -> None:
+    store, place = SqlOutputStore(crowded), before and Place(before, make_output(LIMIT).id)
+    found, work = measure(crowded, lambda: store.of_user(USER, limit=LIMIT, before=place, **wanted))
+    _, least = measure(crowded, lambda: store.of_user("small", limit=LIMIT))
+    assert len(found) == LIMIT and work < 2 * least
+
+
+def measure(database: Database, read: Callable[[], Any]) -> tuple[Any, int]:
+    """Return what ``read`` returns and its work: steps of SQLite's machine, or rows that MariaDB looked at."""
+    with database.session():
+        connection = database.peewee.connection()
+    if not isinstance(connection, sqlite3.Connection):
+        before = _rows_read(database)
+        return read(), _rows_read(database) - before
+    steps: list[None] = []
+    connection.set_progress_handler(lambda: steps.append(None), 1)
+    found = read()
+    connection.set_progress_handler(None, 0)
+    return found, len(steps)
+
+
+def _rows_read(database: Database) -> int:
+    # SHOW itself raises Handler_read_rnd_next.
+    rows = database.peewee.execute_sql("SHOW SESSION STATUS LIKE 'Handler_read%%'").fetchall()
+    return sum(int(value) for name, value in rows if name != "Handler_read_rnd_next")

@@ -47,6 +47,12 @@ def test_environment_wins_over_default(tmp_path: Path) -> None:
     assert load(SMALL, tmp_path, B="set").functions["one"].environment["B"] == "set-two"
 
 
+@pytest.mark.parametrize(("env", "value"), [({}, "no: none"), ({"B": ""}, "no: none"), ({"B": "x"}, "yes")])
+def test_a_variable_chooses_between_two_values(tmp_path: Path, env: dict[str, str], value: str) -> None:
+    text = SMALL.replace("B: below", "B: \"${env('B', '') ? 'yes' : 'no: none'}\"")
+    assert load(text, tmp_path, **env).functions["two"].environment["B"] == value
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [

@@ -267,9 +267,16 @@ def test_several_secrets_sign_webhooks(environment: pytest.MonkeyPatch) -> None:
     read = settings.WebhookSettings.read()
     assert [secret.get_secret_value() for secret in read.secrets] == [WEBHOOK_SECRET, other]
     assert WEBHOOK_SECRET not in repr(read)
-    assert settings.webhooks_are_configured()
-    environment.delenv("WEBHOOK_SECRET")
-    assert not settings.webhooks_are_configured()
+
+
+@pytest.mark.parametrize(("value", "enabled"), [("true", True), ("false", False), ("", False), (None, False)])
+def test_webhooks_are_enabled_by_a_flag(environment: pytest.MonkeyPatch, value: str | None, enabled: bool) -> None:
+    if value is not None:
+        environment.setenv("WEBHOOKS_ENABLED", value)
+    assert settings.webhooks_are_enabled() is enabled
+    environment.setenv("WEBHOOKS_ENABLED", WEBHOOK_SECRET)
+    with pytest.raises(ConfigurationError, match="WEBHOOKS_ENABLED must be true or false"):
+        settings.webhooks_are_enabled()
 
 
 def test_the_endpoint_of_the_platform(environment: pytest.MonkeyPatch) -> None:

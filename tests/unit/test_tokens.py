@@ -109,8 +109,8 @@ def test_a_key_set_without_an_audience_is_warned_of(caplog: pytest.LogCaptureFix
 
 def test_another_claim_can_name_the_user() -> None:
     caller = UserCaller("a@example.com")
-    assert hs256(user_claim="email").caller_of(bearer(email="a@example.com")) == caller
-    assert hs256(user_claim="email").caller_of(bearer(email="a@example.com", sub=None)) == caller
+    assert hs256(user_claim="name").caller_of(bearer(name="a@example.com")) == caller
+    assert hs256(user_claim="name").caller_of(bearer(name="a@example.com", sub=None)) == caller
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic dXNlcjpw", "token", "Bearer\tabc"])
@@ -255,6 +255,22 @@ def test_a_token_of_a_user_that_cannot_be_a_folder_cannot_be_used(user: str) -> 
 @pytest.mark.parametrize("user", [5, ["a"], {"a": 1}, True])
 def test_a_user_id_is_text(user: Any) -> None:
     assert "'user' is no text" in refused(hs256(user_claim="user"), bearer(user=user))
+
+
+@pytest.mark.parametrize("verified", [True, "true"], ids=repr)
+def test_a_verified_address_names_its_user(verified: object) -> None:
+    token = bearer(sub="7", email=USER, email_verified=verified)
+    assert hs256(user_claim="email").caller_of(token) == UserCaller(USER)
+
+
+@pytest.mark.parametrize("verified", [None, False, "false", "True", "yes", "", 1, [True], {"true": True}], ids=repr)
+def test_an_address_that_is_not_verified_names_nobody(verified: object) -> None:
+    token = bearer(sub="7", email=USER, email_verified=verified)
+    assert "'email_verified' is not true" in refused(hs256(user_claim="email"), token)
+
+
+def test_other_claims_need_no_verified_address() -> None:
+    assert hs256().caller_of(bearer(email="somebody@example.com", email_verified=False)) == UserCaller(USER)
 
 
 def test_no_message_holds_the_token() -> None:

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -257,9 +257,30 @@ def test_deliveries_are_kept_for_30_days(world: World) -> None:
     end(world, "old")
     world.clock.advance(1)
     end(world, "young")
-    now = NOW + timedelta(days=30, seconds=1)
-    assert remove_old_deliveries(deliveries=world.jobs.deliveries, now=now) == 1
+    world.clock.advance(30 * 86_400)
+    until = world.clock.now() + timedelta(minutes=1)
+    assert remove_old_deliveries(deliveries=world.jobs.deliveries, clock=world.clock, until=until) == {"deliveries": 1}
     assert [len(world.jobs.deliveries.of_job(id_)) for id_ in ("old", "young")] == [0, 1]
+
+
+@pytest.mark.parametrize(("seconds", "removed"), [(100, 5), (2, 4), (0, 0)])
+def test_old_deliveries_are_removed_in_batches_as_long_as_there_is_time(
+    world: World, seconds: int, removed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        end(world, f"job-{number}")
+    world.clock.advance(31 * 86_400)
+    deliveries, until = world.jobs.deliveries, world.clock.now() + timedelta(seconds=seconds)
+    remove = deliveries.remove_before
+
+    def remove_in_a_second(moment: datetime, *, limit: int) -> int:
+        world.clock.advance(1)
+        return remove(moment, limit=limit)
+
+    monkeypatch.setattr(deliveries, "remove_before", remove_in_a_second)
+    counts = remove_old_deliveries(deliveries=deliveries, clock=world.clock, until=until, batch=2)
+    assert counts == {"deliveries": removed}
+    assert sum(len(deliveries.of_job(f"job-{number}")) for number in range(5)) == 5 - removed
 
 
 # -- the invocation at the end of a job

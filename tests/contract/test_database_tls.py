@@ -1,0 +1,157 @@
+"""TLS to MySQL: verified unless the host is loopback or the operator says otherwise."""
+
+import datetime as dt
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from shared.domain.errors import ConfigurationError, DatabaseUnavailableError
+from tests.contract.databases import open_database
+from tests.mariadb import MariaDb, migrate
+
+NAMED = "localhost"  # the name in the server's certificate
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Certificates: ``ca.pem``, ``other-ca.pem``, and ``server.pem`` by the first of them."""
+    folder = tmp_path_factory.mktemp("certificates")
+    ca, key = make_certificate(folder / "ca.pem", "a CA")
+    make_certificate(folder / "other-ca.pem", "another CA")
+    make_certificate(folder / "server.pem", NAMED, ca, key)
+    return folder
+
+
+def make_certificate(
+    file: Path, name: str, ca: x509.Certificate | None = None, ca_key: ec.EllipticCurvePrivateKey | None = None
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """Write a certificate and, beside it, its key; without a CA it is one itself."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(ca.subject if ca else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=ca is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name.replace(" ", "-"))]), critical=False)
+        .sign(ca_key or key, hashes.SHA256())
+    )
+    file.write_bytes(made.public_bytes(Encoding.PEM))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.with_suffix(".key").write_bytes(pem)
+    return made, key
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[MariaDb]:
+    server = MariaDb(f"--ssl-cert={folder / 'server.pem'}", f"--ssl-key={folder / 'server.key'}")
+    try:
+        server.start()
+        server.execute("CREATE DATABASE media")
+        yield server
+    finally:
+        server.close()
+
+
+def at(server: MariaDb, host: str, **options: object) -> str:
+    url = server.url("media").replace("@127.0.0.1:", f"@{host}:")
+    return f"{url}?{'&'.join(f'{name}={value}' for name, value in options.items())}" if options else url
+
+
+def cipher_of(url: str) -> str:
+    database = open_database(url)
+    with database.session():
+        ((_, cipher),) = database.peewee.execute_sql("SHOW STATUS LIKE 'Ssl_cipher'").fetchall()
+    database.peewee.close()
+    return str(cipher)
+
+
+@pytest.mark.parametrize(
+    ("host", "options"),
+    [
+        (NAMED, {"ssl_mode": "VERIFY_IDENTITY"}),
+        (NAMED, {"ssl_mode": "verify_identity"}),
+        ("127.0.0.1", {"ssl_mode": "VERIFY_CA"}),
+    ],
+)
+def test_a_verified_connection_is_encrypted(server: MariaDb, folder: Path, host: str, options: dict[str, Any]) -> None:
+    url = at(server, host, **options, ssl_ca=folder / "ca.pem")
+    assert cipher_of(url)
+    migrate(url, "current")
+
+
+def test_required_encrypts_and_verifies_nothing(server: MariaDb) -> None:
+    assert cipher_of(at(server, "127.0.0.1", ssl_mode="REQUIRED"))
+
+
+@pytest.mark.parametrize("options", [{}, {"ssl_mode": "DISABLED"}])
+def test_loopback_is_plain_text_unless_asked_otherwise(server: MariaDb, options: dict[str, Any]) -> None:
+    assert cipher_of(at(server, "127.0.0.1", **options)) == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "mode", "ca"),
+    [
+        (NAMED, "VERIFY_IDENTITY", "other-ca.pem"),
+        (NAMED, "VERIFY_CA", "other-ca.pem"),
+        ("127.0.0.1", "VERIFY_IDENTITY", "ca.pem"),  # a name that is not in the certificate
+    ],
+)
+def test_a_server_that_cannot_be_verified_is_refused(
+    server: MariaDb, folder: Path, host: str, mode: str, ca: str
+) -> None:
+    url = at(server, host, ssl_mode=mode, ssl_ca=folder / ca)
+    with pytest.raises(DatabaseUnavailableError) as refused:
+        cipher_of(url)
+    assert "CERTIFICATE_VERIFY_FAILED" in str(refused.value.__cause__)
+    with pytest.raises(subprocess.CalledProcessError):
+        migrate(url, "current")
+
+
+def test_the_cas_of_the_system_do_not_know_the_server(server: MariaDb) -> None:
+    with pytest.raises(DatabaseUnavailableError) as refused:
+        cipher_of(at(server, NAMED, ssl_mode="VERIFY_IDENTITY"))
+    assert "CERTIFICATE_VERIFY_FAILED" in str(refused.value.__cause__)
+
+
+@pytest.mark.parametrize("options", [{}, {"ssl_mode": "REQUIRED"}])
+def test_a_server_without_tls_is_refused_where_tls_is_wanted(mariadb: MariaDb, options: dict[str, Any]) -> None:
+    # 127.1 is the same address, written so that no rule takes it for loopback.
+    with pytest.raises(DatabaseUnavailableError) as refused:
+        cipher_of(at(mariadb, "127.1", **options))
+    assert "SSL" in str(refused.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("ssl-ca=x", "ssl-ca"),
+        ("charset=latin1&ssl_mode=REQUIRED", "charset"),
+        ("ssl_mode", "''"),
+        ("ssl_mode=PREFERRED", "PREFERRED"),
+        ("ssl_mode=VERIFY_CA&ssl_mode=DISABLED", "once"),
+        ("ssl_ca=nowhere.pem", "nowhere.pem"),
+        ("ssl_ca=s.yaml", "s.yaml"),
+        ("ssl_mode=REQUIRED&ssl_ca=s.yaml", "VERIFY_CA"),
+        ("ssl_mode=DISABLED&ssl_ca=s.yaml", "VERIFY_CA"),
+    ],
+)
+def test_an_option_that_is_not_valid_is_named(query: str, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        open_database(f"mysql+pymysql://user:password@db.example.com/media?{query}")
+
+
+def test_sqlite_has_no_options() -> None:
+    with pytest.raises(ConfigurationError, match="no options"):
+        open_database("sqlite:///jobs.db?ssl_mode=REQUIRED")

@@ -1,0 +1,105 @@
+"""What s.yaml and template.yml give each function, held against what its code does."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.mariadb import ROOT
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Actions of OSS, and the functions that may be invoked."""
+
+    oss: frozenset[str]
+    invoked: frozenset[str]
+
+
+def rights(oss: str, invoked: str = "") -> Rights:
+    return Rights(frozenset(oss.split()), frozenset(invoked.split()))
+
+
+_ADVANCE = "generate-image generate-video deliver-webhooks"
+GENERATE = rights("GetObject PutObject", "deliver-webhooks")
+NEEDED = {
+    "api": rights("GetObject", f"{_ADVANCE} index-outputs clean-up"),
+    "generate-image": GENERATE,
+    "generate-video": GENERATE,
+    "index-outputs": rights("GetObject ListObjects"),
+    "clean-up": rights("GetObject DeleteObject AbortMultipartUpload ListObjects ListMultipartUploads", _ADVANCE),
+    "deliver-webhooks": rights("GetObject", "index-outputs"),
+}
+
+
+@cache
+def read(name: str) -> Any:
+    return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+
+
+def functions() -> dict[str, Any]:
+    return {name: resource["props"] for name, resource in read("s.yaml")["resources"].items()}
+
+
+def statements_of(function: str) -> list[dict[str, Any]]:
+    """Return what a function's role is allowed, by its own policies and by those that name it."""
+    wanted = functions()[function]["role"].rpartition("/")[2]
+    resources = read("template.yml")["Resources"]
+    (name,) = (name for name, each in resources.items() if each["Properties"].get("RoleName") == wanted)
+    documents = [policy["PolicyDocument"] for policy in resources[name]["Properties"]["Policies"]]
+    documents += [
+        each["Properties"]["PolicyDocument"]
+        for each in resources.values()
+        if each["Type"] == "ALIYUN::RAM::ManagedPolicy"
+        and [name, "RoleName"] in [role["Fn::GetAtt"] for role in each["Properties"]["Roles"]]
+    ]
+    return [statement for document in documents for statement in document["Statement"]]
+
+
+def allowed(function: str, service: str) -> list[tuple[str, str]]:
+    """Return each pair of an action, like ``GetObject``, and a resource that it is allowed on."""
+    return [
+        (action.partition(":")[2], resource["Fn::Sub"])
+        for statement in statements_of(function)
+        if statement["Effect"] == "Allow"
+        for action in statement["Action"]
+        if action.partition(":")[0] == service
+        for resource in statement["Resource"]
+    ]
+
+
+@pytest.mark.parametrize("function", functions())
+def test_a_function_may_do_what_it_does_and_no_more(function: str) -> None:
+    oss, invoked = allowed(function, "oss"), allowed(function, "fc")
+    assert {action for action, _ in oss} == NEEDED[function].oss
+    assert {action for action, _ in invoked} <= {"InvokeFunction"}
+    names = {resource.partition("functions/")[2] for _, resource in invoked}
+    assert names == {f"{name}{version}" for name in NEEDED[function].invoked for version in ("", "/*")}
+
+
+@pytest.mark.parametrize("function", functions())
+def test_objects_are_touched_below_users_alone(function: str) -> None:
+    for action, resource in allowed(function, "oss"):
+        whole_bucket = action in {"ListObjects", "ListMultipartUploads"}
+        assert resource.endswith("${BucketName}" if whole_bucket else "${BucketName}/users/*")
+
+
+@pytest.mark.parametrize("function", functions())
+def test_a_function_without_the_sdk_of_oss_reads_objects_alone(function: str) -> None:
+    folder = Path(ROOT, "functions", function.replace("-", "_"))
+    ships_oss2 = "oss2==" in (folder / "requirements.txt").read_text(encoding="utf-8")
+    assert ships_oss2 or NEEDED[function].oss == {"GetObject"}
+
+
+@pytest.mark.parametrize("function", functions())
+def test_a_function_may_write_its_log_and_reach_the_network(function: str) -> None:
+    services = {action.partition(":")[0] for statement in statements_of(function) for action in statement["Action"]}
+    assert {"log", "vpc", "ecs"} <= services <= {"log", "vpc", "ecs", "oss", "fc"}
+
+
+def test_only_the_function_that_signs_webhooks_has_their_secret() -> None:
+    holders = [name for name, props in functions().items() if "WEBHOOK_SECRET" in props["environmentVariables"]]
+    assert holders == ["deliver-webhooks"]
