@@ -175,6 +175,7 @@ def generation_service() -> "GenerationService":
         jobs=jobs(),
         provider_of=provider_of,
         storage=storage_service(),
+        indexing=indexing_service(),
         dispatcher=dispatcher(),
         patience_s=settings.RuntimeSettings.read().patience_s,
     )

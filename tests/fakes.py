@@ -727,6 +727,7 @@ class World:
             jobs=self.jobs,
             provider_of=lambda _: provider,
             storage=self.storage,
+            indexing=self.indexing,
             dispatcher=self.dispatcher,
             patience_s=self.patience_s,
         )
