@@ -219,6 +219,7 @@ def revival_service() -> "RevivalService":
         temp=temp_files(),
         provider_of=provider_of,
         dispatcher=dispatcher(),
+        indexing=indexing_service(),
         clock=clock(),
     )
 

@@ -23,7 +23,7 @@ from shared.domain.errors import (
     StorageUnavailableError,
 )
 from shared.domain.idempotency import Answer, UsedKey
-from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
+from shared.domain.jobs import LEASE_S, Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.domain.media import MediaFacts
 from shared.domain.quotas import Quotas, Usage, check_quotas, day_of
@@ -749,8 +749,19 @@ class World:
             temp=self.temp,
             provider_of=lambda _: provider,
             dispatcher=self.dispatcher,
+            indexing=self.indexing,
             clock=self.clock,
         )
+
+    def leave_an_intent(self) -> OutputIntent:
+        """Be an attempt that got make_png() in the answer and wrote its intent, and of which nothing more is heard."""
+        job = make_job().claimed(NOW).submitting(NOW).storing(NOW)
+        self.jobs.add(job)
+        output = make_output(size=len(make_png()), meta={"crc64": str(crc64.xz(make_png()))})
+        intent = OutputIntent(output, 0, job.attempt)
+        self.outputs.intend(intent, lease_expires_at=NOW)
+        self.clock.advance(LEASE_S)
+        return intent
 
     def temp_files(self) -> list[str]:
         """Return the names of the files in the temp folder."""

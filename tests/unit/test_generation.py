@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import pytest
-from fastcrc import crc64
 
 from shared.domain.errors import (
     ChecksumMismatchError,
@@ -23,7 +22,7 @@ from shared.domain.errors import (
     StorageUnavailableError,
     SubmissionUnknownError,
 )
-from shared.domain.jobs import LEASE_S, MAX_FAILURES, SUBMIT_LEASE_S, Job, JobOutput, JobStatus, OutputIntent
+from shared.domain.jobs import LEASE_S, MAX_FAILURES, SUBMIT_LEASE_S, Job, JobOutput, JobStatus
 from shared.ports import Finished, MediaBase64, MediaUrl, Pending, RefusedResult, StoredObject
 from shared.services.generation import advance_job
 from tests.fakes import (
@@ -487,18 +486,8 @@ def test_a_stale_attempt_does_not_fail_the_job(world: World) -> None:
     assert not world.job().status.final
 
 
-def leave_an_intent(world: World) -> str:
-    """Be an attempt at a job whose result came in the answer, write its intent and be silent for a minute."""
-    job = make_job().claimed(NOW).submitting(NOW).storing(NOW)
-    add(world, job)
-    output = make_output(size=len(make_png()), meta={"crc64": str(crc64.xz(make_png()))})
-    world.outputs.intend(OutputIntent(output, 0, job.attempt), lease_expires_at=NOW)
-    world.clock.advance(LEASE_S)
-    return output.oss_path
-
-
 def test_an_object_that_comes_before_the_failure_is_removed_by_who_fails_the_job(world: World) -> None:
-    key = leave_an_intent(world)
+    key = world.leave_an_intent().output.oss_path
     of_job = world.outputs.of_job
 
     def of_job_before_the_object(job_id: str) -> Sequence[JobOutput]:
@@ -513,7 +502,7 @@ def test_an_object_that_comes_before_the_failure_is_removed_by_who_fails_the_job
 
 @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED], ids=str)
 def test_who_comes_after_the_end_does_what_a_crash_there_left_undone(world: World, status: JobStatus) -> None:
-    key = leave_an_intent(world)
+    key = world.leave_an_intent().output.oss_path
     world.jobs.save(replace(world.job(), status=status, finished_at=world.clock.now(), lease_expires_at=None))
     world.store.objects[key] = HeldObject(make_png())
     advance(world, FakeProvider(ONE))
