@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from shared.services.indexing import IndexingService
     from shared.services.revival import RevivalService
     from shared.services.storage import StorageService
+    from shared.services.upkeep import UpkeepService
     from shared.services.webhooks import WebhookService
 
 _PROVIDER_TIMEOUT_S = 180.0  # a synchronous images API draws while the caller waits
@@ -178,6 +179,7 @@ def generation_service() -> "GenerationService":
         jobs=jobs(),
         provider_of=provider_of,
         storage=storage_service(),
+        indexing=indexing_service(),
         dispatcher=dispatcher(),
         patience_s=settings.RuntimeSettings.read().patience_s,
     )
@@ -212,6 +214,20 @@ def webhook_service() -> "WebhookService":
 
 
 @cache
+def upkeep_service() -> "UpkeepService":
+    from shared.services.upkeep import UpkeepService
+
+    return UpkeepService(
+        revival=revival_service(),
+        deletion=deletion_service(),
+        starts=starts(),
+        deliveries=deliveries(),
+        temp=temp_files(),
+        clock=clock(),
+    )
+
+
+@cache
 def revival_service() -> "RevivalService":
     from shared.services.revival import RevivalService
 
@@ -221,6 +237,7 @@ def revival_service() -> "RevivalService":
         temp=temp_files(),
         provider_of=provider_of,
         dispatcher=dispatcher(),
+        indexing=indexing_service(),
         clock=clock(),
     )
 

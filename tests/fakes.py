@@ -23,7 +23,7 @@ from shared.domain.errors import (
     StorageUnavailableError,
 )
 from shared.domain.idempotency import Answer, UsedKey
-from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
+from shared.domain.jobs import LEASE_S, Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.domain.media import MediaFacts
 from shared.domain.quotas import Quotas, Usage, check_quotas, day_of
@@ -43,6 +43,7 @@ from shared.services.generation import GenerationService
 from shared.services.indexing import IndexingService
 from shared.services.revival import RevivalService
 from shared.services.storage import StorageService
+from shared.services.upkeep import UpkeepService
 from shared.services.webhooks import WebhookService
 
 NOW = datetime(2023, 12, 21, 1, 50, 56, 789000, tzinfo=UTC)
@@ -728,6 +729,7 @@ class World:
             jobs=self.jobs,
             provider_of=lambda _: provider,
             storage=self.storage,
+            indexing=self.indexing,
             dispatcher=self.dispatcher,
             patience_s=self.patience_s,
         )
@@ -749,6 +751,27 @@ class World:
             temp=self.temp,
             provider_of=lambda _: provider,
             dispatcher=self.dispatcher,
+            indexing=self.indexing,
+            clock=self.clock,
+        )
+
+    def leave_an_intent(self) -> OutputIntent:
+        """Be an attempt that got make_png() in the answer and wrote its intent, and of which nothing more is heard."""
+        job = make_job().claimed(NOW).submitting(NOW).storing(NOW)
+        self.jobs.add(job)
+        output = make_output(size=len(make_png()), meta={"crc64": str(crc64.xz(make_png()))})
+        intent = OutputIntent(output, 0, job.attempt)
+        self.outputs.intend(intent, lease_expires_at=NOW)
+        self.clock.advance(LEASE_S)
+        return intent
+
+    def upkeep(self, provider: FakeProvider) -> UpkeepService:
+        return UpkeepService(
+            revival=self.revival(provider),
+            deletion=self.deletion,
+            starts=self.starts,
+            deliveries=self.jobs.deliveries,
+            temp=self.temp,
             clock=self.clock,
         )
 

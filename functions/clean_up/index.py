@@ -12,20 +12,12 @@ from shared.services.upkeep import do_every_day, do_every_minute
 @event_entrypoint
 def handler(event: TimerEvent, context: Context) -> dict[str, int]:
     task = CleanUpTask.model_validate_json(event.payload)
-    until = stop_by(context, (clock := bootstrap.clock()).now())
+    until = stop_by(context, bootstrap.clock().now())
     match task.task:
         case "temp-files":
-            return do_every_day(
-                temp=bootstrap.temp_files(), deliveries=bootstrap.deliveries(), clock=clock, until=until
-            )
+            return do_every_day(service=bootstrap.upkeep_service(), until=until)
         case "jobs":
-            return do_every_minute(
-                revival=bootstrap.revival_service(),
-                deletion=bootstrap.deletion_service(),
-                starts=bootstrap.starts(),
-                clock=clock,
-                until=until,
-            )
+            return do_every_minute(service=bootstrap.upkeep_service(), until=until)
         case "delete":
             return carry_out_deletion(task.deletion_id, service=bootstrap.deletion_service(), until=until)
         case "reconcile":

@@ -33,6 +33,7 @@ from shared.ports import (
     RefusedResult,
     Result,
 )
+from shared.services.indexing import IndexingService, follow_late_objects
 from shared.services.jobs import announce_end, complete, give_up, unexpected_failure
 from shared.services.storage import (
     StorageService,
@@ -60,6 +61,7 @@ class GenerationService:
     jobs: JobStore
     provider_of: ProviderOf
     storage: StorageService
+    indexing: IndexingService
     dispatcher: Dispatcher
     patience_s: float
 
@@ -70,17 +72,25 @@ def advance_job(job_id: str, *, service: GenerationService, until: datetime) -> 
     A failure that may pass gives the job back and is raised, so that Function Compute repeats the invocation; one
     that will not pass, or the last of several, ends the job.
     """
+    job = service.jobs.get(job_id)
+    if job is not None and job.free(service.storage.clock.now()):
+        job = _take_up(job, service, until)
+    if job is not None and job.status.final:
+        # A crash before this line leaves an object that came late to the repeated invocation, or to the reconcile.
+        follow_late_objects(job, service=service.indexing)
+    return job
+
+
+def _take_up(job: Job, service: GenerationService, until: datetime) -> Job | None:
+    """Make an attempt at the job and return the job as it is then; None if another attempt has it."""
     jobs, clock = service.jobs, service.storage.clock
-    job = jobs.get(job_id)
-    if job is None or not job.free(clock.now()):
-        return job
     claimed = job.claimed(clock.now())
     try:
         # A crash after this line leaves a lease; it dies in a minute, and the minute timer dispatches the job.
         jobs.save(claimed, over_attempt=job.attempt)
         done = _Attempt(claimed, service, until).run()
     except LeaseLostError:
-        log.info("another attempt has this job", extra={"job_id": job_id})
+        log.info("another attempt has this job", extra={"job_id": job.id})
         return None
     # A crash before this line leaves the webhook, if the job has ended and names one, to the minute timer.
     announce_end(done, dispatcher=service.dispatcher)

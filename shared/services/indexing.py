@@ -4,8 +4,9 @@ OSS tells of a change at least once and in any order, and perhaps not at all. So
 the key; what is true is asked of the bucket, and after each write it is asked again: whoever writes a row last has seen
 the object that it speaks of, however many do it at once.
 
-In the bucket it only asks (HEAD, GET of a range, list), and the trigger tells of objects written and deleted; what it
-writes, it writes to the database. So it never triggers itself.
+What it writes, it writes to the database, and of that no trigger tells. In the bucket it only asks (HEAD, GET of a
+range, list), but for one thing: it removes an object that came too late for a job that has ended without success. The
+event of that finds neither object nor row, and there it ends.
 """
 
 import io
@@ -54,7 +55,14 @@ class RowToRemove:
     output_id: str
 
 
-Change = RowToPut | RowToRemove
+@dataclass(frozen=True)
+class ObjectToRemove:
+    """An object that an attempt at a job put, of which no row speaks, and which nobody waits for any more."""
+
+    key: str
+
+
+Change = RowToPut | RowToRemove | ObjectToRemove
 
 
 def index_objects(keys: Sequence[str], *, service: IndexingService) -> None:
@@ -70,7 +78,7 @@ def index_object(key: str, *, service: IndexingService) -> None:
     DatabaseUnavailableError, after which the event is delivered again.
     """
     for reading in dict.fromkeys((key, unquote(key))):
-        follow_object(reading, service=service, write=partial(write_change, outputs=service.outputs))
+        follow_object(reading, service=service, write=partial(write_change, service=service))
 
 
 def index_job(job_id: str, *, service: IndexingService) -> int:
@@ -80,9 +88,20 @@ def index_job(job_id: str, *, service: IndexingService) -> int:
         return 0
     # The whole list first: one that breaks off raises, and nothing has been done by half of it.
     found = [each.key for each in service.store.list(job_prefix(job))]
-    write = partial(write_change, outputs=service.outputs)
+    write = partial(write_change, service=service)
     do_each(found, lambda key: follow_object(key, service=service, write=write), id_of=_id_of)
     return len(found)
+
+
+def follow_late_objects(job: Job, *, service: IndexingService) -> None:
+    """Index what attempts at the job have put and could not say; to be called once the end of the job is written.
+
+    An attempt that was overtaken may put its object at any time. The object's event comes after the object and reads
+    the job; this comes after the end and looks for the object: so one of the two meets both. Raises what
+    ``index_object`` raises.
+    """
+    keys = [intent.output.oss_path for intent in service.outputs.intents_of_job(job.id)]
+    index_objects(keys, service=service)
 
 
 def _id_of(key: str) -> str:
@@ -96,7 +115,7 @@ def job_prefix(job: Job) -> str:
 
 
 def follow_object(key: str, *, service: IndexingService, write: Callable[[Change], bool]) -> None:
-    """Have ``write`` change the row of an object until it is as it must be, or until ``write`` returns False."""
+    """Have ``write`` change what is not as it must be until everything is, or until ``write`` returns False."""
     try:
         parsed = ObjectKey.parse(key)
     except ValidationError:
@@ -109,13 +128,16 @@ def follow_object(key: str, *, service: IndexingService, write: Callable[[Change
             return
 
 
-def write_change(change: Change, *, outputs: OutputStore) -> bool:
-    """Write the change down."""
+def write_change(change: Change, *, service: IndexingService) -> bool:
+    """Make the change."""
     match change:
         case RowToPut(output):
-            outputs.put(output)
+            service.outputs.put(output)
         case RowToRemove(output_id):
-            outputs.remove(output_id)
+            service.outputs.remove(output_id)
+        case ObjectToRemove(key):
+            log.info("an object that came too late is removed", extra={"job_id": _id_of(key)})
+            service.store.delete(key)
     return True
 
 
@@ -140,13 +162,16 @@ def _find_change(key: ObjectKey, stored: StoredObject | None, *, service: Indexi
         # It came too late, or is about to go. The deletion's second look takes it away.
         return None
     job = service.jobs.get(key.job_id)
+    if job is not None and not job.status.final:
+        # While a job is at work its keys are its own; who ends it looks at them again.
+        return None
     intent = _find_intent(key, outputs=service.outputs)
-    if intent is not None and is_same(intent.output, stored) and not is_unwanted(job):
+    if intent is not None and is_unwanted(job):
+        # The intent stays until it is an hour old: it proves whose an object is that comes later still.
+        return ObjectToRemove(str(key)) if row is None and is_same(intent.output, stored) else None
+    if intent is not None and is_same(intent.output, stored):
         # The function put it and could not say so. What it knew of the object need not be read again.
         return RowToPut(intent.output)
-    if job is not None and (not job.status.final or (intent is not None and is_unwanted(job))):
-        # While a job is at work its keys are its own; what a failed one left behind, the reconcile settles.
-        return None
     facts = _read_facts(str(key), stored, service=service)
     if facts is not None:
         made = make_output(key, stored.size, facts, store=service.store, now=service.clock.now())

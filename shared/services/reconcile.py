@@ -18,6 +18,7 @@ from shared.services.batches import Kind, do_kinds, error_boundary, pages
 from shared.services.indexing import (
     Change,
     IndexingService,
+    ObjectToRemove,
     RowToPut,
     RowToRemove,
     follow_object,
@@ -114,6 +115,8 @@ class _Run:
     def _settle(self, intent: OutputIntent) -> None:
         output = intent.output
         job = self.service.jobs.get(output.job_id)
+        if job is not None and not job.status.final:
+            return  # the job's next attempt makes the row, or writes another intent in its place
         stored = self.service.store.head(output.oss_path)
         if stored is not None and is_same(output, stored):
             if not is_unwanted(job):
@@ -122,8 +125,6 @@ class _Run:
                 # A row says that somebody was shown the object: then it is no longer only the dead job's.
                 self._do("intents_removed", lambda: self.service.outputs.remove_intent(intent))
             return
-        if job is not None and not job.status.final and not job.free(self._now):
-            return  # an attempt is at work: the intent is its own
         if stored is not None:
             self.counts["intents_of_other_bytes"] += 1
             log.warning("an object is not the one that was intended; left alone", extra={"job_id": output.job_id})
@@ -152,15 +153,17 @@ class _Run:
             follow_object(row.oss_path, service=self.service, write=self._write)
 
     def _write(self, change: Change) -> bool:
-        """Write a change of a row, if it may be; return whether it was written."""
+        """Make a change, if it may be; return whether it was made."""
         match change:
+            case ObjectToRemove():
+                return False  # its intent settles that, once it is old
             case RowToPut():
                 name = "rows_added"
             case RowToRemove():
                 name = "rows_removed"
                 if not self._may_delete():
                     return False
-        return self._do(name, lambda: write_change(change, outputs=self.service.outputs))
+        return self._do(name, lambda: write_change(change, service=self.service))
 
     def _delete_object(self, output: JobOutput) -> bool:
         """Delete an object that a dead job of ours put, and return whether an intent of it has become void."""

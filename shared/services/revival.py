@@ -26,6 +26,7 @@ from shared.domain.errors import (
 from shared.domain.jobs import MAX_FAILURES, RETRY_AFTER_S, Job, JobError
 from shared.ports import Clock, Dispatcher, JobStore, OutputStore, Pending, Provider, ProviderOf, TempFiles
 from shared.services.batches import Step, pages, work_through
+from shared.services.indexing import IndexingService, follow_late_objects
 from shared.services.jobs import announce_end, give_up, unexpected_failure
 
 AT_ONCE = 16
@@ -41,6 +42,7 @@ class RevivalService:
     temp: TempFiles
     provider_of: ProviderOf
     dispatcher: Dispatcher
+    indexing: IndexingService
     clock: Clock
 
 
@@ -87,8 +89,8 @@ class _Run:
         """End a job that is late, and dispatch any other."""
         if job.deadline > self._now:
             return self._begin_dispatch(job)
-        done = self._give_up(job, DeadlineExceededError("the job did not finish in its time"))
-        return Step(partial(announce_end, done, dispatcher=self.service.dispatcher), self._count("ended"))
+        done = self._give_up(self._take_over(job), DeadlineExceededError("the job did not finish in its time"))
+        return Step(partial(announce_end, done, dispatcher=self.service.dispatcher), lambda _: self._end(done))
 
     def begin_poll(self, job: Job) -> Step[Any]:
         """Ask for the job's task, and dispatch the job if the task has ended."""
@@ -107,9 +109,18 @@ class _Run:
         return None if is_pending else self._begin_dispatch(job)
 
     def _begin_dispatch(self, job: Job) -> Step[None]:
-        again = job.dispatched_again(self._now)
-        self.service.jobs.save(again, over_attempt=job.attempt)
+        again = self._take_over(job)
         return Step(partial(self.service.dispatcher.dispatch, again), self._count("dispatched"))
+
+    def _take_over(self, job: Job) -> Job:
+        """Let no attempt that is slower than its lease store anything from here on: what is stored decides the end."""
+        taken = job.dispatched_again(self._now)
+        self.service.jobs.save(taken, over_attempt=job.attempt)
+        return taken
+
+    def _end(self, done: Job) -> None:
+        self.counts["ended"] += 1
+        follow_late_objects(done, service=self.service.indexing)
 
     def _count(self, name: str) -> Callable[[None], None]:
         return lambda _: self.counts.update([name])
@@ -124,7 +135,7 @@ class _Run:
         if current.failures + 1 < MAX_FAILURES:
             self.service.jobs.save(current.set_back(self._now + timedelta(seconds=RETRY_AFTER_S)))
         else:
-            self._give_up_in_any_case(current, unexpected_failure(error))
+            self._give_up_in_any_case(self._take_over(current), unexpected_failure(error))
 
     def _give_up_in_any_case(self, job: Job, error: DreamFactoryError) -> None:
         try:

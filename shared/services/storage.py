@@ -92,8 +92,7 @@ def upload_job_output(
     """Move a temp file to OSS, verify it there and write its row; ``on_chunk`` is called for each block that goes out.
 
     A crash before the upload leaves a temp file and an intent without an object; during it, the same, for OSS shows no
-    half object; after it, an object and its intent, which the next attempt, the object's event or the reconcile turns
-    into a row; after the row, nothing to be healed.
+    half object; after it, an object and its intent, of which the next attempt makes a row; after the row, nothing.
     Raises WrongMediaError, MediaTooLargeError, StorageRefusedError, StorageUnavailableError, ChecksumMismatchError,
     LeaseLostError or DatabaseUnavailableError.
     """

@@ -1,5 +1,6 @@
 """What the timers do: no kind of work takes the time of another, and one that fails does not stop the others."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.ports import Clock, DeliveryStore, StartStore, TempFiles
@@ -16,27 +17,38 @@ _DELETIONS = timedelta(seconds=50)
 _FORGETTING = timedelta(seconds=10)
 
 
-def do_every_minute(
-    *, revival: RevivalService, deletion: DeletionService, starts: StartStore, clock: Clock, until: datetime
-) -> dict[str, int]:
+@dataclass(frozen=True)
+class UpkeepService:
+    """What the timers work with."""
+
+    revival: RevivalService
+    deletion: DeletionService
+    starts: StartStore
+    deliveries: DeliveryStore
+    temp: TempFiles
+    clock: Clock
+
+
+def do_every_minute(*, service: UpkeepService, until: datetime) -> dict[str, int]:
     """Look after unfinished jobs and deletions, forget old idempotency keys, and return the counts.
 
     Raises the first failure of a whole kind of work, once every kind has had its share of the time.
     """
+    revival, starts, clock = service.revival, service.starts, service.clock
     kinds = (
         Kind("dispatches", lambda until: dispatch_due_jobs(service=revival, until=until), _DISPATCHES),
-        Kind("deletions", lambda until: resume_deletions(service=deletion, until=until), _DELETIONS),
+        Kind("deletions", lambda until: resume_deletions(service=service.deletion, until=until), _DELETIONS),
         Kind("idempotency keys", lambda until: forget_starts(starts=starts, clock=clock, until=until), _FORGETTING),
         Kind("polls", lambda until: poll_due_jobs(service=revival, until=until)),
     )
     return do_kinds(kinds, until=until, clock=clock)
 
 
-def do_every_day(*, temp: TempFiles, deliveries: DeliveryStore, clock: Clock, until: datetime) -> dict[str, int]:
+def do_every_day(*, service: UpkeepService, until: datetime) -> dict[str, int]:
     """Remove temp files older than 24 hours and deliveries older than 30 days, and return their numbers."""
-    now = clock.now()
+    temp, deliveries, clock = service.temp, service.deliveries, service.clock
     kinds = (
-        Kind("temp files", lambda _: {"removed": cleanup_old_temp_files(temp=temp, now=now)}),
+        Kind("temp files", lambda _: {"removed": cleanup_old_temp_files(temp=temp, now=clock.now())}),
         Kind("deliveries", lambda until: remove_old_deliveries(deliveries=deliveries, clock=clock, until=until)),
     )
     return do_kinds(kinds, until=until, clock=clock)

@@ -32,8 +32,8 @@ def reconcile(cloud: LocalCloud, *, dry_run: bool = False) -> dict[str, Any]:
     return {name: number for name, number in counts.items() if number and type(number) is int and name != "looked_at"}
 
 
-def test_the_event_finishes_what_a_function_that_died_could_not_say(cloud: LocalCloud) -> None:
-    job_id = add_job(cloud, "storing")
+def test_the_event_says_what_an_attempt_that_came_too_late_could_not(cloud: LocalCloud) -> None:
+    job_id = add_job(cloud)
     key = add_intent(cloud, job_id)
     cloud.oss2_bucket().put_object(key, PICTURE)
     row = row_appears(cloud, key)
@@ -59,8 +59,8 @@ def test_what_was_lost_is_made_up_for_by_the_hourly_timer(fresh_cloud: LocalClou
 
 def test_intents_are_settled_and_a_dry_run_says_how(fresh_cloud: LocalCloud) -> None:
     cloud, bucket = fresh_cloud, fresh_cloud.oss2_bucket()
-    dead, stuck, replaced, empty = (add_job(cloud, status) for status in ("failed", "storing", "cancelled", "failed"))
-    bodies = {dead: PICTURE, stuck: PICTURE, replaced: picture(32, 32)}
+    dead, late, replaced, empty = (add_job(cloud, status) for status in ("failed", "succeeded", "cancelled", "failed"))
+    bodies = {dead: PICTURE, late: PICTURE, replaced: picture(32, 32)}
     cloud.arm("events", {"key": "users/*"}, {"lose": True}, times=len(bodies))
     for job_id, body in bodies.items():
         bucket.put_object(add_intent(cloud, job_id), body)
@@ -74,7 +74,7 @@ def test_intents_are_settled_and_a_dry_run_says_how(fresh_cloud: LocalCloud) -> 
     assert reconcile(cloud) == planned
     assert [intents(cloud, job_id) for job_id in (*bodies, empty)] == [0] * 4
     assert [is_there(cloud, key_of(job_id)) for job_id in bodies] == [False, True, True]
-    assert row_of(cloud, key_of(stuck)) is not None
+    assert row_of(cloud, key_of(late)) is not None
     assert reconcile(cloud) == {}
 
 

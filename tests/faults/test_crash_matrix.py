@@ -75,13 +75,14 @@ def test_frozen_and_overtaken(platform: Platform, scenario: Scenario, tally: Tal
 
 
 def overtaken_halfway(run: Run, thaw: Thaw) -> None:
-    """Freeze the other host, too, somewhere in its work, and let the first one go on under its eyes."""
+    """Freeze the other host, too, somewhere in its work, and let the first one go on under its eyes, and OSS tell."""
     thawed = False
 
     def thaw_first(run: Run, thaw_second: Thaw) -> None:
         nonlocal thawed
         thawed, held, before = True, run.world.database.a_lease_lives(), run.world.database.contents()
         thaw()
+        run.deliver_events()
         # Until the second one has its lease, the first one may still take up the job.
         assert not held or run.world.database.contents() == before, "an attempt without the lease has changed something"
         thaw_second()

@@ -1,7 +1,8 @@
 """The protocol of a job: what each failure leaves behind, and that whoever comes next goes on from there."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
@@ -21,10 +22,21 @@ from shared.domain.errors import (
     StorageUnavailableError,
     SubmissionUnknownError,
 )
-from shared.domain.jobs import LEASE_S, MAX_FAILURES, SUBMIT_LEASE_S, Job, JobStatus
+from shared.domain.jobs import LEASE_S, MAX_FAILURES, SUBMIT_LEASE_S, Job, JobOutput, JobStatus
 from shared.ports import Finished, MediaBase64, MediaUrl, Pending, RefusedResult, StoredObject
 from shared.services.generation import advance_job
-from tests.fakes import NOW, Chunk, FakeProvider, World, make_job, make_output, make_png, make_video_job, play
+from tests.fakes import (
+    NOW,
+    Chunk,
+    FakeProvider,
+    HeldObject,
+    World,
+    make_job,
+    make_output,
+    make_png,
+    make_video_job,
+    play,
+)
 
 LATER = NOW + timedelta(minutes=10)
 URLS = [f"https://results.example.com/{n}.png" for n in range(4)]
@@ -347,7 +359,10 @@ def test_a_storage_away_for_good_fails_the_job_at_last(world: World) -> None:
         with pytest.raises(StorageUnavailableError):
             advance(world, provider)
         assert (world.job().failures, world.temp_files()) == (attempt, [])
-    done = advance(world, provider)
+    # The job has ended; the invocation is repeated, to look whether something of it arrived all the same.
+    with pytest.raises(StorageUnavailableError):
+        advance(world, provider)
+    done = world.job()
     assert (done.status, done.error.code) == (JobStatus.FAILED, "storage_unavailable")
     assert len(provider.submitted) == 1
 
@@ -382,7 +397,9 @@ def test_what_came_in_the_answer_cannot_be_repeated(world: World) -> None:
     add(world)
     world.store.away = True
     provider = FakeProvider(Finished((MediaBase64(base64.b64encode(make_png()).decode()),)))
-    done = advance(world, provider)
+    with pytest.raises(StorageUnavailableError):
+        advance(world, provider)
+    done = world.job()
     assert (done.status, done.error.code, len(provider.submitted)) == (JobStatus.FAILED, "storage_unavailable", 1)
 
 
@@ -500,6 +517,30 @@ def test_a_stale_attempt_does_not_fail_the_job(world: World) -> None:
     assert advance(world, FakeProvider(submit)) is None
     assert world.job() == others[0]
     assert not world.job().status.final
+
+
+def test_an_object_that_comes_before_the_failure_is_removed_by_who_fails_the_job(world: World) -> None:
+    key = world.leave_an_intent().output.oss_path
+    of_job = world.outputs.of_job
+
+    def of_job_before_the_object(job_id: str) -> Sequence[JobOutput]:
+        world.outputs.of_job, rows = of_job, of_job(job_id)
+        world.store.objects[key] = HeldObject(make_png())
+        return rows
+
+    world.outputs.of_job = of_job_before_the_object
+    assert advance(world, FakeProvider(ONE)).error.code == "result_lost"
+    assert (world.store.objects, world.outputs.of_job("abc123")) == ({}, [])
+
+
+@pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED], ids=str)
+def test_who_comes_after_the_end_does_what_a_crash_there_left_undone(world: World, status: JobStatus) -> None:
+    key = world.leave_an_intent().output.oss_path
+    world.jobs.save(replace(world.job(), status=status, finished_at=world.clock.now(), lease_expires_at=None))
+    world.store.objects[key] = HeldObject(make_png())
+    advance(world, FakeProvider(ONE))
+    left = [key] if status is JobStatus.SUCCEEDED else []
+    assert ([row.oss_path for row in world.outputs.of_job("abc123")], list(world.store.objects)) == (left, left)
 
 
 def test_a_race_for_a_job_has_one_winner(world: World) -> None:

@@ -228,11 +228,8 @@ def intend(world: World, data: bytes = INTENDED, status: JobStatus = JobStatus.S
     return intent
 
 
-@pytest.mark.parametrize(
-    "status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.STORING, JobStatus.SUCCEEDED], ids=str
-)
-def test_an_intent_whose_object_has_arrived_becomes_the_row(world: World, status: JobStatus) -> None:
-    intent = intend(world, status=status)
+def test_an_intent_whose_object_has_arrived_late_becomes_the_row(world: World) -> None:
+    intent = intend(world, status=JobStatus.SUCCEEDED)
     hold(world, INTENDED)
     world.clock.advance(60)
     for _ in range(2):
@@ -242,9 +239,11 @@ def test_an_intent_whose_object_has_arrived_becomes_the_row(world: World, status
     assert world.store.ranges == []  # what the function knew need not be read again
 
 
-def test_an_intent_of_other_bytes_is_left_to_its_attempt(world: World) -> None:
-    intent = intend(world)
-    hold(world, make_png())
+@pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.STORING], ids=str)
+@pytest.mark.parametrize("data", [INTENDED, make_png()], ids=["equal", "other"])
+def test_what_a_job_at_work_has_put_is_left_to_its_attempts(world: World, status: JobStatus, data: bytes) -> None:
+    intent = intend(world, status=status)
+    hold(world, data)
     index(world)
     assert list(world.outputs.of_job("abc123")) == []
     assert list(world.outputs.intents_of_job("abc123")) == [intent]
@@ -260,12 +259,34 @@ def test_after_success_what_replaced_the_intended_object_is_indexed(world: World
 
 @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED], ids=str)
 @pytest.mark.parametrize("data", [INTENDED, make_png()], ids=["equal", "other"])
-def test_what_a_dead_job_left_behind_is_not_indexed(world: World, status: JobStatus, data: bytes) -> None:
+def test_what_comes_too_late_for_a_dead_job_is_removed_if_it_is_ours(
+    world: World, status: JobStatus, data: bytes
+) -> None:
     intent = intend(world, status=status)
     hold(world, data)
+    for _ in range(2):
+        index(world)
+        assert list(world.store.objects) == ([] if data == INTENDED else [KEY])
+        assert list(world.outputs.of_job("abc123")) == []
+        # It proves whose an object is that comes later still.
+        assert list(world.outputs.intents_of_job("abc123")) == [intent]
+
+
+def test_an_object_that_a_row_speaks_of_is_not_removed(world: World) -> None:
+    intent = intend(world, status=JobStatus.CANCELLED)
+    world.outputs._rows[intent.output.id] = replace(intent.output, size=1)
+    hold(world, INTENDED)
     index(world)
-    assert list(world.outputs.of_job("abc123")) == []
-    assert list(world.outputs.intents_of_job("abc123")) == [intent]
+    assert list(world.store.objects) == [KEY]
+
+
+def test_an_object_without_a_checksum_is_not_proven_ours(world: World) -> None:
+    intend(world, status=JobStatus.FAILED)
+    hold(world, INTENDED)
+    head = world.store.head
+    world.store.head = lambda key: replace(head(key), crc64=None)
+    index(world)
+    assert list(world.store.objects) == [KEY]
 
 
 def test_an_intent_outlives_the_deletion_of_its_object(world: World) -> None:

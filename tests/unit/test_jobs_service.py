@@ -1,6 +1,7 @@
 """Reading, ending and reviving jobs."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,11 +9,12 @@ import pytest
 
 from shared.domain.errors import (
     DispatchError,
+    LeaseLostError,
     NotFoundError,
     ProviderFailedError,
     ProviderUnavailableError,
 )
-from shared.domain.jobs import DISPATCH_GRACE_S, LEASE_S, Job, JobError, JobStatus
+from shared.domain.jobs import DISPATCH_GRACE_S, LEASE_S, Job, JobError, JobOutput, JobStatus
 from shared.ports import Finished, MediaUrl, Pending
 from shared.services.jobs import (
     cancel_job,
@@ -24,7 +26,18 @@ from shared.services.jobs import (
 )
 from shared.services.revival import AT_ONCE, dispatch_due_jobs, poll_due_jobs
 from shared.services.starting import start_job
-from tests.fakes import NOW, PLENTY, USER, FakeProvider, RecordingDispatcher, World, make_job, make_output
+from tests.fakes import (
+    NOW,
+    PLENTY,
+    USER,
+    FakeProvider,
+    HeldObject,
+    RecordingDispatcher,
+    World,
+    make_job,
+    make_output,
+    make_png,
+)
 
 IDLE = FakeProvider(AssertionError("submitted"), AssertionError("polled"))
 TASK = Pending("task-1")
@@ -185,6 +198,40 @@ def test_a_job_past_its_deadline_fails(world: World) -> None:
     job = world.job()
     assert (job.status, job.error and job.error.code) == (JobStatus.FAILED, "deadline_exceeded")
     assert revive(world) == {}
+
+
+def test_an_attempt_that_is_slower_than_its_lease_stores_nothing_while_its_job_ends(world: World) -> None:
+    intent, of_job = world.leave_an_intent(), world.outputs.of_job
+    refused: list[LeaseLostError] = []
+
+    def of_job_ahead_of_the_attempt(job_id: str) -> Sequence[JobOutput]:
+        rows = of_job(job_id)
+        with pytest.raises(LeaseLostError) as raised:
+            world.outputs.commit(intent, lease_expires_at=world.clock.now())
+        refused.append(raised.value)
+        return rows
+
+    world.outputs.of_job = of_job_ahead_of_the_attempt
+    world.clock.advance(3600)
+    assert revive(world) == {"ended": 1}
+    assert len(refused) == 1
+    assert (world.job().status, of_job("abc123")) == (JobStatus.FAILED, [])
+
+
+def test_an_object_without_a_row_does_not_outlive_its_job_s_deadline(world: World) -> None:
+    key = world.leave_an_intent().output.oss_path
+    world.store.objects[key] = HeldObject(make_png())
+    world.clock.advance(3600)
+    assert revive(world) == {"ended": 1}
+    assert (world.job().status, world.store.objects, world.outputs.of_job("abc123")) == (JobStatus.FAILED, {}, [])
+
+
+def test_a_job_ends_at_its_deadline_though_oss_is_away(world: World) -> None:
+    world.leave_an_intent()
+    world.store.away = True
+    world.clock.advance(3600)
+    assert revive(world) == {"ended": 1, "failed": 1}
+    assert world.job().status is JobStatus.FAILED
 
 
 def test_a_job_taken_up_meanwhile_is_let_go(world: World) -> None:

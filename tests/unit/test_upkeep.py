@@ -1,6 +1,7 @@
 """The minute timer: everybody's jobs and deletions have their turn, whatever there is of others."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -21,13 +22,7 @@ RUN = timedelta(seconds=280)  # of the five minutes that clean-up may take
 def minute(world: World, provider: FakeProvider) -> dict[str, int]:
     """Run the timer's task; the next one may begin a minute after this one began."""
     began = world.clock.now()
-    counts = do_every_minute(
-        revival=world.revival(provider),
-        deletion=world.deletion,
-        starts=world.starts,
-        clock=world.clock,
-        until=began + RUN,
-    )
+    counts = do_every_minute(service=world.upkeep(provider), until=began + RUN)
     world.clock.advance(max((began + timedelta(minutes=1) - world.clock.now()).total_seconds(), 0))
     return counts
 
@@ -162,9 +157,9 @@ def test_a_job_whose_model_is_gone_is_left_to_its_own_attempt(world: World) -> N
     def provider_of(model: str) -> FakeProvider:
         raise ProviderRefusedError(f"this release does not serve the model {model}")
 
-    service = world.revival(always_pending(world, 0))
-    object.__setattr__(service, "provider_of", provider_of)
-    do_every_minute(revival=service, deletion=world.deletion, starts=world.starts, clock=world.clock, until=NOW + RUN)
+    service = world.upkeep(always_pending(world, 0))
+    revival = replace(service.revival, provider_of=provider_of)
+    do_every_minute(service=replace(service, revival=revival), until=NOW + RUN)
     assert (world.dispatcher.task_ids, world.job("old").failures) == (["job_old_2"], 0)
 
 
