@@ -15,8 +15,9 @@ MAX_BODY_BYTES = 256 * 1024
 MAX_WAIT_S = 60
 _MAX_ERRORS = 20
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
-_LIST_ITEM = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
-_PREFERENCE = re.compile(r'\s*([^\s=;"]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^\s;"]*)\s*)?(?:;.*)?')
+# What is repeated gives nothing back (*+, ++): else two neighbours that both take spaces try every way to share them.
+_LIST_ITEM = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*+"?)++')
+_PREFERENCE = re.compile(r'\s*+([^\s=;"]++)\s*+(?:=\s*+("(?:[^"\\]|\\.)*+"|[^\s;"]*+)\s*+)?+(?:;.*+)?+')
 
 
 def read_body(event: HttpEvent, model: type[M]) -> M:

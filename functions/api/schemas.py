@@ -3,7 +3,7 @@
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from shared.domain.errors import AddressRefusedError
@@ -122,12 +122,19 @@ class UsageJson(Json):
     stored_bytes: QuotaJson
 
 
+def _in_digits(value: str) -> str:
+    # Python's numbers may have signs, spaces, underscores and a fraction of zeros.
+    if not (value.isascii() and value.isdecimal()):
+        raise ValueError("must be a whole number, in the digits 0 to 9")
+    return value
+
+
 class PageQuery(Input):
     """Which part of a list; ``cursor`` is the ``nextCursor`` of the page before."""
 
     type: Literal["image", "video"] | None = None
     cursor: str | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_in_digits)] = 20
 
 
 class OutputsQuery(PageQuery):

@@ -1,5 +1,6 @@
 """Downloads of the providers' results."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from shared.domain.errors import (
 from shared.settings import DownloadSettings
 
 _MAX_REDIRECTS = 5
+_CONTENT_LENGTH = re.compile(r"[0-9]{1,20}")  # the HTTP client refuses an answer that states more digits
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
@@ -53,8 +55,8 @@ class GuardedDownloads:
             raise DownloadRefusedError(f"the result's address redirects more than {_MAX_REDIRECTS} times")
 
     def _read(self, response: httpx.Response, max_bytes: int, ends_at: float) -> Iterator[bytes]:
-        announced = response.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > max_bytes:
+        announced = _announced_bytes(response)
+        if announced is not None and announced > max_bytes:
             raise MediaTooLargeError(f"the result has {announced} bytes, more than {max_bytes}")
         received = 0
         try:
@@ -66,11 +68,11 @@ class GuardedDownloads:
         except httpx.HTTPError as error:
             self._check_time(ends_at)
             raise DownloadInterruptedError(
-                f"the download broke off after {received} of {announced or 'unknown'} bytes"
+                f"the download broke off after {received} of {'unknown' if announced is None else announced} bytes"
             ) from error
         # A body of no stated length ends like this, too, when its connection is broken off.
         self._check_time(ends_at)
-        if announced.isdecimal() and received != int(announced):
+        if announced is not None and received != announced:
             raise DownloadInterruptedError(f"the download ended after {received} of {announced} bytes")
 
     def _check_time(self, ends_at: float) -> None:
@@ -89,11 +91,17 @@ def _said_of(what: str) -> Iterator[None]:
         raise DownloadInterruptedError(f"{what}'s host {error}") from error
 
 
+def _announced_bytes(response: httpx.Response) -> int | None:
+    """Return the size that the answer states, or None."""
+    text = response.headers.get("content-length", "")
+    return int(text) if _CONTENT_LENGTH.fullmatch(text) else None
+
+
 def _target(url: str, response: httpx.Response) -> str:
     try:
         return urljoin(url, str(response.headers.get("location", "")))
     except ValueError as error:
-        raise DownloadRefusedError("the result's address redirects to what is no URL") from error
+        raise DownloadRefusedError("the result's address redirects to what is not a valid URL") from error
 
 
 def _check_status(response: httpx.Response) -> None:

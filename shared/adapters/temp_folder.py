@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from shared.domain.keys import check_job_id
 from shared.ports import TempFile
 
 log = logging.getLogger(__name__)
+_NUMBER = re.compile(r"(-[0-9]+)?")
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -101,7 +103,7 @@ class TempFolder:
 def _is_of_job(path: Path, job_id: str) -> bool:
     rest = path.name.removeprefix(job_id)
     number = rest.partition(".")[0]
-    return rest != path.name and (number == "" or (number[0] == "-" and number[1:].isdecimal()))
+    return rest != path.name and _NUMBER.fullmatch(number) is not None
 
 
 def _modified(path: Path) -> float:

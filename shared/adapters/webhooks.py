@@ -12,6 +12,7 @@ from shared.settings import WebhookSettings
 
 TIMEOUT_S = 10.0
 _MAX_BODY_BYTES = 64 * 1024
+_MAX_RETRY_AFTER_S = 86_400.0
 
 
 class StandardWebhookSender:
@@ -62,13 +63,19 @@ def _read_on(response: httpx.Response) -> None:
 
 
 def _retry_after_s(text: str | None, now: datetime) -> float:
-    """Return the seconds that the header Retry-After asks for (RFC 9110 § 10.2.3); 0 for none, or no good one."""
-    if text is None:
+    """Return the seconds that the header Retry-After asks for, a day at most (RFC 9110 § 10.2.3).
+
+    A header that cannot be read counts as none, which is 0.
+    """
+    if text is None or not text.isascii():
         return 0.0
-    if text.isascii() and text.isdecimal():
-        return float(text[:9])
+    wanted_s = float(text) if text.isdecimal() else _seconds_until(text, now)
+    return min(max(wanted_s, 0.0), _MAX_RETRY_AFTER_S)
+
+
+def _seconds_until(date: str, now: datetime) -> float:
     try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
+        until = parsedate_to_datetime(date)
+    except (ValueError, OverflowError):  # the second one for a year of many digits
         return 0.0
-    return max((until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds(), 0.0)
+    return (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds()

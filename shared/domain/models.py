@@ -37,7 +37,7 @@ class Size:
     @classmethod
     def parse(cls, text: str) -> "Size":
         """Read ``"1024x1024"``. Raises ValidationError."""
-        match = re.fullmatch(r"([1-9]\d{1,4})x([1-9]\d{1,4})", text)
+        match = re.fullmatch(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})", text)
         if match is None:
             raise _size_refusal('must be like "1024x1024"')
         return cls(int(match[1]), int(match[2]))

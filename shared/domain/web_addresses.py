@@ -6,14 +6,19 @@ by ``check_ip``. Everything that is not plainly a host of the public internet is
 
 import ipaddress
 import re
+import unicodedata
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
 
 from shared.domain.errors import AddressRefusedError
 
 _MAX_LENGTH = 8192
-# Backslashes and white space are read as a separator by some and as a part of a name by others.
-_AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\\s]")
+# Backslashes and white space are read as a separator by some and as a part of a name by others; halves of surrogate
+# pairs cannot be sent.
+_AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\\s\ud800-\udfff]")
+_URL = re.compile(r"(https?)://([^/?#]*)([^#]*)(?:#.*)?", re.ASCII | re.IGNORECASE | re.DOTALL)
+# All of it or nothing: what stands before or behind brackets is a host to some.
+_AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::(.*))?")
+_PORT = re.compile(r"0|[1-9][0-9]{0,4}")
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)+")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 # RFC 6761, RFC 6762, RFC 8375, and the names that networks at home and at work give themselves.
@@ -21,8 +26,10 @@ _LOCAL_NAMES = (
     *(".localhost", ".localdomain", ".local", ".internal", ".intranet", ".private", ".corp", ".home", ".lan"),
     ".home.arpa",
 )
+_IN_NAMES = {"Ll", "Lm", "Lo", "Mn", "Mc", "Nd"}
+_IGNORED_BY_SOME = "\u115f\u1160\u17b4\u17b5"  # fillers of Hangul, inherent vowels of Khmer: UTS 46 leaves them out
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-_FIRST_FREE_PORT = 1024  # below it are the ports of mail, name and file servers
+_FIRST_FREE_PORT, _LAST_PORT = 1024, 65535  # below it are the ports of mail, name and file servers
 # Beside what Python calls not global: RFC 6598 (Alibaba Cloud's metadata service is in it), RFC 6890, RFC 7526.
 _NOT_PUBLIC_V4 = [ipaddress.IPv4Network(text) for text in ("100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24")]
 # The rest of IPv6 is local, or holds an IPv4 address that a translator would contact, as 6to4's part of this does.
@@ -46,18 +53,19 @@ class WebAddress:
     """An address that may be contacted as far as its text tells.
 
     ``host`` is in lower case and ASCII, without brackets and without a dot at its end; ``port`` is the one that the
-    text states; ``ip`` is set where the host is no name.
+    text states; ``ip`` is set where the host is not a name; ``target`` is the path with the query.
     """
 
-    parts: SplitResult
+    scheme: str
     host: str
     port: int | None
     ip: IpAddress | None
+    target: str
 
     @property
     def port_to_contact(self) -> int:
         """The port, be it stated or the scheme's own."""
-        return self.port or _DEFAULT_PORTS[self.parts.scheme]
+        return self.port or _DEFAULT_PORTS[self.scheme]
 
     @property
     def host_header(self) -> str:
@@ -66,7 +74,7 @@ class WebAddress:
 
     def url_at(self, ip: str) -> str:
         """Return the URL with ``ip`` in place of the host, and without fragment."""
-        return self.parts._replace(netloc=self._at(ip), fragment="").geturl()
+        return f"{self.scheme}://{self._at(ip)}{self.target}"
 
     def _at(self, host: str) -> str:
         bracketed = f"[{host}]" if ":" in host else host
@@ -78,22 +86,18 @@ def read_web_address(url: str, policy: WebPolicy) -> WebAddress:
     if len(url) > _MAX_LENGTH:
         raise AddressRefusedError(f"must have at most {_MAX_LENGTH} characters")
     if _AMBIGUOUS.search(url):
-        raise AddressRefusedError("must not hold spaces, control characters or backslashes")
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise AddressRefusedError("is no URL") from None
-    _check_scheme(parts.scheme, policy)
-    if "@" in parts.netloc:
+        raise AddressRefusedError("must not hold spaces, control characters, backslashes or halves of surrogate pairs")
+    scheme, authority, target = _split(url, policy)
+    if "@" in authority:
         raise AddressRefusedError("must not hold a user name")
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None:
+        raise AddressRefusedError("names no valid host")
+    host, port = match[1], _read_port(match[2], _DEFAULT_PORTS[scheme])
     if not host:
         raise AddressRefusedError("names no host")
-    _check_port(parts, port)
-    if "[" in parts.netloc:
-        return WebAddress(parts, host, port, _read_ipv6(host, policy))
-    host = _to_ascii(host)
-    return WebAddress(parts, host, port, _read_ipv4_or_name(host, policy))
+    name, ip = _read_ipv6(host[1:-1], policy) if host.startswith("[") else _read_ipv4_or_name(host, policy)
+    return WebAddress(scheme, name, port, ip, target)
 
 
 def check_ip(text: str, policy: WebPolicy) -> IpAddress:
@@ -112,47 +116,85 @@ def check_ip(text: str, policy: WebPolicy) -> IpAddress:
     return address
 
 
-def _check_scheme(scheme: str, policy: WebPolicy) -> None:
-    if scheme != "https" and not (scheme == "http" and policy.allow_http):
-        raise AddressRefusedError(f"must begin with https, not {scheme or 'nothing'}")
+def _split(url: str, policy: WebPolicy) -> tuple[str, str, str]:
+    """Return scheme, authority, and path with query."""
+    match = _URL.fullmatch(url)
+    scheme = match[1].lower() if match else ""
+    if match is None or (scheme == "http" and not policy.allow_http):
+        raise AddressRefusedError("must begin with https://")
+    return scheme, match[2], match[3]
 
 
-def _check_port(parts: SplitResult, port: int | None) -> None:
-    if port is None and parts.netloc.endswith(":"):
+def _read_port(text: str | None, usual: int) -> int | None:
+    if text is None:
+        return None
+    if text == "":
         raise AddressRefusedError("names no port after the colon")
-    usual = _DEFAULT_PORTS[parts.scheme]
-    if port is not None and port != usual and port < _FIRST_FREE_PORT:
-        raise AddressRefusedError(f"must have port {usual}, or one from {_FIRST_FREE_PORT} up")
+    port = int(text) if _PORT.fullmatch(text) else 0
+    if port != usual and not _FIRST_FREE_PORT <= port <= _LAST_PORT:
+        raise AddressRefusedError(f"must have port {usual}, or one from {_FIRST_FREE_PORT} to {_LAST_PORT}")
+    return port
+
+
+def _read_ipv6(text: str, policy: WebPolicy) -> tuple[str, IpAddress]:
+    """Return the address in its shortest form, and the one to contact."""
+    try:
+        host = str(ipaddress.IPv6Address(text.partition("%")[0]))
+    except ValueError:
+        host = ""
+    ip = check_ip(host, policy) if host else None
+    if ip is None or "%" in text:
+        raise AddressRefusedError("must hold an IPv6 address without a zone between brackets")
+    return host, ip
+
+
+def _read_ipv4_or_name(host: str, policy: WebPolicy) -> tuple[str, IpAddress | None]:
+    """Return the name in ASCII, and the address that it is."""
+    name = _to_ascii(host)
+    *_, last = name.split(".")
+    # No top-level domain is a number, so what ends in one is meant as an address (WHATWG URL, "ends in a number").
+    ip = _read_ipv4(name, policy) if _NUMBER.fullmatch(last) else None
+    if ip is None:
+        _check_name(name)
+    _check_script(host, name)
+    return name, ip
+
+
+def _check_name(name: str) -> None:
+    if f".{name}".endswith(_LOCAL_NAMES) or "." not in name:
+        raise AddressRefusedError("is not on the public internet")
+    if not _HOST.fullmatch(name):
+        raise AddressRefusedError("names no valid host")
 
 
 def _to_ascii(host: str) -> str:
-    """Return the name as name servers know it. It may be written with other dots and digits, or in another script."""
+    """Return the name as name servers know it. It may be written in another script."""
     try:
         return host.encode("idna").decode().lower().removesuffix(".")
     except UnicodeError:
         raise AddressRefusedError("names no valid host") from None
 
 
-def _read_ipv6(host: str, policy: WebPolicy) -> IpAddress:
+def _check_script(host: str, name: str) -> None:
+    """Refuse a host of which others, by IDNA 2008 or UTS 46, make another name than ``name``.
+
+    Python's codec follows IDNA 2003, and all agree on letters, marks and digits of Unicode 3.2 in lower case. So ``ß``,
+    joiners, wide letters, symbols and younger scripts are refused; a name that has them can be written as ``xn--…``.
+    """
+    if host.isascii():
+        return
     try:
-        address = check_ip(host, policy)
-    except ValueError:
-        raise AddressRefusedError("is no URL") from None
-    if "%" in host or "." in host.partition(":")[0]:
-        raise AddressRefusedError("must hold an IPv6 address without a zone between brackets")
-    return address
+        written = name.encode().decode("idna")
+    except UnicodeError:
+        written = ""
+    if written != host.lower().removesuffix(".") or not all(map(_is_unambiguous, written)):
+        raise AddressRefusedError("names a host that not everybody reads alike; write it as xn--…")
 
 
-def _read_ipv4_or_name(host: str, policy: WebPolicy) -> IpAddress | None:
-    *_, last = host.split(".")
-    # No top-level domain is a number, so what ends in one is meant as an address (WHATWG URL, "ends in a number").
-    if _NUMBER.fullmatch(last):
-        return _read_ipv4(host, policy)
-    if f".{host}".endswith(_LOCAL_NAMES) or "." not in host:
-        raise AddressRefusedError("is not on the public internet")
-    if not _HOST.fullmatch(host):
-        raise AddressRefusedError("names no valid host")
-    return None
+def _is_unambiguous(character: str) -> bool:
+    return character in "-." or (
+        unicodedata.ucd_3_2_0.category(character) in _IN_NAMES and character not in _IGNORED_BY_SOME
+    )
 
 
 def _read_ipv4(host: str, policy: WebPolicy) -> IpAddress:

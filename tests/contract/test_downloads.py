@@ -439,6 +439,73 @@ def test_chunked_bodies_are_whole_or_an_error(host: _Server) -> None:
         fetch(host.url("/x"))
 
 
+_LENGTHS = [
+    *(
+        b"9" * 20,
+        b"9" * 5000,
+        b"-1",
+        b"+5",
+        b"5, 6",
+        b"5_0",
+        b"0x5",
+        b"5.0",
+        b"",
+        b"\xd9\xa5",
+        b"\xef\xbc\x95",
+        b"\xff",
+        b"6",
+    ),
+]
+
+
+@pytest.mark.parametrize("length", _LENGTHS, ids=lambda length: ascii(length[:6]))
+@pytest.mark.parametrize("more", [b"", b"Transfer-Encoding: chunked\r\n"])
+def test_a_length_that_is_a_lie_is_an_error_of_ours(host: _Server, length: bytes, more: bytes) -> None:
+    body = b"5\r\nhello\r\n0\r\n\r\n" if more else b"hello"
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " + length + b"\r\n" + more + b"\r\n"
+
+    def lie(request: _Handler) -> None:
+        request.wfile.write(head + body)
+        request.close_connection = True
+
+    host.behaviours["/x"] = lie
+    with pytest.raises((DownloadInterruptedError, MediaTooLargeError)):
+        fetch(host.url("/x"))
+
+
+@pytest.mark.parametrize("length", [b"5", b"5, 5", b"005"])
+def test_a_length_that_is_told_twice_is_one(host: _Server, length: bytes) -> None:
+    def stutter(request: _Handler) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\n"
+        request.wfile.write(head + b"Connection: close\r\n\r\nhello")
+        request.close_connection = True
+
+    host.behaviours["/x"] = stutter
+    assert fetch(host.url("/x")) == b"hello"
+
+
+_LOCATIONS = [
+    *(b"http://[", b"http://]:{port}/", b"http://\xff\xfe/", b"http://a\xe2\x84\x80b/", b"\xed\xa0\x80"),
+    *(
+        b"http://127.0.0.1:" + b"9" * 5000 + b"/",
+        b"http://127.0.0.1:\xd9\xa8/",
+        b"/x" * 5000,
+        b"http:\xc2\xa0//x/",
+    ),
+]
+
+
+@pytest.mark.parametrize("location", _LOCATIONS, ids=lambda location: ascii(location[:20]))
+def test_a_location_that_is_no_address_is_refused(host: _Server, location: bytes) -> None:
+    def misdirect(request: _Handler) -> None:
+        request.wfile.write(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n")
+
+    host.behaviours["/x"] = misdirect
+    with pytest.raises(DownloadRefusedError):
+        fetch(host.url("/x"))
+    assert len(host.requests) == 1
+
+
 def test_a_proxy_of_the_environment_is_not_used(host: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")

@@ -67,6 +67,14 @@ HOSTILE = [
         "//127.0.0.1:{port}/x",
     ),
     *(" http://127.0.0.1:{port}/x", "http://127.0.0.1:{port}/x\r\nHost: example.com", "http://exa mple.com/x"),
+    *(
+        "http://127.0.0.1[2606:4700::1]:{port}/x",
+        "http://169.254.169.254[2606:4700::1]/x",
+        "http://[2606:4700::1]127.0.0.1/x",
+    ),
+    *("http://[2606:4700::1][::1]:{port}/x", "http://[2606:4700::1%25lo]:{port}/x", "http://example.com:443:{port}/x"),
+    *("http://metadata\u200d.example.com/x", "http://faß.example.com:{port}/x", "http://metadata。example。com/x"),
+    *("http://example.com:0{port}/x", "http://example.com:{port}\u0661/x", "http://example.com/\ud83d"),
     # other schemes and ports
     *("file:///etc/passwd", "file://127.0.0.1/etc/passwd", "ftp://127.0.0.1:{port}/x", "gopher://127.0.0.1:{port}/_x"),
     *(
@@ -261,6 +269,7 @@ TARGETS = [
     *("http://169.254.169.254/", "http://metadata.example.com/", "http://zone.example.com:{port}/"),
     *("file:///etc/passwd", "FILE:/etc/passwd", "ftp://127.0.0.1:{port}/x", "gopher://127.0.0.1:{port}/x"),
     *("http://localhost:{port}/x", "http://[::1]:{port}/x", "http://127.0.0.1:22/x", "http://[::1"),
+    *("http://127.0.0.2[2606:4700::1]:{port}/x", "http://127.0.0.1[::1]:{port}/x", "http://127.0.0.1:0{port}/x"),
     *("data:image/png;base64,iVBORw0KGgo=", "http://127.0.0.2:{port}\\@127.0.0.1/x"),
 ]
 

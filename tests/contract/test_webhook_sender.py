@@ -12,6 +12,8 @@ from http.server import ThreadingHTTPServer
 from threading import Event
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -56,6 +58,11 @@ class _Handler(QuietHandler):
 
     def do_GET(self) -> None:
         self.do_POST()
+
+    def send_raw(self, answer: bytes) -> None:
+        """Send these bytes and end the connection."""
+        self.wfile.write(answer)
+        self.close_connection = True
 
 
 @pytest.fixture
@@ -142,13 +149,44 @@ def test_the_status_is_told(receiver: _Receiver, web: PublicWeb, status: int) ->
         ("soon", 0),
         ("1e9", 0),
         ("²", 0),
-        ("9" * 400, 999_999_999),
+        ("86401", 86_400),
+        ("9" * 5000, 86_400),
+        ("Fri, 01 Jan 2027 00:00:00 GMT", 86_400),
+        ("Fri, 1 Jan 99999999999 00:00:00 GMT", 0),
+        ("Thu, 01 Jan ٢٠٢٦ 13:00:00 GMT", 0),
     ],
 )
 def test_retry_after_is_read(receiver: _Receiver, web: PublicWeb, header: str, seconds: int) -> None:
     receiver.behaviour = lambda request: request.answer(503, Retry_After=header.encode().decode("latin-1"))
     asked = replace(message(receiver.url), sent_at=datetime(2026, 1, 1, 12, tzinfo=UTC))
     assert sender(web).send(asked).retry_after_s == seconds
+
+
+_DATE_PARTS = [
+    *("Fri", ", ", " ", "1", "31", "Jan", "feb", "0001", "2026", "9999", "99999999999", "00:00:00", "25:61", "12.30"),
+    *("GMT", "EST", "+0000", "-2359", "+9999", "-0000", "9" * 30, "(x)", ";", "\t"),
+]
+_RETRY_AFTER = st.lists(st.sampled_from(_DATE_PARTS)).map("".join).map(str.encode) | st.binary(max_size=40)
+_STATUS = st.sampled_from(["000", "099", "101", "200", "204", "304", "429", "503", "599", "999", "1000", "-1", "٢٠٠"])
+_INTERIM = st.sampled_from(
+    [b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 3, b"HTTP/1.1 103 Early Hints\r\nLink: \xff\r\n\r\n"]
+)
+
+
+def test_whatever_a_receiver_answers_is_a_reply_or_an_unavailable_host(receiver: _Receiver, web: PublicWeb) -> None:
+    @given(_INTERIM, _STATUS, st.lists(_RETRY_AFTER, max_size=2), st.binary(max_size=9))
+    @example(b"", "503", [b"Fri, 1 Jan 99999999999 00:00:00 GMT"], b"")
+    def check(interim: bytes, status: str, values: list[bytes], body: bytes) -> None:
+        headers = b"".join(b"Retry-After: " + value + b"\r\n" for value in values)
+        answer = interim + f"HTTP/1.1 {status} Whatever\r\n".encode() + headers + b"Connection: close\r\n\r\n" + body
+        receiver.behaviour = lambda request: request.send_raw(answer)
+        try:
+            reply = sender(web).send(message(receiver.url))
+        except HostUnavailableError:
+            return
+        assert 200 <= reply.status <= 999 and 0 <= reply.retry_after_s <= 86_400
+
+    check()
 
 
 def _pour(request: _Handler) -> None:

@@ -51,7 +51,13 @@ def test_there_is_a_default_for_each_kind_of_job() -> None:
     assert chosen == [Form.TEXT_TO_IMAGE, Form.TEXT_TO_VIDEO, Form.IMAGE_TO_VIDEO]
 
 
-@pytest.mark.parametrize("text", ["", "1024", "1024*1024", "1024x", "x1024", "01024x512", "-1x5", "1x1 ", "99999999x1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "1024", "1024*1024", "1024x", "x1024", "01024x512", "-1x5", "1x1 ", "99999999x1"),
+        *("1٠٢٤x1024", "1024x1０24", "1024x1024\n"),
+    ],
+)
 def test_a_size_is_two_numbers(text: str) -> None:
     with pytest.raises(ValidationError, match="1024x1024"):
         Size.parse(text)

@@ -1,13 +1,14 @@
-"""The request headers that the API reads."""
+"""The request headers and queries that the API reads."""
 
 import pytest
 
-from shared.domain.errors import BadRequestError
+from shared.domain.errors import BadRequestError, ValidationError
 from shared.fc.events import HttpEvent
 from tests.api_routes import ROUTES
 
 from conditional import conditional_response  # isort: skip - found beside the routes
-from reading import read_prefer  # isort: skip
+from reading import read_prefer, read_query  # isort: skip
+from schemas import PageQuery  # isort: skip
 
 assert ROUTES
 BODY = {"id": "湖", "outputs": []}
@@ -47,6 +48,19 @@ def test_prefer(header: str, wait_s: int, applied: str | None) -> None:
 def test_a_wait_that_is_none_is_refused(header: str) -> None:
     with pytest.raises(BadRequestError, match="Prefer"):
         read_prefer(event(prefer=header), 30)
+
+
+@pytest.mark.parametrize("limit", ["1", "100", "007"])
+def test_a_limit_is_a_whole_number(limit: str) -> None:
+    assert read_query({"limit": limit}, PageQuery).limit == int(limit)
+
+
+@pytest.mark.parametrize(
+    "limit", ["", "0", "101", "9" * 5000, "١٠", "１０", "+5", "-5", " 5", "5\n", "5_0", "5.0", "0x5", "1e1"]
+)
+def test_a_limit_in_other_digits_or_with_signs_is_refused(limit: str) -> None:
+    with pytest.raises(ValidationError, match="limit"):
+        read_query({"limit": limit}, PageQuery)
 
 
 def etag() -> str:

@@ -1,9 +1,13 @@
 """Web addresses that others give us: what can be told of them without a name server."""
 
 import ipaddress
+from contextlib import suppress
+from urllib.parse import urlsplit
 
+import httpx
+import idna
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.errors import AddressRefusedError
@@ -23,7 +27,12 @@ NOT_PUBLIC = "not on the public internet"
         ("https://example.com:8443?x", "example.com", 8443),
         ("https://example.com:65535/", "example.com", 65535),
         ("https://bücher.example/x", "xn--bcher-kva.example", None),
-        ("https://例え。jp/x", "xn--r8jz45g.jp", None),
+        ("https://例え.jp/x", "xn--r8jz45g.jp", None),
+        ("https://BÜCHER.Example./x", "xn--bcher-kva.example", None),
+        ("https://xn--fa-hia.de/x", "xn--fa-hia.de", None),
+        ("https://fass.de/x", "fass.de", None),
+        ("https://[2606:4700:0:0:0:0:0:ABCD]/x", "2606:4700::abcd", None),
+        ("hTTpS://example.com", "example.com", None),
         ("https://_dmarc.a-b.example.com/" + "x" * 2000, "_dmarc.a-b.example.com", None),
         ("https://local.example.com/x", "local.example.com", None),
         ("https://93.184.216.34/x", "93.184.216.34", None),
@@ -39,9 +48,15 @@ def test_what_may_be_contacted(url: str, host: str, port: int | None) -> None:
 @pytest.mark.parametrize(
     ("url", "rule"),
     [
-        ("", "must begin with https, not nothing"),
-        ("http://example.com/", "must begin with https, not http"),
-        ("javascript:alert(1)", "must begin with https, not javascript"),
+        ("", "must begin with https://$"),
+        ("http://example.com/", "must begin with https://$"),
+        ("javascript:alert(1)", "must begin with https://$"),
+        ("x" * 8000 + "://example.com/", "must begin with https://$"),
+        ("httpſ://example.com/", "must begin with https://$"),
+        ("https:example.com/", "must begin with https://$"),
+        ("https:/example.com/", "must begin with https://$"),
+        ("https:///example.com/", "names no host"),
+        ("https://:443/", "names no host"),
         ("https://a:b@example.com/", "must not hold a user name"),
         ("https://:@example.com/", "must not hold a user name"),
         ("https://", "names no host"),
@@ -61,16 +76,37 @@ def test_what_may_be_contacted(url: str, host: str, port: int | None) -> None:
         ("https://example.com:0/", "must have port 443"),
         ("https://example.com:22/", "must have port 443"),
         ("https://example.com:80/", "must have port 443"),
-        ("https://example.com:65536/", "is no URL"),
+        ("https://example.com:65536/", "must have port 443, or one from 1024 to 65535"),
+        ("https://example.com:0443/", "must have port 443"),
+        ("https://example.com:08443/", "must have port 443"),
+        ("https://example.com:-443/", "must have port 443"),
+        ("https://example.com:4_4_3/", "must have port 443"),
+        ("https://example.com:٤٤٣/", "must have port 443"),
+        ("https://example.com:443:8443/", "must have port 443"),
+        ("https://example.com:443%20/", "must have port 443"),
+        ("https://example.com:" + "9" * 5000 + "/", "must have port 443"),
         ("https://example.com:/", "names no port"),
-        ("https://example.com:+443/", "is no URL"),
-        ("https://[127.0.0.1]/", "is no URL"),
-        ("https://[v1.x]/", "is no URL"),
+        ("https://example.com:+443/", "must have port 443"),
+        ("https://169.254.169.254[2606:4700::1]/", "names no valid host"),
+        ("https://example.com[2606:4700::1]/", "names no valid host"),
+        ("https://[2606:4700::1]169.254.169.254/", "names no valid host"),
+        ("https://[2606:4700::1].example.com:443/", "names no valid host"),
+        ("https://[2606:4700::1][::1]/", "names no valid host"),
+        ("https://[2606:4700::1/", "names no valid host"),
+        ("https://2606:4700::1]/", "must have port 443"),
+        ("https://[]/", "must hold an IPv6 address"),
+        ("https://[2606:4700::1٣]/", "must hold an IPv6 address"),
+        ("https://[2606:4700::00001]/", "must hold an IPv6 address"),
+        ("https://[127.0.0.1]/", "must hold an IPv6 address"),
+        ("https://[93.184.216.34]/", "must hold an IPv6 address"),
+        ("https://[v1.x]/", "must hold an IPv6 address"),
+        ("https://2606:4700::1/", "must have port 443"),
         ("https://exam\nple.com/", "must not hold spaces"),
         (" https://example.com/", "must not hold spaces"),
         ("https://example.com/a b", "must not hold spaces"),
         ("https://example.com/a\u3000b", "must not hold spaces"),
-        ("https://example.com\\.evil.com/", "must not hold spaces, control characters or backslashes"),
+        ("https://example.com\\.evil.com/", "must not hold spaces, control characters, backslashes or"),
+        ("https://example.com/\ud83d", "halves of surrogate pairs"),
         ("https://example.com/" + "x" * 9000, "must have at most 8192 characters"),
         ("https://intranet/", NOT_PUBLIC),
         ("https://localhost./", NOT_PUBLIC),
@@ -79,6 +115,27 @@ def test_what_may_be_contacted(url: str, host: str, port: int | None) -> None:
         ("https://printer.local/", NOT_PUBLIC),
         ("https://nas.home.arpa/", NOT_PUBLIC),
         ("https://ⓛocalhost/", NOT_PUBLIC),
+        ("https://faß.de/", "not everybody reads alike"),
+        ("https://faẞ.de/", "not everybody reads alike"),
+        ("https://νίκος.example/", "not everybody reads alike"),
+        ("https://नी\u200dके.example/", "not everybody reads alike"),
+        ("https://例え。jp/", "not everybody reads alike"),
+        ("https://ｅxample.com/", "not everybody reads alike"),
+        ("https://８.８.８.８/", "not everybody reads alike"),
+        ("https://8。8。8。8/", "not everybody reads alike"),
+        ("https://i❤.example/", "not everybody reads alike"),
+        ("https://ab\U000e0100.example/", "not everybody reads alike"),
+        ("https://Ꭰ.example/", "not everybody reads alike"),
+        ("https://ﾊ.example/", "not everybody reads alike"),
+        ("https://" + "a" * 64 + ".example/", "names no valid host"),
+        ("https://" + "a." * 127 + "example/", "names no valid host"),
+        ("https://example.com../", "names no valid host"),
+        ("https://example.com;x/", "names no valid host"),
+        ("https://example.com&x/", "names no valid host"),
+        ("https://a%E3%80%82b.example/", "names no valid host"),
+        ("https://0x7f.1/", NOT_PUBLIC),
+        ("https://0X7F.1./", NOT_PUBLIC),
+        ("https://a.0x7f/", "names no valid host"),
     ],
 )
 def test_what_may_not_be_contacted_and_why(url: str, rule: str) -> None:
@@ -138,8 +195,105 @@ def test_whatever_it_is_it_is_read_or_refused(text: str) -> None:
             read = read_web_address(url, CAREFUL)
         except AddressRefusedError:
             continue
-        assert read.parts.scheme == "https" and read.host.isascii() and read.host
+        assert read.scheme == "https" and read.host.isascii() and read.host
         assert "\\" not in url and read.port != 0
+
+
+_HOST_PARTS = st.sampled_from(
+    [
+        *(
+            "example",
+            "com",
+            "a",
+            "A",
+            "xn--fa-hia",
+            "xn--",
+            "-",
+            "_",
+            ".",
+            "..",
+            "。",
+            "．",
+            "%2e",
+            "%41",
+            "@",
+            ":",
+            "[",
+            "]",
+        ),
+        *(
+            "127",
+            "93",
+            "184.216.34",
+            "0x7f",
+            "0177",
+            "8.8.8.8",
+            "١",
+            "８",
+            "::",
+            "2606:4700",
+            "::ffff:",
+            "%25",
+            "v1.",
+            "#",
+            "?",
+            "/",
+        ),
+        *(
+            "ß",
+            "ς",
+            "σ",
+            "\u200d",
+            "ü",
+            "u\u0308",
+            "Ü",
+            "İ",
+            "ſ",
+            "K",
+            "例",
+            "え",
+            "ア",
+            "ﾊ",
+            "א",
+            "ا",
+            "क",
+            "्",
+            "한",
+            "\u1112",
+            "\u1161",
+        ),
+        *(":443", ":8443", ":08443", ":0", ":+1", "\\", "\t", " ", ";", "&", "!", "*", "\u00ad", "\u115f", "Ꭰ", "ⓛ"),
+    ]
+)
+_HOSTS = st.lists(_HOST_PARTS, max_size=6).map("".join) | st.text(st.characters(categories=["L", "M", "N"]), max_size=6)
+
+
+@settings(max_examples=300)
+@given(_HOSTS, st.sampled_from(["", ".", ".example", ".example:8443"]))
+@example("169.254.169.254[2606:4700::1]", "")
+@example("faß", ".de")
+def test_other_readers_find_the_same_host_and_port_or_none(host: str, rest: str) -> None:
+    url = f"https://{host}{rest}/x"
+    try:
+        read = read_web_address(url, CAREFUL)
+    except AddressRefusedError:
+        return
+    with suppress(httpx.InvalidURL):
+        other = httpx.URL(url)
+        assert _same_host(other.raw_host.decode()) == read.host and (other.port or 443) == read.port_to_contact
+    parts = urlsplit(url)
+    with suppress(idna.IDNAError):
+        found = parts.hostname or ""
+        named = idna.encode(found, uts46=True).decode() if not found.isascii() else found
+        assert _same_host(named) == read.host and parts.port == read.port
+    # This is what is contacted.
+    contacted = httpx.URL(read.url_at("93.184.216.34"))
+    assert (contacted.host, contacted.port or 443) == ("93.184.216.34", read.port_to_contact)
+
+
+def _same_host(text: str) -> str:
+    """Return a host as ``read_web_address`` has it: without a dot at its end, IPv6 in its shortest form."""
+    return str(ipaddress.ip_address(text)) if ":" in text else text.removesuffix(".")
 
 
 @pytest.mark.parametrize(
