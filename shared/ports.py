@@ -278,7 +278,8 @@ class MediaProbe(Protocol):
     def probe(self, source: Path | BinaryIO, format_name: str) -> MediaFacts:
         """Return what the header of a file, or of its first bytes, tells.
 
-        Raises WrongMediaError: it cannot be read as media.
+        Raises WrongMediaError: it cannot be read as media, or not within the probe's limits of time and memory; and
+        ProbeUnavailableError, which says nothing of the file.
         """
 
 

@@ -1,47 +1,218 @@
-"""Media facts by MediaInfo, whose library comes in the wheel."""
+"""Media facts by MediaInfo, which reads each file in a process for that file alone (``media_info_process.py``).
 
+The library is large and written in C++, and the files come from strangers: one may make it loop, take all memory or
+break it. Whatever happens there, the file is refused, and this process goes on.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, Self, TypeVar
 
-from pymediainfo import MediaInfo
-
-from shared.domain.errors import WrongMediaError
+from shared.domain.errors import ProbeUnavailableError, WrongMediaError
 from shared.domain.media import MediaFacts
 
+_T = TypeVar("_T")
 _CODECS = {"AVC": "h264", "HEVC": "hevc", "AV1": "av1", "VP8": "vp8", "VP9": "vp9", "MPEG-4 Visual": "mpeg4"}
+_SCRIPT = Path(__file__).with_name("media_info_process.py")
+_READ_BYTES = 64 * 1024
+_LINE_BYTES = 4096
+# A quarter of a vCPU, as the smallest functions have, needs 8 s for the 2 s of CPU time that a file may take.
+WALL_S = 15.0
+_SLICE_S = 0.1
+_MAX_SIDE = 2**32 - 1  # no format that is stored has room for more
+_MAX_DURATION_S = 2**31
+_MAX_FRAME_RATE = 10_000
+_MAX_CODEC = 32
 
 
 class MediaInfoProbe:
-    """Reads the header of a file; 3 to 25 ms each."""
+    """Reads the header of a file; 30 ms each, most of it the start of the process."""
 
     def probe(self, source: Path | BinaryIO, format_name: str) -> MediaFacts:
-        """Return what the header tells. Raises WrongMediaError: there is no picture in it."""
-        info = MediaInfo.parse(str(source) if isinstance(source, Path) else source)
-        pictures = info.image_tracks + info.video_tracks
-        if not pictures:
-            raise WrongMediaError(f"the file begins like {format_name} and holds no picture that can be read")
-        track = pictures[0]
-        width, height = track.width or None, track.height or None
-        if format_name == "webp" and not (width and height):
-            width, height = _webp_size(source)
-        return MediaFacts(
-            format=format_name,
-            width=width,
-            height=height,
-            duration=_duration_s(info, track) if info.video_tracks else None,
-            codec=_CODECS.get(track.format, track.format and track.format.lower()) if info.video_tracks else None,
-            frame_rate=float(track.frame_rate) if info.video_tracks and track.frame_rate else None,
-        )
+        """Return what the header tells.
+
+        Raises WrongMediaError: there is no picture in it, or it cannot be read within the limits; and
+        ProbeUnavailableError: the process did not start, which says nothing of the file.
+        """
+        with source.open("rb", buffering=0) if isinstance(source, Path) else nullcontext(source) as file:
+            facts = _parse(_read_header(file, format_name), format_name)
+            if format_name == "webp" and not (facts.width and facts.height):
+                width, height = _webp_size(file)
+                facts = replace(facts, width=width, height=height)
+        return facts
 
 
-def _webp_size(source: Path | BinaryIO) -> tuple[int | None, int | None]:
+def _read_header(file: BinaryIO, format_name: str) -> str:
+    """Return the process's last line. Its questions before that are offsets."""
+    size = file.seek(0, os.SEEK_END)
+    with _Process(size) as process:
+        try:
+            line = process.question
+            while line.isdigit():
+                process.send(_read_at(file, int(line), size))
+                line = process.receive()
+        except _BrokenOffError as error:
+            raise WrongMediaError(f"the file begins like {format_name} and cannot be read: {error}") from None
+    return line.decode(errors="replace")
+
+
+def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+    if offset >= size:
+        return b""
+    file.seek(offset)
+    return file.read(_READ_BYTES)
+
+
+class _BrokenOffError(Exception):
+    """The process ended, or said nothing for too long; the message says which."""
+
+
+class _Process:
+    """A process that reads one file. It gets nothing of ours: no variables, no descriptors, no credentials.
+
+    ``question`` is its first one, with which it has shown that it works. Raises ProbeUnavailableError before that.
+    """
+
+    def __init__(self, size: int) -> None:
+        arguments = [sys.executable, "-I", "-S", str(_SCRIPT), _library(), str(size)]
+        # The interpreter of the platform may need the one variable to find itself.
+        environment = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+        self._channel, theirs = socket.socketpair()
+        self._channel.settimeout(_SLICE_S)
+        with theirs:
+            try:
+                # What hinders its start is written to our log; later it can write nowhere.
+                self._process = subprocess.Popen(
+                    arguments, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, cwd="/", env=environment
+                )
+            except OSError as error:
+                self._channel.close()
+                raise ProbeUnavailableError("the process that reads media could not be started") from error
+        self._left_s = WALL_S
+        try:
+            self.question = self.receive()
+        except _BrokenOffError as error:
+            self._end()
+            raise ProbeUnavailableError(f"the process that reads media did not start: {error}") from None
+        self._left_s = WALL_S
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def send(self, data: bytes) -> None:
+        """Answer a question."""
+        left = len(data).to_bytes(4, "big") + data
+        while left:
+            left = left[self._wait(partial(self._channel.send, left)) :]
+
+    def receive(self) -> bytes:
+        """Return its next line, without the line's end."""
+        line = b""
+        while not line.endswith(b"\n"):
+            part = self._wait(partial(self._channel.recv, _LINE_BYTES))
+            if not part:
+                raise _BrokenOffError(self._cause())
+            line += part
+            if len(line) > _LINE_BYTES:
+                raise _BrokenOffError("the parser does not end its answer")
+        return line[:-1]
+
+    def _wait(self, operation: Callable[[], _T]) -> _T:
+        """Repeat what waits for a slice of time at most. An instance that was frozen meanwhile has lost one slice."""
+        while self._left_s > 0:
+            began = time.monotonic()
+            try:
+                return operation()
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                raise _BrokenOffError(self._cause()) from None
+            finally:
+                self._left_s -= min(time.monotonic() - began, _SLICE_S)
+        raise _BrokenOffError(f"that takes longer than {WALL_S:g} s")
+
+    def _cause(self) -> str:
+        self._end()
+        if self._process.returncode == -signal.SIGXCPU:
+            return "that takes too much CPU time"
+        return f"the parser broke down (status {self._process.returncode})"
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._channel.close()
+
+
+@cache
+def _library() -> str:
+    """Return the path of the library in the wheel, whose Python is not loaded here."""
+    spec = find_spec("pymediainfo")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for path in Path(folder).glob("libmediainfo.*"):
+            return str(path)
+    raise ProbeUnavailableError("pymediainfo is not installed, or was installed without its library")
+
+
+def _parse(line: str, format_name: str) -> MediaFacts:
+    """Read the facts. A parser that a file has taken over may say anything, so nothing is believed."""
+    fields = line.split("\t")
+    if len(fields) != 6 or fields[0] not in {"", "image", "video"}:
+        raise WrongMediaError(f"the file begins like {format_name} and its header makes the parser talk nonsense")
+    kind, width, height, duration, codec, frame_rate = fields
+    if not kind:
+        raise WrongMediaError(f"the file begins like {format_name} and holds no picture that can be read")
+    size = MediaFacts(format_name, width=_side(width), height=_side(height))
+    if kind == "image":
+        return size
+    milliseconds = _number(duration, _MAX_DURATION_S * 1000)
+    return replace(
+        size,
+        duration=None if milliseconds is None else round(milliseconds / 1000, 3),
+        codec=_codec(codec),
+        frame_rate=_number(frame_rate, _MAX_FRAME_RATE),
+    )
+
+
+def _side(text: str) -> int | None:
+    """Read a width or a height. One that no format can state is not taken for unknown: it would pass every limit."""
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) <= _MAX_SIDE):
+        raise WrongMediaError(f"no picture is {text[:20]!r} pixels wide or high")
+    return int(text) or None
+
+
+def _number(text: str, limit: float) -> float | None:
+    """Read a number above 0 and up to ``limit``; anything else is not known."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value <= limit else None
+
+
+def _codec(name: str) -> str | None:
+    known = _CODECS.get(name, name.lower())
+    return known if known.isascii() and known.isprintable() and 0 < len(known) <= _MAX_CODEC else None
+
+
+def _webp_size(file: BinaryIO) -> tuple[int | None, int | None]:
     """Read what MediaInfo leaves out: width and height of a WebP file (RFC 9649 §§ 2.5 to 2.7)."""
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            head = file.read(30)
-    else:
-        source.seek(0)
-        head = source.read(30)
+    file.seek(0)
+    head = file.read(30)
     if len(head) < 30:
         return None, None
     match head[12:16]:
@@ -54,10 +225,3 @@ def _webp_size(source: Path | BinaryIO) -> tuple[int | None, int | None]:
             return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
         case _:
             return None, None
-
-
-def _duration_s(info: MediaInfo, track: Any) -> float | None:
-    for candidate in (*info.general_tracks, track):
-        if candidate.duration:
-            return round(float(candidate.duration) / 1000, 3)
-    return None

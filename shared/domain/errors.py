@@ -36,6 +36,7 @@
     │   ├── AddressRefusedError       its address is one that we do not contact
     │   └── HostUnavailableError      it cannot be resolved, or did not answer
     ├── DatabaseUnavailableError      the database did not answer
+    ├── ProbeUnavailableError         the process that reads media did not start
     ├── KeysUnavailableError          the keys for tokens cannot be fetched
     ├── LeaseLostError                another attempt has taken this job over
     ├── DeadlineExceededError         the job's time is over
@@ -282,6 +283,13 @@ class DatabaseUnavailableError(DreamFactoryError):
     """The database did not answer."""
 
     code = "database_unavailable"
+    retryable = True
+
+
+class ProbeUnavailableError(DreamFactoryError):
+    """The process that reads media did not start; nothing is known of the file."""
+
+    code = "probe_unavailable"
     retryable = True
 
 

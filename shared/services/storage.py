@@ -89,13 +89,16 @@ def upload_job_output(
     storage: StorageService,
     on_chunk: Callable[[], None] = _nothing,
 ) -> JobOutput:
-    """Move a temp file to OSS, verify it there and write its row; ``on_chunk`` is called for each block that goes out.
+    """Move a temp file to OSS, verify it there and write its row.
+
+    ``on_chunk`` is called before the file is probed and for each block that goes out.
 
     A crash before the upload leaves a temp file and an intent without an object; during it, the same, for OSS shows no
     half object; after it, an object and its intent, of which the next attempt makes a row; after the row, nothing.
     Raises WrongMediaError, MediaTooLargeError, StorageRefusedError, StorageUnavailableError, ChecksumMismatchError,
     LeaseLostError or DatabaseUnavailableError.
     """
+    on_chunk()  # nothing renews the lease during the probe: two thirds of it are left now, more than a probe may take
     facts = storage.probe.probe(file.path, format_.name)
     _check_pixels(facts, storage.limits.max_pixels)
     key = ObjectKey.for_output(

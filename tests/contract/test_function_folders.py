@@ -60,6 +60,7 @@ def test_a_handler_loads_what_its_environment_needs_and_nothing_of_the_local_clo
     modules = loaded(path.parent.name)
     assert "shared" in modules
     assert not modules & {"devcloud", "moto", "boto3", "alembic", "sqlalchemy", "starlette", "uvicorn", "tests"}
+    assert "pymediainfo" not in modules
 
 
 def test_the_api_starts_light() -> None:

@@ -1,19 +1,30 @@
 """What MediaInfo reads of real files, whole and from their first bytes alone."""
 
 import io
+import itertools
+import os
+import select
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
+import psutil
 import pytest
 from PIL import Image
 
+from shared.adapters import media_info
 from shared.adapters.media_info import MediaInfoProbe
-from shared.domain.errors import WrongMediaError
+from shared.adapters.media_info_process import CPU_S, MEMORY_BYTES
+from shared.domain.errors import ProbeUnavailableError, StorageUnavailableError, WrongMediaError
 from shared.domain.media import sniff_format
 from shared.services.indexing import index_object
 from tests.fakes import MP4_HEAD, USER, HeldObject, StubProbe, World, make_png
 
+ROOT = Path(__file__).resolve().parents[2]
 PROBE = MediaInfoProbe()
 
 
@@ -82,3 +93,143 @@ def test_an_object_is_probed_by_its_two_ends(tmp_path: Path, size: int, moov_fir
 def test_the_stub_says_the_same_of_a_png() -> None:
     data = make_png(4, 3)
     assert PROBE.probe(io.BytesIO(data), "png") == StubProbe().probe(io.BytesIO(data), "png")
+
+
+def make_runaway() -> bytes:
+    """Return an AVIF that says that 4278190081 items have properties, which MediaInfo looks for for minutes."""
+    data = bytearray(make_image("avif"))
+    data[data.index(b"ipma") + 8] = 0xFF
+    return bytes(data)
+
+
+def test_a_file_that_keeps_the_parser_busy_is_wrong_media_and_the_next_one_is_read() -> None:
+    with pytest.raises(WrongMediaError, match="begins like avif and cannot be read: that takes too much CPU time"):
+        PROBE.probe(io.BytesIO(make_runaway()), "avif")
+    assert PROBE.probe(io.BytesIO(make_image("avif")), "avif").width == 64
+    assert parsers() == []
+
+
+def parsers() -> list[psutil.Process]:
+    return [each for each in psutil.Process().children() if any("libmediainfo" in word for word in each.cmdline())]
+
+
+class LookingFile(io.BytesIO):
+    """A file that looks at the process by which it is being read."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        (process,) = parsers()
+        self.variables = process.environ()
+        self.descriptors = sorted(int(each.name) for each in Path(f"/proc/{process.pid}/fd").iterdir())
+        self.limits = {
+            each: process.rlimit(each) for each in (psutil.RLIMIT_AS, psutil.RLIMIT_CPU, psutil.RLIMIT_NOFILE)
+        }
+        return super().read(size)
+
+
+def test_the_parser_has_nothing_of_ours_and_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OSS_SECRET", "secret")
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    file = LookingFile(make_image("png"))
+    with Path(__file__).open("rb") as ours:
+        os.set_inheritable(ours.fileno(), True)
+        PROBE.probe(file, "png")
+    assert file.variables.keys() <= {"LC_CTYPE"}  # Python sets this one by itself
+    assert file.descriptors == [0, 1, 2]
+    assert list(file.limits.values()) == [(MEMORY_BYTES, MEMORY_BYTES), (CPU_S, CPU_S + 1), (0, 0)]
+
+
+def test_a_parser_dies_with_its_instance(tmp_path: Path) -> None:
+    path = tmp_path / "x.avif"
+    path.write_bytes(make_runaway())
+    code = "from pathlib import Path; from shared.adapters.media_info import MediaInfoProbe as P; import sys; "
+    code += "P().probe(Path(sys.argv[1]), 'avif')"
+    instance = subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=ROOT)
+    parser = find_busy_child(instance)
+    ended = os.pidfd_open(parser.pid)
+    instance.kill()
+    instance.wait()
+    # Its own limit of time would end it later.
+    assert select.select([ended], [], [], CPU_S / 2)[0]
+    os.close(ended)
+
+
+def find_busy_child(instance: "subprocess.Popen[bytes]") -> psutil.Process:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        for child in psutil.Process(instance.pid).children():
+            if child.cpu_times().user > 0.1:  # the start takes less
+                return child
+    raise AssertionError("nothing is busy")
+
+
+def test_an_instance_that_was_frozen_has_lost_one_slice_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    an_hour_between_two_looks = itertools.count(step=3600)
+    monkeypatch.setattr(media_info, "time", SimpleNamespace(monotonic=lambda: next(an_hour_between_two_looks)))
+    assert PROBE.probe(io.BytesIO(make_image("png")), "png").width == 64
+
+
+@pytest.mark.parametrize("python", ["/bin/false", "/nowhere/python"])
+def test_a_parser_that_does_not_start_says_nothing_of_the_file(monkeypatch: pytest.MonkeyPatch, python: str) -> None:
+    monkeypatch.setattr(sys, "executable", python)
+    with pytest.raises(ProbeUnavailableError) as caught:
+        PROBE.probe(io.BytesIO(make_image("png")), "png")
+    assert caught.value.retryable
+
+
+class UnreadableFile(io.BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        raise StorageUnavailableError("OSS did not answer")
+
+
+def test_an_object_that_cannot_be_read_is_not_wrong_media() -> None:
+    with pytest.raises(StorageUnavailableError):
+        PROBE.probe(UnreadableFile(make_image("png")), "png")
+    assert parsers() == []
+
+
+@pytest.mark.parametrize(
+    ("says", "message"),
+    [
+        ("b'nonsense\\n'", "nonsense"),
+        ("b'video\\t64\\t48\\n'", "nonsense"),
+        ("b'audio\\t64\\t48\\t1\\tAVC\\t25\\n'", "nonsense"),
+        ("b'\\xff\\t64\\t48\\t1\\tAVC\\t25\\n'", "nonsense"),
+        ("b'image\\t-1\\t48\\t\\t\\t\\n'", "pixels wide"),
+        ("b'image\\t64\\t4294967296\\t\\t\\t\\n'", "pixels wide"),
+        ("b'image\\t' + b'9' * 4000 + b'\\t48\\t\\t\\t\\n'", "pixels wide"),
+        ("b'image' * 2000", "does not end its answer"),
+        ("b'9' * 4000 + b'\\n'", "broke down"),  # an offset behind the end: it is told so, and ends
+        ("b''", "broke down"),
+    ],
+)
+def test_what_a_parser_says_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, message: str
+) -> None:
+    """A file may take the parser over; this one asks for the file's start, and then says what it likes."""
+    script = tmp_path / "parser.py"
+    script.write_text(f"import os\nos.write(0, b'0\\n')\nos.read(0, 1 << 20)\nos.write(0, {says})\n")
+    monkeypatch.setattr(media_info, "_SCRIPT", script)
+    with pytest.raises(WrongMediaError, match=message):
+        PROBE.probe(io.BytesIO(make_image("png")), "mp4")
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-1", "1e300", "0", "a lot", ""])
+def test_a_number_that_cannot_be_true_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
+    script = tmp_path / "parser.py"
+    script.write_text(f"import os\nos.write(0, b'video\\t64\\t48\\t{number}\\tA\\x07\\t{number}\\n')\n")
+    monkeypatch.setattr(media_info, "_SCRIPT", script)
+    facts = PROBE.probe(io.BytesIO(make_image("png")), "mp4")
+    assert (facts.width, facts.height) == (64, 48)
+    assert (facts.duration, facts.codec, facts.frame_rate) == (None, None, None)
+
+
+def test_a_parser_that_sleeps_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "parser.py"
+    script.write_text("import os\nos.write(0, b'0\\n')\nwhile os.read(0, 1 << 20): pass\n")
+    monkeypatch.setattr(media_info, "_SCRIPT", script)
+    monkeypatch.setattr(media_info, "WALL_S", 1.0)
+    with pytest.raises(WrongMediaError, match="takes longer than 1 s"):
+        PROBE.probe(io.BytesIO(make_image("png")), "mp4")
+    assert parsers() == []

@@ -1,11 +1,14 @@
 """What is deployed: a package holds all that a function imports, for the platform's Python and no other."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from devcloud.packages import PackageError, build
+from tests.fakes import make_png
 
 ROOT = Path(__file__).resolve().parents[2]
 FC_LIMIT_BYTES = 500 * 1024 * 1024
@@ -27,6 +30,19 @@ def test_package_holds_the_libraries_that_come_inside_wheels(package):
     assert list(package.folder.glob("pymediainfo/libmediainfo.so*"))
     assert list(package.folder.glob("pydantic_core/*.so"))
     assert list(package.folder.glob("fastcrc/*.so"))
+
+
+def test_package_reads_media_with_its_own_library(package, tmp_path):
+    path = tmp_path / "x.png"
+    path.write_bytes(make_png(4, 3))
+    code = (
+        "import sys; from pathlib import Path; from shared.adapters.media_info import MediaInfoProbe as P, _library; "
+    )
+    code += "print(_library(), P().probe(Path(sys.argv[1]), 'png').width)"
+    # Without site, so that nothing but the package has a library.
+    command = [sys.executable, "-S", "-c", code, str(path)]
+    said = subprocess.run(command, cwd=package.folder, capture_output=True, text=True, check=True).stdout.split()
+    assert said == [str(next(package.folder.glob("pymediainfo/libmediainfo.so*"))), "4"]
 
 
 def test_package_holds_extensions_of_python_3_12_alone(package):

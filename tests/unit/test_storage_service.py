@@ -252,6 +252,15 @@ def test_no_row_says_what_is_not_so(world: World, error: DreamFactoryError) -> N
     assert world.outputs.of_job("abc123") == []
 
 
+def test_the_lease_is_renewed_right_before_the_probe(world: World) -> None:
+    file, format_ = save_temp_file(make_job(), 0, [make_png()], storage=world.storage)
+    probed: list[int] = []
+    upload_job_output(
+        make_job(), 0, file, format_, storage=world.storage, on_chunk=lambda: probed.append(len(world.probe.probed))
+    )
+    assert probed[:2] == [0, 1]
+
+
 def test_a_video_goes_the_same_way(world: World) -> None:
     world.probe.facts = MediaFacts("?", width=4, height=3, duration=5.0, codec="h264", frame_rate=24.0)
     file, format_ = save_temp_file(make_video_job(), 0, [MP4_HEAD], storage=world.storage)
