@@ -22,7 +22,7 @@ class _Protocol(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_chunked_length=True)
 
     def on_headers_complete(self) -> None:
-        # Clients of a stream whose length they know, like ali-oss, say both. Transfer-Encoding holds, and the connection
+        # ali-oss may say both of a stream whose length is known. Transfer-Encoding holds, and the connection
         # ends with the answer (RFC 9112 § 6.1 and 6.3): who stands between may have counted by the other one.
         names = {name for name, _ in self.headers}
         contradictory = {b"content-length", b"transfer-encoding"} <= names

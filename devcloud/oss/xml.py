@@ -12,8 +12,8 @@ from devcloud.oss.errors import malformed_xml
 
 Node = tuple[str, "str | int | bool | Iterable[Node | str]"]
 
-# Keys may hold characters that XML 1.0 has no way to write. SDKs send them raw or as character references, and OSS takes
-# both. They travel through the parser as pairs of code points: an escape, and what stands for the character.
+# Keys may hold characters that XML 1.0 has no way to write. SDKs send them raw or as character references, and both are
+# read. They travel through the parser as pairs of code points: an escape, and what stands for the character.
 _ESCAPE = "\U0010fffe"
 _FORBIDDEN = (*(chr(code) for code in range(0x20) if chr(code) not in "\t\n\r"), "\ufffe", "\uffff", _ESCAPE)
 _SHELTER = {ord(char): _ESCAPE + chr(0xE000 + index) for index, char in enumerate((*_FORBIDDEN, "\r"))}
