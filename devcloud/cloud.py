@@ -20,7 +20,9 @@ from devcloud.credentials import AccessKey, Credentials
 from devcloud.data import Secrets, data_folder, remove_data
 from devcloud.faults import Faults
 from devcloud.fc.emulator import FunctionComputeEmulator
+from devcloud.fc.http import refuse_host
 from devcloud.fc.manifest import Manifest, load_manifest
+from devcloud.hosts import local_hosts_only
 from devcloud.oss import OssEmulator
 from devcloud.running import CloudError, RunningCloud, announced, find_running, sweep_notes
 from devcloud.serving import LOOPBACK, listening, servers
@@ -79,9 +81,9 @@ async def _serve(
     )
     oss.create_bucket(_BUCKET, acl="public-read")
     apps: list[ASGIApp] = [
-        Starlette(routes=functions.http_routes),
+        local_hosts_only(Starlette(routes=functions.http_routes), refuse_host),
         oss.app,
-        Starlette(routes=[*functions.api_routes, *ai.routes]),
+        local_hosts_only(Starlette(routes=[*functions.api_routes, *ai.routes]), refuse_host),
     ]
     note = RunningCloud(
         pid=os.getpid(),

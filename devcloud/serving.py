@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -16,6 +17,21 @@ LOOPBACK = "127.0.0.1"
 
 
 class _Protocol(HttpToolsProtocol):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.parser.set_dangerous_leniencies(lenient_chunked_length=True)
+
+    def on_headers_complete(self) -> None:
+        # ali-oss may say both of a stream whose length is known. Transfer-Encoding holds, and the connection
+        # ends with the answer (RFC 9112 § 6.1 and 6.3): who stands between may have counted by the other one.
+        names = {name for name, _ in self.headers}
+        contradictory = {b"content-length", b"transfer-encoding"} <= names
+        if contradictory:
+            self.headers[:] = [header for header in self.headers if header[0] != b"content-length"]
+        super().on_headers_complete()
+        if contradictory:
+            self.cycle.keep_alive = False
+
     def on_body(self, body: bytes) -> None:
         # uvicorn gathers what came in a bytearray and copies it out again; to add to nothing copies nothing.
         if not self.cycle.body:

@@ -37,6 +37,11 @@ def refusing(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
     return answer
 
 
+def refuse_host(message: str) -> Response:
+    """Answer a request whose Host header is not this machine's."""
+    return JSONResponse(FcError(403, "AccessDenied", message).body(str(uuid4())), 403)
+
+
 async def suffer_call_faults(service: FunctionService, function: Function, kind: str) -> bool:
     """Delay or refuse a call as armed, and return whether its answer is to be dropped."""
     attempt = 0 if kind == "async" else 1

@@ -13,11 +13,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from devcloud.clock import Clock
 from devcloud.faults import Fault, Faults
+from devcloud.hosts import local_hosts_only
 
-_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _NUMBERS = ("status", "truncateBytes", "delayS")
 _EFFECTS = (*_NUMBERS, "code", "message", "drop", "crc")
 
@@ -26,7 +27,7 @@ class _RefusedError(Exception):
     """What the request asks for makes no sense."""
 
 
-def control_app(clock: Clock, faults: Faults) -> Starlette:
+def control_app(clock: Clock, faults: Faults) -> ASGIApp:
     """Return the application with ``POST`` and ``DELETE /faults`` and ``POST /clock``."""
 
     async def arm(request: Request) -> Response:
@@ -49,21 +50,23 @@ def control_app(clock: Clock, faults: Faults) -> Starlette:
         return JSONResponse({"now": now})
 
     routes = [_route("/faults", arm, "POST"), _route("/faults", disarm, "DELETE"), _route("/clock", turn, "POST")]
-    return Starlette(routes=routes)
+    return local_hosts_only(Starlette(routes=routes), _forbidden)
 
 
 def _route(path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str) -> Route:
     async def guarded(request: Request) -> Response:
-        # A page of another site may send a browser here under a name of its own, but not under ours.
-        if request.url.hostname not in _LOOPBACK_HOSTS or "origin" in request.headers:
-            message = "control requests are taken on loopback only, and not from web pages"
-            return JSONResponse({"code": "Forbidden", "message": message}, 403)
+        if "origin" in request.headers:
+            return _forbidden("control requests are not taken from web pages")
         try:
             return await endpoint(request)
         except _RefusedError as error:
             return JSONResponse({"code": "InvalidArgument", "message": str(error)}, 400)
 
     return Route(path, guarded, methods=[method])
+
+
+def _forbidden(message: str) -> Response:
+    return JSONResponse({"code": "Forbidden", "message": message}, 403)
 
 
 async def _json(request: Request) -> dict[str, Any]:

@@ -9,15 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from devcloud.clock import Clock
 from devcloud.credentials import AccessKey, Credentials
 from devcloud.faults import Faults
+from devcloud.hosts import local_hosts_only
 from devcloud.oss import xml
 from devcloud.oss.auth import authenticate
 from devcloud.oss.disk import DiskStorage
-from devcloud.oss.errors import OssError
+from devcloud.oss.errors import OssError, access_denied
 from devcloud.oss.front import cors, website
 from devcloud.oss.front.access import admit
 from devcloud.oss.front.buckets import check_bucket_name
@@ -71,7 +73,7 @@ class OssEmulator:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await self._serve(scope, receive, send)
 
-        self.app: ASGIApp = app
+        self.app: ASGIApp = local_hosts_only(app, _refuse_host)
 
     def create_bucket(self, name: str, acl: str = "private") -> None:
         """Create a bucket; one that exists keeps its objects and gets ``acl``."""
@@ -168,6 +170,11 @@ class OssEmulator:
     def _take_fault(self, operation: Operation, request: OssRequest) -> Effect:
         facts = {"method": request.method, "bucket": request.bucket, "key": request.key, "operation": operation.name}
         return self._faults.take("oss", **facts) or Effect()
+
+
+def _refuse_host(message: str) -> Response:
+    reply = _error_reply(access_denied(message), None)
+    return Response(reply.body, reply.status, reply.headers)
 
 
 def _error_reply(error: OssError, request: OssRequest | None) -> Reply:

@@ -96,7 +96,7 @@ def xml_reply(tag: str, *content: xml.Node | str) -> Reply:
 def read_request(scope: Scope, receive: Receive) -> OssRequest:
     """Read the head of a request. Raises ``InvalidObjectName`` or ``InvalidArgument`` if it is not UTF-8."""
     headers = {name.decode("latin-1"): _text(value).strip() for name, value in scope["headers"]}
-    host = headers.get("host", "").rpartition("@")[2]
+    host = headers.get("host", "")
     # The path that the server decoded no longer tells %2F from /, nor bytes that are not UTF-8.
     path = scope["raw_path"].decode("latin-1")
     bucket, key = _locate(host, path)

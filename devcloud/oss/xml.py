@@ -3,6 +3,7 @@
 See https://www.alibabacloud.com/help/en/oss/developer-reference/overview-of-api-operations.
 """
 
+import re
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
@@ -11,11 +12,17 @@ from devcloud.oss.errors import malformed_xml
 
 Node = tuple[str, "str | int | bool | Iterable[Node | str]"]
 
-# Keys may hold control characters, raw in what SDKs send; XML 1.0 has no way to write them. They travel through
-# the parser as code points of the private use area.
-_FORBIDDEN = [code for code in range(0x20) if code not in (0x09, 0x0A, 0x0D)]
-_SHELTER = {code: 0xF8000 + code for code in _FORBIDDEN}
-_UNSHELTER = {shelter: code for code, shelter in _SHELTER.items()}
+# Keys may hold characters that XML 1.0 has no way to write. SDKs send them raw or as character references, and both are
+# read. They travel through the parser as pairs of code points: an escape, and what stands for the character.
+_ESCAPE = "\U0010fffe"
+_FORBIDDEN = (*(chr(code) for code in range(0x20) if chr(code) not in "\t\n\r"), "\ufffe", "\uffff", _ESCAPE)
+_SHELTER = {ord(char): _ESCAPE + chr(0xE000 + index) for index, char in enumerate((*_FORBIDDEN, "\r"))}
+_UNSHELTER = {pair: chr(code) for code, pair in _SHELTER.items()}
+_RAW = re.compile(f"[{''.join(map(re.escape, _FORBIDDEN))}]")
+_PAIR = re.compile(f"{_ESCAPE}.", re.DOTALL)
+_REFERENCE = re.compile(r"&#(?:x([0-9A-Fa-f]{1,8})|([0-9]{1,10}));")
+# The text of an element that has no others: there the parser would make a line feed of a carriage return.
+_TEXT = re.compile(r"(?<=>)[^<>]*(?=</)")
 
 
 def render(tag: str, *content: Node | str) -> bytes:
@@ -26,9 +33,8 @@ def render(tag: str, *content: Node | str) -> bytes:
 def parse(body: bytes) -> ET.Element:
     """Return the root of ``body``; read text with :func:`text_of`. Raises ``MalformedXML``."""
     try:
-        sheltered = body.decode().translate(_SHELTER)
         # expat bounds entity expansion by itself, and the emulator serves loopback alone.
-        return ET.fromstring(sheltered)  # noqa: S314
+        return ET.fromstring(_sheltered(body.decode()))  # noqa: S314
     except (UnicodeDecodeError, ET.ParseError) as error:
         raise malformed_xml() from error
 
@@ -40,8 +46,14 @@ def text_of(parent: ET.Element, path: str) -> str | None:
 
 
 def unsheltered(text: str) -> str:
-    """Return text of the parser with the control characters that stood in it."""
-    return text.translate(_UNSHELTER)
+    """Return text of the parser with the characters that stood in it."""
+    return _PAIR.sub(lambda pair: _UNSHELTER[pair[0]], text)
+
+
+def _sheltered(text: str) -> str:
+    text = _RAW.sub(lambda raw: _SHELTER[ord(raw[0])], text)
+    text = _TEXT.sub(lambda run: run[0].replace("\r", _SHELTER[ord("\r")]), text)
+    return _REFERENCE.sub(lambda it: _SHELTER.get(int(it[1], 16) if it[1] else int(it[2]), it[0]), text)
 
 
 def _element(tag: str, content: "str | int | bool | Iterable[Node | str]") -> str:

@@ -134,8 +134,22 @@ def test_no_studio_page(cloud: LocalCloud) -> None:
     assert cloud.api.get("/studio/").status_code == 404
 
 
-def test_control_refuses_other_hosts_and_pages(cloud: LocalCloud) -> None:
-    assert cloud.control.get("/instances", headers={"host": "rebound.example:9002"}).status_code == 403
+@pytest.mark.parametrize(
+    ("server", "path"),
+    [
+        *(("API_URL", "/"), ("API_URL", "/studio/"), ("FC_ENDPOINT", "/2023-03-30/functions")),
+        *(("CONTROL_URL", "/instances"), ("DASHSCOPE_BASE_URL", "/tasks/x"), ("OPENAI_BASE_URL", "/models")),
+    ],
+)
+def test_other_hosts_are_refused(cloud: LocalCloud, server: str, path: str) -> None:
+    url = cloud.variables[server] + path
+    answer = cloud.api.get(url, headers={"host": "rebound.example:9002"})
+    assert (answer.status_code, answer.json()["Code"]) == (403, "AccessDenied")
+    assert "'rebound.example:9002'" in answer.json()["Message"]
+    assert cloud.api.get(url, headers={"host": "app.localhost:9002"}).text != answer.text
+
+
+def test_control_refuses_pages(cloud: LocalCloud) -> None:
     assert cloud.control.get("/instances", headers={"origin": "https://example.com"}).status_code == 403
 
 

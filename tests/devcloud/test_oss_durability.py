@@ -136,7 +136,7 @@ def test_refused_and_broken_uploads_leave_no_blobs(tmp_path: Path) -> None:
         url = bucket.sign_url("PUT", "c", 60).removeprefix(oss.endpoint)
         for half in (b"half", bytes(1024 * 1024)):
             with socket.create_connection(("127.0.0.1", oss.port)) as client:
-                head = f"PUT {url} HTTP/1.1\r\nHost: x\r\nContent-Length: {2 * len(half)}\r\n\r\n"
+                head = f"PUT {url} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2 * len(half)}\r\n\r\n"
                 client.sendall(head.encode() + half)
                 client.shutdown(socket.SHUT_WR)
                 assert client.recv(1) == b""

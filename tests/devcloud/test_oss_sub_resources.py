@@ -1,18 +1,36 @@
 """Sub-resources: what the emulator does not do, it refuses; no request is taken for a plainer one."""
 
+import inspect
 from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
 
+import alibabacloud_oss_v2 as v2
 import oss2
 import pytest
 import requests
+from alibabacloud_oss_v2 import operations
+from alibabacloud_oss_v2.types import OperationInput
 from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
 
 from devcloud.oss.auth import V1_SIGNED_PARAMETERS
+from devcloud.oss.front.routes import OPERATIONS
 
+EMPTY, ABSENT = "empty-bucket", "absent-bucket"
+IMPLEMENTED = {operation.name for operation in OPERATIONS} | {"ProcessObject"}  # PostProcessObject in OSS's reference
+# What an operation of alibabacloud-oss-v2 cannot be called without; every other field is a text.
+FIELDS = {
+    "bucket": BUCKET,
+    "key": "kept",
+    "objects": [v2.DeleteObject("kept")],
+    "tagging": v2.Tagging(tag_set=v2.TagSet(tags=[])),
+    "select_meta_request": v2.SelectRequest(),
+    "select_request": v2.SelectRequest(),
+}
 # Those that say how, and not what: plain requests may carry them.
 PARAMETERS = {name for name in V1_SIGNED_PARAMETERS if name.startswith("response-")} | {
-    *("callback", "callback-var", "comp", "continuation-token", "endTime", "position", "security-token", "startTime"),
-    *("inventoryId", "styleName", "versionId", "x-oss-request-payer", "x-oss-traffic-limit"),
+    *("callback", "callback-var", "security-token", "versionId", "x-oss-request-payer", "x-oss-traffic-limit"),
 }
 NOT_THERE = (
     *("accessPoint", "accessPointPolicy", "asyncFetch", "cname", "group", "img", "link", "metaQuery", "objectInfo"),
@@ -23,30 +41,115 @@ NOT_THERE = (
 )
 
 
+class Recorder:
+    """Stands for the client of alibabacloud-oss-v2: keeps what an operation would send."""
+
+    def __init__(self) -> None:
+        self.sent: list[OperationInput] = []
+
+    def has_feature(self, _flag: int) -> bool:
+        return False
+
+    def invoke_operation(self, sent: OperationInput, **_options: object) -> None:
+        self.sent.append(sent)
+        raise StopIteration
+
+
+def operations_of_v2() -> list[OperationInput]:
+    """Return the request of each operation of alibabacloud-oss-v2, with the fields alone that it must have."""
+    recorder = Recorder()
+    for module in iter_modules(operations.__path__):
+        for name, function in inspect.getmembers(import_module(f"{operations.__name__}.{module.name}")):
+            parameters = [*inspect.signature(function).parameters.values()] if inspect.isfunction(function) else []
+            if name.startswith("_") or len(parameters) < 2 or parameters[0].name != "client":
+                continue
+            request = parameters[1].annotation()
+            for field, facts in request._attribute_map.items():
+                # These two are required, too, and not marked so.
+                if facts.get("required") or field in ("objects", "access_point_name"):
+                    setattr(request, field, FIELDS.get(field, "x"))
+            with pytest.raises(StopIteration):
+                function(recorder, request)
+    return recorder.sent
+
+
+def names_of_oss2() -> set[str]:
+    """Return the sub-resources that oss2 names: those it signs and the constants of its classes."""
+    constants = {
+        value for owner in (oss2.Bucket, oss2.Service) for name, value in vars(owner).items() if name.isupper()
+    }
+    return {*oss2.Auth._subresource_key_set} | {value for value in constants if isinstance(value, str)}
+
+
+def names_of_v2() -> set[str]:
+    marked = {name for sent in V2 for name in (sent.op_metadata or {}).get("sub-resource", ())}
+    return marked | {name for sent in V2 for name, value in (sent.parameters or {}).items() if not value}
+
+
+V2 = operations_of_v2()
+NAMES = sorted(({*V1_SIGNED_PARAMETERS, *NOT_THERE, "unheardOf"} | names_of_oss2() | names_of_v2()) - PARAMETERS)
+
+
 @pytest.fixture(scope="module")
 def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
     with running_oss(tmp_path_factory.mktemp("oss")) as running:
         running.bucket().put_object("kept", b"kept")
+        running.emulator.create_bucket(EMPTY)
         yield running
 
 
-def ask(oss: RunningOss, method: str, key: str, query: str, body: bytes = b"") -> requests.Response:
-    params = dict.fromkeys(query.split("&"), "")
-    params = {name.partition("=")[0]: name.partition("=")[2] for name in params}
-    url = oss.url(f"{BUCKET}/{key}")
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        yield session
+
+
+def ask(
+    oss: RunningOss, method: str, key: str, query: str, body: bytes = b"", *, bucket: str = BUCKET, via: Any = requests
+) -> requests.Response:
+    params = {name.partition("=")[0]: name.partition("=")[2] for name in query.split("&")}
+    url = oss.url(f"{bucket}/{key}" if bucket else "")
     request = oss2.http.Request(method, url, params=params, data=body, product="oss", region=REGION)
-    oss2.AuthV4(KEY.access_key_id, KEY.access_key_secret)._sign_request(request, BUCKET, key)
-    return requests.request(method, url, params=request.params, data=body, headers=request.headers, timeout=10)
+    oss2.AuthV4(KEY.access_key_id, KEY.access_key_secret)._sign_request(request, bucket, key)
+    answer = via.request(method, url, params=request.params, data=body, headers=request.headers, timeout=10)
+    assert isinstance(answer, requests.Response)
+    return answer
 
 
-@pytest.mark.parametrize("name", sorted({*V1_SIGNED_PARAMETERS, *NOT_THERE} - PARAMETERS))
-def test_no_request_is_taken_for_a_plainer_one(oss: RunningOss, name: str) -> None:
-    assert ask(oss, "GET", "kept", name).content != b"kept"
-    assert b"<ListBucketResult>" not in ask(oss, "GET", "", name).content
-    ask(oss, "PUT", "kept", name, b"changed")
-    if name != "symlink":  # links are deleted as what they are
-        ask(oss, "DELETE", "kept", name)
+def check_nothing_changed(oss: RunningOss) -> None:
     assert oss.bucket().get_object("kept").read() == b"kept"
+    assert [bucket.name for bucket in oss.service().list_buckets().buckets] == sorted((BUCKET, EMPTY))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_request_is_taken_for_a_plainer_one(oss: RunningOss, session: requests.Session, name: str) -> None:
+    assert ask(oss, "GET", "kept", name, via=session).content != b"kept"
+    assert b"<ListBucketResult>" not in ask(oss, "GET", "", name, via=session).content
+    for query in {name, f"{name}=x"} - {"unheardOf=x"}:  # what OSS does not know either says nothing if it has a value
+        ask(oss, "PUT", "kept", query, b"changed", via=session)
+        ask(oss, "PUT", "", query, bucket=ABSENT, via=session)
+        ask(oss, "DELETE", "", query, bucket=EMPTY, via=session)
+        if name != "symlink":  # links are deleted as what they are
+            ask(oss, "DELETE", "kept", query, via=session)
+    check_nothing_changed(oss)
+
+
+@pytest.mark.parametrize(
+    "sent", [sent for sent in V2 if sent.op_name not in IMPLEMENTED], ids=lambda sent: sent.op_name
+)
+def test_operations_that_are_not_there_are_refused(
+    oss: RunningOss, session: requests.Session, sent: OperationInput
+) -> None:
+    query = "&".join(f"{name}={value}" for name, value in (sent.parameters or {}).items())
+    answer = ask(oss, sent.method, sent.key or "", query, b"<X/>", bucket=sent.bucket or "", via=session)
+    assert (answer.status_code, answer.headers["content-type"]) == (501, "application/xml")
+    assert "<Code>NotImplemented</Code>" in answer.text
+    check_nothing_changed(oss)
+
+
+def test_every_operation_of_the_sdk_was_looked_at() -> None:
+    assert len(V2) > 150
+    assert {"PutObject", "PutObjectRetention", "DeleteBucketOverwriteConfig"} <= {sent.op_name for sent in V2}
 
 
 @pytest.mark.parametrize("name", NOT_THERE)

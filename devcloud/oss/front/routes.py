@@ -39,8 +39,8 @@ PUBLIC_ACLS: dict[Access, tuple[str, ...]] = {
 class Operation:
     """One operation: asked for by a method on a service, bucket or object with sub-resources (and a header).
 
-    ``access`` is what an ACL must grant to callers who are not the owner; ``takes`` are sub-resources that may come
-    along.
+    ``access`` is what an ACL must grant to callers who are not the owner; ``takes`` are the query parameters that may
+    come along beside those of every operation.
     """
 
     name: str
@@ -96,25 +96,40 @@ def _level(request: OssRequest) -> str:
 
 
 def _refuse_left_out(request: OssRequest, known: set[str]) -> None:
-    """Raise ``NotImplemented`` for what an operation that knows some sub-resources would leave out in silence."""
-    left_out = sorted(_SUB_RESOURCES & request.query.keys() - known)
+    """Raise ``NotImplemented`` for what an operation that knows some parameters would leave out in silence.
+
+    That is every sub-resource: OSS marks most of them by a name without a value, and of the others the names are known.
+    """
+    unknown = request.query.keys() - known - _EVERYWHERE
+    left_out = sorted(name for name in unknown if not request.query[name] or name in _SUB_RESOURCES)
     if left_out:
         raise not_implemented(f"{request.method} with ?{left_out[0]}")
     if _ASYNCHRONOUS in request.headers:
         raise not_implemented(_ASYNCHRONOUS)
 
 
+_PAGE = ("prefix", "marker", "max-keys")
+_LIST = (*_PAGE, "delimiter", "encoding-type")
+_TIMES = ("startTime", "endTime")
+
 # The first that fits is meant: those with more needs stand before those with fewer.
 OPERATIONS: tuple[Operation, ...] = (
     Operation("OptionObject", "OPTIONS", "object", cors.option_object, "anybody"),
     Operation("OptionObject", "OPTIONS", "bucket", cors.option_object, "anybody"),
-    Operation("GetLiveChannel", "GET", "object", live.get_live_channel, needs=("live",)),
-    Operation("GetVodPlaylist", "GET", "object", live.get_vod_playlist, needs=("vod",)),
+    Operation("GetLiveChannel", "GET", "object", live.get_live_channel, needs=("live",), takes=("comp",)),
+    Operation("GetVodPlaylist", "GET", "object", live.get_vod_playlist, needs=("vod",), takes=_TIMES),
     Operation("PutLiveChannelStatus", "PUT", "object", live.put_live_channel_status, needs=("live", "status")),
     Operation("PutLiveChannel", "PUT", "object", live.put_live_channel, needs=("live",)),
     Operation("DeleteLiveChannel", "DELETE", "object", live.delete_live_channel, needs=("live",)),
-    Operation("PostVodPlaylist", "POST", "object", live.post_vod_playlist, needs=("vod",)),
-    Operation("ListParts", "GET", "object", multipart.list_parts, needs=("uploadId",)),
+    Operation("PostVodPlaylist", "POST", "object", live.post_vod_playlist, needs=("vod",), takes=_TIMES),
+    Operation(
+        "ListParts",
+        "GET",
+        "object",
+        multipart.list_parts,
+        needs=("uploadId",),
+        takes=("max-parts", "part-number-marker", "encoding-type"),
+    ),
     Operation("GetObjectAcl", "GET", "object", objects.get_object_acl, needs=("acl",)),
     Operation("GetObjectTagging", "GET", "object", objects.get_object_tagging, needs=("tagging",)),
     Operation("GetSymlink", "GET", "object", objects.get_symlink, "read", needs=("symlink",)),
@@ -145,6 +160,7 @@ OPERATIONS: tuple[Operation, ...] = (
         multipart.initiate_multipart_upload,
         "write",
         needs=("uploads",),
+        takes=("encoding-type",),
     ),
     Operation(
         "CompleteMultipartUpload",
@@ -153,8 +169,9 @@ OPERATIONS: tuple[Operation, ...] = (
         multipart.complete_multipart_upload,
         "write",
         needs=("uploadId",),
+        takes=("encoding-type",),
     ),
-    Operation("AppendObject", "POST", "object", objects.append_object, "write", needs=("append",)),
+    Operation("AppendObject", "POST", "object", objects.append_object, "write", needs=("append",), takes=("position",)),
     Operation(
         "AbortMultipartUpload",
         "DELETE",
@@ -169,7 +186,14 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GetBucketStat", "GET", "bucket", buckets.get_bucket_stat, needs=("stat",)),
     Operation("GetBucketLocation", "GET", "bucket", buckets.get_bucket_location, needs=("location",)),
     Operation("GetBucketAcl", "GET", "bucket", buckets.get_bucket_acl, needs=("acl",)),
-    Operation("ListMultipartUploads", "GET", "bucket", listing.list_multipart_uploads, needs=("uploads",)),
+    Operation(
+        "ListMultipartUploads",
+        "GET",
+        "bucket",
+        listing.list_multipart_uploads,
+        needs=("uploads",),
+        takes=(*_LIST, "max-uploads", "key-marker", "upload-id-marker"),
+    ),
     Operation("PutBucketLifecycle", "PUT", "bucket", documents.put_bucket_lifecycle, needs=("lifecycle",)),
     Operation("PutBucketLogging", "PUT", "bucket", documents.put_bucket_logging, needs=("logging",)),
     Operation("DeleteBucketTags", "DELETE", "bucket", documents.delete_bucket_tags, needs=("tagging",)),
@@ -179,14 +203,30 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("CompleteBucketWorm", "POST", "bucket", worm.complete_bucket_worm, needs=("wormId",)),
     Operation("AbortBucketWorm", "DELETE", "bucket", worm.abort_bucket_worm, needs=("worm",)),
     Operation("GetBucketWorm", "GET", "bucket", worm.get_bucket_worm, needs=("worm",)),
-    Operation("PutStyle", "PUT", "bucket", styles.put_style, needs=("style",)),
+    Operation("PutStyle", "PUT", "bucket", styles.put_style, needs=("style",), takes=("styleName",)),
     Operation("GetStyle", "GET", "bucket", styles.get_style, needs=("style", "styleName")),
     Operation("ListStyle", "GET", "bucket", styles.list_styles, needs=("style",)),
-    Operation("DeleteStyle", "DELETE", "bucket", styles.delete_style, needs=("style",)),
-    Operation("PutBucketInventory", "PUT", "bucket", inventory.put_inventory, needs=("inventory",)),
+    Operation("DeleteStyle", "DELETE", "bucket", styles.delete_style, needs=("style",), takes=("styleName",)),
+    Operation(
+        "PutBucketInventory", "PUT", "bucket", inventory.put_inventory, needs=("inventory",), takes=("inventoryId",)
+    ),
     Operation("GetBucketInventory", "GET", "bucket", inventory.get_inventory, needs=("inventory", "inventoryId")),
-    Operation("ListBucketInventory", "GET", "bucket", inventory.list_inventories, needs=("inventory",)),
-    Operation("DeleteBucketInventory", "DELETE", "bucket", inventory.delete_inventory, needs=("inventory",)),
+    Operation(
+        "ListBucketInventory",
+        "GET",
+        "bucket",
+        inventory.list_inventories,
+        needs=("inventory",),
+        takes=("continuation-token",),
+    ),
+    Operation(
+        "DeleteBucketInventory",
+        "DELETE",
+        "bucket",
+        inventory.delete_inventory,
+        needs=("inventory",),
+        takes=("inventoryId",),
+    ),
     *(
         Operation(f"{verb}Bucket{document.operation}", method, "bucket", handler, needs=(document.name,))
         for document in DOCUMENTS
@@ -199,26 +239,63 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation("GetBucketVersioning", "GET", "bucket", versioning.get_bucket_versioning, needs=("versioning",)),
     Operation("PutBucketVersioning", "PUT", "bucket", versioning.put_bucket_versioning, needs=("versioning",)),
-    Operation("ListObjectVersions", "GET", "bucket", versioning.list_object_versions, needs=("versions",)),
-    Operation("ListLiveChannel", "GET", "bucket", live.list_live_channels, needs=("live",)),
-    Operation("ListObjectsV2", "GET", "bucket", listing.list_objects_v2, "read", needs=("list-type",)),
-    Operation("ListObjects", "GET", "bucket", listing.list_objects, "read"),
+    Operation(
+        "ListObjectVersions",
+        "GET",
+        "bucket",
+        versioning.list_object_versions,
+        needs=("versions",),
+        takes=(*_LIST, "key-marker", "version-id-marker"),
+    ),
+    Operation("ListLiveChannel", "GET", "bucket", live.list_live_channels, needs=("live",), takes=_PAGE),
+    Operation(
+        "ListObjectsV2",
+        "GET",
+        "bucket",
+        listing.list_objects_v2,
+        "read",
+        needs=("list-type",),
+        takes=(*_LIST, "start-after", "continuation-token", "fetch-owner"),
+    ),
+    Operation("ListObjects", "GET", "bucket", listing.list_objects, "read", takes=_LIST),
     Operation("PutBucketAcl", "PUT", "bucket", buckets.put_bucket_acl, needs=("acl",)),
     Operation("PutBucket", "PUT", "bucket", buckets.put_bucket),
-    Operation("DeleteMultipleObjects", "POST", "bucket", objects.delete_objects, "write", needs=("delete",)),
+    Operation(
+        "DeleteMultipleObjects",
+        "POST",
+        "bucket",
+        objects.delete_objects,
+        "write",
+        needs=("delete",),
+        takes=("encoding-type",),
+    ),
     Operation("PostObject", "POST", "bucket", forms.post_object, "write"),
     Operation("DeleteBucket", "DELETE", "bucket", buckets.delete_bucket),
-    Operation("ListBuckets", "GET", "service", buckets.list_buckets, takes=("regionList", "tagging")),
+    Operation(
+        "ListBuckets",
+        "GET",
+        "service",
+        buckets.list_buckets,
+        takes=(*_PAGE, "regionList", "tagging", "tag-key", "tag-value"),
+    ),
 )
 _BY_TARGET: dict[tuple[str, str], list[Operation]] = {}
 for _operation in OPERATIONS:
     _BY_TARGET.setdefault((_operation.method, _operation.level), []).append(_operation)
 
-# What belongs to operations that other sub-resources name, or to all.
-_PARAMETERS = (
-    "callback callback-var comp continuation-token endTime inventoryId position response-cache-control"
-    " response-content-disposition response-content-encoding response-content-language response-content-type"
-    " response-expires security-token startTime styleName versionId x-oss-request-payer x-oss-traffic-limit"
-)
 _ASYNCHRONOUS = "x-oss-async-process"
-_SUB_RESOURCES = (V1_SIGNED_PARAMETERS | {"regions", _ASYNCHRONOUS}) - set(_PARAMETERS.split())
+# What requests of every operation may carry: signatures, what they say of their answers, and who pays.
+_ALWAYS_TAKEN = (
+    "Expires OSSAccessKeyId Signature callback callback-var response-cache-control response-content-disposition"
+    " response-content-encoding response-content-language response-content-type response-expires security-token"
+    " versionId x-oss-access-key-id x-oss-additional-headers x-oss-credential x-oss-date x-oss-expires"
+    " x-oss-request-payer x-oss-security-token x-oss-signature x-oss-signature-version x-oss-traffic-limit"
+)
+_EVERYWHERE = frozenset(_ALWAYS_TAKEN.split())
+# Those of operations that came after signature V1 stand beside its list.
+_NEWER = (
+    "MetaQuery accessmonitor cleanRestoredObject cloudboxes dataPipeline legalHold metadataConfiguration"
+    " metadataInventoryTable metadataJournalTable objectWorm overwriteConfig quota regions retention rtc seal"
+    " userDefinedLogFieldsConfig"
+)
+_SUB_RESOURCES = V1_SIGNED_PARAMETERS | frozenset(_NEWER.split())

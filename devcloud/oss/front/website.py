@@ -1,7 +1,7 @@
 """Buckets as websites: index documents, redirects and error documents.
 
 See https://www.alibabacloud.com/help/en/oss/user-guide/hosting-static-websites. Unlike the real service, which
-serves websites under custom domain names alone, the emulator serves them under every address.
+serves websites under custom domain names alone, the emulator serves them under every name that it answers to.
 """
 
 from dataclasses import replace

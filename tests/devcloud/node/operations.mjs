@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 
 import OSS from "ali-oss";
 
@@ -152,6 +153,25 @@ const operations = {
     await client.putSymlink("link", "a");
     assert.equal((await client.getSymlink("link")).targetName, "a");
     assert.equal((await client.get("link")).content.toString(), "1");
+  },
+  async control_characters() {
+    const names = Array.from({ length: 0x20 }, (_, code) => `a${String.fromCharCode(code)}b`);
+    for (const name of names) await client.put(name, Buffer.from("1"));
+    const listed = await client.listV2({ "encoding-type": "url" });
+    assert.deepEqual(listed.objects.map((o) => decodeURIComponent(o.name)), names);
+    await client.deleteMulti(names, { quiet: true });
+    assert.deepEqual((await client.listV2({})).objects, []);
+  },
+  async put_stream() {
+    const body = randomBytes(300_000);
+    const length = body.length;
+    // Of a length in the headers ali-oss knows nothing: it adds Transfer-Encoding.
+    for (const options of [{}, { contentLength: length }, { headers: { "Content-Length": length } }]) {
+      const stream = Readable.from([body.subarray(0, 100_000), body.subarray(100_000)]);
+      await client.putStream("a", stream, options);
+      assert.deepEqual((await client.get("a")).content, body);
+      await client.delete("a");
+    }
   },
   async post_form() {
     const expiration = new Date(Date.now() + 60_000).toISOString();
