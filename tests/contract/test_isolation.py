@@ -206,6 +206,7 @@ def revival(world: SqlWorld, poison: Poison) -> RevivalService:
         jobs=poison.into(world.jobs),
         outputs=poison.into(world.outputs),
         temp=poison.into(world.temp),
+        indexing=indexing(world, poison),
         provider_of=poison.into(lambda model: poison.into(PollingProvider())),
         dispatcher=poison.into(world.dispatcher),
         clock=world.clock,
@@ -382,7 +383,7 @@ def test_whatever_one_item_raises_the_others_go_on(databases: Databases, tmp_pat
     hits = 0
 
     @settings(
-        max_examples=30,
+        max_examples=20,
         phases=[Phase.generate],
         deadline=None,
         derandomize=True,
