@@ -378,6 +378,9 @@ class DeliveryStore(Protocol):
     def due(self, now: datetime, *, limit: int, after: Delivery | None = None) -> Sequence[Delivery]:
         """Return pending deliveries that are due, the longest due first; ``after`` is the last one seen."""
 
+    def count_begun(self, user_id: str, since: datetime) -> int:
+        """Count a user's pending deliveries whose last attempt began at ``since`` or later."""
+
     def save(self, delivery: Delivery, *, over_attempts: int | None = None) -> None:
         """Write the delivery if its row is pending and at ``over_attempts`` (left out: at the delivery's own).
 

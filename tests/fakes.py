@@ -96,6 +96,14 @@ class InMemoryDeliveryStore:
             due = [row for row in self._rows.values() if row.due(now) and (after is None or place(row) > place(after))]
         return sorted(due, key=place)[:limit]
 
+    def count_begun(self, user_id: str, since: datetime) -> int:
+        with self._session():
+            pending = [row for row in self._rows.values() if row.status is DeliveryStatus.PENDING]
+        return sum(
+            row.user_id == user_id and row.last_attempt_at is not None and row.last_attempt_at >= since
+            for row in pending
+        )
+
     def save(self, delivery: Delivery, *, over_attempts: int | None = None) -> None:
         with self._session():
             row = self._rows.get(delivery.id)

@@ -59,6 +59,12 @@ class SqlDeliveryStore:
             rows = list(DeliveryRow.select().where(wanted).order_by(due_at, DeliveryRow.id).limit(limit))
         return [_to_delivery(row) for row in rows]
 
+    def count_begun(self, user_id: str, since: datetime) -> int:
+        """Count a user's pending deliveries whose last attempt began at ``since`` or later."""
+        begun = (DeliveryRow.user_id == user_id) & (DeliveryRow.last_attempt_at >= since)
+        with self._database.session():
+            return int(DeliveryRow.select().where(begun & (DeliveryRow.status == _PENDING)).count())
+
     def save(self, delivery: Delivery, *, over_attempts: int | None = None) -> None:
         """Write the delivery if its row is pending and at ``over_attempts`` (left out: at the delivery's own)."""
         attempts = delivery.attempts if over_attempts is None else over_attempts

@@ -9,7 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from shared.services.jobs import get_job
 
 AT_ONCE = 32
 OF_ONE_USER_AT_ONCE = 4  # so that the slow receivers of one user leave room for those of all others
+_ATTEMPT_TIME = timedelta(seconds=15)  # the sender's own limit is ten
 _PAGE = 200
 _MAX_RETRY_AFTER_S = 8 * 3600  # the longest of our own delays; whoever asks for more is asked in between
 _STATUS_GONE = 410
@@ -109,8 +110,12 @@ class _Run:
         return pages(lambda last: self.service.deliveries.due(began, limit=_PAGE, after=last))
 
     def due_of_job(self, job_id: str) -> Iterator[Delivery]:
+        """Yield a job's deliveries; none while receivers of its user keep enough instances waiting: the timer comes."""
         now = self.service.clock.now()
-        return (each for each in self.service.deliveries.of_job(job_id) if each.due(now))
+        for delivery in self.service.deliveries.of_job(job_id):
+            begun = self.service.deliveries.count_begun(delivery.user_id, now - _ATTEMPT_TIME)
+            if delivery.due(now) and begun < OF_ONE_USER_AT_ONCE:
+                yield delivery
 
     def begin(self, turn: _Turn) -> Step[Delivery] | None:
         """Claim a delivery and return the attempt; one that is not to be sent ends here."""

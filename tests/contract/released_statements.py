@@ -124,6 +124,7 @@ def _deliver(stores: Watched) -> None:
     (delivery,) = stores.deliveries.of_job("abc123")
     stores.deliveries.due(_LATER, limit=9)
     stores.deliveries.due(_LATER, limit=9, after=delivery)
+    stores.deliveries.count_begun(USER, NOW)
     stores.deliveries.is_disabled(USER, _WEBHOOK)
     stores.deliveries.save(claimed := delivery.claimed(NOW), over_attempts=0)
     stores.deliveries.save(claimed.answered(500).postponed("the receiver answered HTTP 500", NOW))

@@ -146,6 +146,17 @@ def test_due_are_those_whose_time_has_come_the_longest_waiting_first(stores: Sto
     assert "claimed" in [each.job_id for each in stores.deliveries.due(lease_ends, limit=9)]
 
 
+def test_attempts_of_a_user_that_have_just_begun_are_counted(stores: Stores) -> None:
+    for job_id, user_id in (("begun", USER), ("before", USER), ("delivered", USER), ("due", USER), ("other", "other")):
+        stores.end(job_id, user_id=user_id)
+        if job_id != "due":
+            began = NOW - timedelta(milliseconds=1) if job_id == "before" else NOW
+            stores.deliveries.save(stores.of(job_id).claimed(began), over_attempts=0)
+    stores.deliveries.save(stores.of("delivered").delivered())
+    assert stores.deliveries.count_begun(USER, NOW) == 1
+    assert stores.deliveries.count_begun(USER, NOW - timedelta(milliseconds=1)) == 2
+
+
 def test_a_receiver_that_is_gone_is_gone_for_that_user_and_url(stores: Stores) -> None:
     changes: dict[str, dict[str, object]] = {
         "first": {},

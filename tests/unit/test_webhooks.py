@@ -6,7 +6,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.domain.errors import AddressRefusedError, DispatchError, HostUnavailableError, NotFoundError
+from shared.domain.errors import (
+    AddressRefusedError,
+    DatabaseUnavailableError,
+    DispatchError,
+    HostUnavailableError,
+    NotFoundError,
+)
 from shared.domain.jobs import Job, JobError, JobStatus
 from shared.domain.webhooks import LEASE_S, MAX_ATTEMPTS, RETRY_DELAYS_S, Delivery, DeliveryStatus
 from shared.ports import Finished, MediaUrl, Pending, WebhookMessage, WebhookReply
@@ -242,6 +248,58 @@ def test_the_minute_timer_and_a_jobs_own_invocation_keep_apart(world: World) -> 
     sender = FakeWebhookSender(200)
     deliver(world, sender, job_id="second")
     assert [delivery(world, id_).status for id_ in ("first", "second")] == [PENDING, DELIVERED]
+
+
+def test_slow_receivers_of_one_user_do_not_take_the_instances_of_others(world: World) -> None:
+    for number in range(6):
+        end(world, f"slow-{number}")
+    end(world, "other", user_id="somebody@else.com")
+    for number in range(4):
+        found = delivery(world, f"slow-{number}")  # four instances wait for an answer
+        world.jobs.deliveries.save(found.claimed(world.clock.now()), over_attempts=0)
+    sender = FakeWebhookSender(200)
+    deliver(world, sender, job_id="slow-4")
+    deliver(world, sender, job_id="other")
+    assert [delivery(world, id_).status for id_ in ("slow-4", "other")] == [PENDING, DELIVERED]
+    world.clock.advance(16)  # they have been answered, or given up
+    deliver(world, sender, job_id="slow-5")
+    assert [delivery(world, f"slow-{number}").status for number in (4, 5)] == [PENDING, DELIVERED]
+    deliver(world, sender)  # the timer comes
+    assert delivery(world, "slow-4").status is DELIVERED
+
+
+def test_an_answer_that_could_not_be_written_down_is_written_at_the_second_try(world: World) -> None:
+    end(world)
+    sender, save = FakeWebhookSender(204), world.jobs.deliveries.save
+
+    def save_or_fail(saved: Delivery, *, over_attempts: int | None = None) -> None:
+        if saved.status is DELIVERED:
+            world.jobs.deliveries.save = save
+            raise DatabaseUnavailableError("the connection broke off")
+        save(saved, over_attempts=over_attempts)
+
+    world.jobs.deliveries.save = save_or_fail
+    assert deliver(world, sender)["failed_attempts"] == 1
+    assert (delivery(world).status, delivery(world).attempts, len(sender.messages)) == (DELIVERED, 1, 1)
+
+
+def test_a_bug_in_the_message_of_one_delivery_is_charged_to_that_delivery(world: World) -> None:
+    end(world, "bad")
+    end(world, "good")
+
+    def show(job: Job) -> dict[str, object]:
+        if job.id == "bad":
+            raise RecursionError
+        return {"id": job.id, "finishedAt": "2023-12-21T01:50:56.789Z"}
+
+    service = replace(world.webhooks(FakeWebhookSender(200)), show=show)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        counts = deliver_webhooks(service=service, until=world.clock.now() + timedelta(minutes=1))
+        assert (counts["failed_attempts"], counts["delivered"]) == (1, int(attempt == 1))
+        found = delivery(world, "bad")
+        assert found.attempts == attempt and "unexpected" in str(found.error)
+        world.clock.advance(9 * 3600)
+    assert found.status is FAILED
 
 
 def test_deliveries_are_shown_to_their_user_only(world: World) -> None:
