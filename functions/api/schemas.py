@@ -125,7 +125,7 @@ class UsageJson(Json):
 def _in_digits(value: str) -> str:
     # Python's numbers may have signs, spaces, underscores and a fraction of zeros.
     if not (value.isascii() and value.isdecimal()):
-        raise ValueError("must be a whole number, in the digits 0 to 9")
+        raise ValueError("must be an integer, in the digits 0 to 9")
     return value
 
 

@@ -13,10 +13,11 @@ import requests.adapters
 from oss2.credentials import Credentials, CredentialsProvider
 
 from shared import settings
+from shared.adapters.oss_urls import lifetime_s
 from shared.domain.errors import ObjectExistsError, StorageRefusedError, StorageUnavailableError
 from shared.ports import ListedObject, MultipartUpload, StoredObject
 
-_CACHE_CONTROL = "public, max-age=31536000, immutable"
+_PUBLIC_CACHING = "public, max-age=31536000, immutable"
 _UPLOAD_BLOCK_BYTES = 256 * 1024
 _CONNECT_TIMEOUT_S = 10
 _PAGE = 1000  # the most that OSS lists at once
@@ -43,7 +44,7 @@ class OssObjectStore:
     """One bucket."""
 
     def __init__(self, config: settings.OssSettings) -> None:
-        self._base_url = config.base_url
+        self._config = config
         self._bucket = oss2.Bucket(
             oss2.ProviderAuthV4(_RoleCredentials()),
             config.endpoint,
@@ -64,7 +65,7 @@ class OssObjectStore:
         """
         headers = {
             "Content-Type": content_type,
-            "Cache-Control": _CACHE_CONTROL,
+            "Cache-Control": _caching(self._config),
             "Content-Disposition": "inline",
             "x-oss-forbid-overwrite": "true",
             # Header values are ASCII, and a user id may be any text.
@@ -140,7 +141,17 @@ class OssObjectStore:
 
     def url(self, key: str) -> str:
         """Return the object's public URL."""
-        return f"{self._base_url}/{quote(key)}"
+        return f"{self._config.base_url}/{quote(key)}"
+
+
+def _caching(config: settings.OssSettings) -> str:
+    """Return the ``Cache-Control`` of an object; what OSS makes of the object for a thumbnail has the same.
+
+    Behind a signed URL it is for the reader's own browser, for as long as the URL holds: a shared cache would hand it
+    out when the URL is over and the object deleted.
+    """
+    ttl_s = lifetime_s(config, settings.oss_credentials())
+    return f"private, max-age={ttl_s}, immutable" if ttl_s else _PUBLIC_CACHING
 
 
 def _time_of(page: Any) -> int:

@@ -46,7 +46,7 @@ class OutputUrls:
         row whose URL does not end in its key has it from elsewhere, and keeps it.
         """
         if self._config.url_ttl_s is not None:
-            return self._signed(output.oss_path, self._config.url_ttl_s)
+            return self._signed(output.oss_path)
         return self._public(output.oss_path) if _is_named_by_key(output) else output.oss_url
 
     def thumbnail_of(self, output: JobOutput) -> str | None:
@@ -58,16 +58,15 @@ class OutputUrls:
         if process is None:
             return None
         if self._config.url_ttl_s is not None:
-            return self._signed(output.oss_path, self._config.url_ttl_s, {"x-oss-process": process})
+            return self._signed(output.oss_path, {"x-oss-process": process})
         return f"{self._public(output.oss_path)}?x-oss-process={process}" if _is_named_by_key(output) else None
 
     def _public(self, key: str) -> str:
         return f"{self._config.base_url}/{quote(key)}"
 
-    def _signed(self, key: str, ttl_s: int, parameters: Mapping[str, str] | None = None) -> str:
+    def _signed(self, key: str, parameters: Mapping[str, str] | None = None) -> str:
         credentials = settings.oss_credentials()
-        if credentials.security_token:
-            ttl_s = min(ttl_s, _MAX_TTL_OF_TOKEN_S)
+        ttl_s = lifetime_s(self._config, credentials)
         signed_at = signing_time(self._clock.now(), ttl_s)
         return presign(self._config, credentials, key, ttl_s, signed_at, parameters)
 
@@ -101,6 +100,12 @@ def _thumbnail_process(output: JobOutput) -> str | None:
         # A snapshot may not be wider than the video.
         return f"video/snapshot,t_0,f_jpg,w_{min(_THUMBNAIL_WIDTH, meta.get('width') or _THUMBNAIL_WIDTH)}"
     return None
+
+
+def lifetime_s(config: settings.OssSettings, credentials: settings.OssCredentials) -> int:
+    """Return for how many seconds a URL holds that these credentials sign; 0 where URLs are public."""
+    ttl_s = config.url_ttl_s or 0
+    return min(ttl_s, _MAX_TTL_OF_TOKEN_S) if credentials.security_token else ttl_s
 
 
 def signing_time(now: datetime, ttl_s: int) -> datetime:

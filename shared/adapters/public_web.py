@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -12,6 +13,10 @@ import httpx
 from shared.domain.errors import AddressRefusedError, HostUnavailableError
 from shared.domain.web_addresses import WebAddress, WebPolicy, check_ip, read_web_address
 
+_LOOKUP_TIMEOUT_S = 10.0
+# A look-up that nobody waits for any more goes on until the resolver gives up, by default after two rounds of 5 s for
+# each name server. Sixteen webhooks at once, each of which waits for ten seconds, leave fewer behind than this.
+_LOOKUPS_AT_ONCE = 64
 _CONNECT_TIMEOUT_S = 10.0
 _SILENCE_TIMEOUT_S = 30.0
 _LEAST_TIME_S = 0.001  # a socket takes 0 for "do not wait", and nothing below
@@ -34,9 +39,12 @@ class PublicWeb:
     answers like any other: whoever follows one opens it here, too.
     """
 
-    def __init__(self, policy: WebPolicy, *, resolver: Resolver = resolve) -> None:
+    def __init__(
+        self, policy: WebPolicy, *, resolver: Resolver = resolve, lookup_timeout_s: float = _LOOKUP_TIMEOUT_S
+    ) -> None:
         self._policy = policy
-        self._resolver = resolver
+        self._lookups = _Lookups(resolver)
+        self._lookup_timeout_s = lookup_timeout_s
         # Connections are pooled by address: one whose certificate was checked for one name must not serve another.
         # A client would also keep cookies by address, and look into redirects that it does not follow.
         limits = httpx.Limits(max_keepalive_connections=0)
@@ -44,7 +52,7 @@ class PublicWeb:
 
     def check(self, url: str) -> None:
         """Resolve the host and contact nobody. Raises AddressRefusedError or HostUnavailableError."""
-        self._vet(url)
+        self._vet(url, within_s=self._lookup_timeout_s)
 
     @contextmanager
     def open(
@@ -58,11 +66,13 @@ class PublicWeb:
     ) -> Iterator[httpx.Response]:
         """Send a request and lend the answer with its body unread.
 
-        After ``within_s`` the connection breaks, however little is missing: what is read from then on raises
-        httpx.HTTPError. Raises AddressRefusedError (nobody was contacted) or HostUnavailableError.
+        The time counts from the look-up of the name on. After ``within_s`` the connection breaks, however little is
+        missing: what is read from then on raises httpx.HTTPError. Raises AddressRefusedError (nobody was contacted) or
+        HostUnavailableError.
         """
-        address, ip = self._vet(url)
-        within_s = max(within_s, _LEAST_TIME_S)
+        ends_at = time.monotonic() + within_s
+        address, ip = self._vet(url, within_s=min(self._lookup_timeout_s, within_s))
+        within_s = max(ends_at - time.monotonic(), _LEAST_TIME_S)
         silence = httpx.Timeout(min(_SILENCE_TIMEOUT_S, within_s), connect=min(_CONNECT_TIMEOUT_S, within_s))
         stated = {"Host": address.host_header, "Accept-Encoding": "identity", **(headers or {})}
         with _time_limit(within_s) as trace:
@@ -73,7 +83,7 @@ class PublicWeb:
                 )
                 response = self._transport.handle_request(request)
             except httpx.InvalidURL as error:
-                raise AddressRefusedError("is no URL") from error
+                raise AddressRefusedError("is not a valid URL") from error
             except httpx.HTTPError as error:
                 raise HostUnavailableError(f"did not answer ({type(error).__name__})") from error
             response.request = request
@@ -82,19 +92,51 @@ class PublicWeb:
             finally:
                 response.close()
 
-    def _vet(self, url: str) -> tuple[WebAddress, str]:
+    def _vet(self, url: str, *, within_s: float) -> tuple[WebAddress, str]:
         address = read_web_address(url, self._policy)
         if address.ip is not None:
             return address, str(address.ip)
+        found = self._lookups.find(address.host, address.port_to_contact, within_s=within_s)
+        for ip in found:
+            check_ip(ip, self._policy)
+        return address, found[0]
+
+
+class _Lookups:
+    """Look-ups of names, each in a thread of its own: the resolver knows no time limit but its own, and no stopping.
+
+    A look-up that hangs keeps its thread, and nobody else waiting as long as there are threads left.
+    """
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._threads = threading.BoundedSemaphore(_LOOKUPS_AT_ONCE)
+
+    def find(self, host: str, port: int, *, within_s: float) -> list[str]:
+        """Return the addresses of a host, at least one, within ``within_s``. Raises HostUnavailableError."""
+        ends_at = time.monotonic() + within_s
+        if not self._threads.acquire(timeout=max(within_s, 0.0)):
+            raise HostUnavailableError("cannot be resolved now: too many look-ups are under way")
+        answer: Future[list[str]] = Future()
+        # A daemon: whoever stops the process does not wait for a name server.
+        threading.Thread(target=self._look_up, args=(host, port, answer), name="look-up", daemon=True).start()
         try:
-            found = self._resolver(address.host, address.port_to_contact)
+            found = answer.result(max(ends_at - time.monotonic(), 0.0))
+        except TimeoutError as error:
+            raise HostUnavailableError("was not resolved in time") from error
         except (OSError, UnicodeError) as error:
             raise HostUnavailableError("cannot be resolved") from error
         if not found:
             raise HostUnavailableError("cannot be resolved")
-        for ip in found:
-            check_ip(ip, self._policy)
-        return address, found[0]
+        return found
+
+    def _look_up(self, host: str, port: int, answer: "Future[list[str]]") -> None:
+        try:
+            answer.set_result(self._resolver(host, port))
+        except Exception as error:  # whoever waits raises it
+            answer.set_exception(error)
+        finally:
+            self._threads.release()
 
 
 @contextmanager

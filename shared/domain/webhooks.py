@@ -21,7 +21,7 @@ _MESSAGES = uuid.UUID("8a5e7a0c-3f0b-5b55-9f2e-6c1d7b2f4e90")
 # About a day in all; the first attempt comes at once.
 RETRY_DELAYS_S = (30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800)
 MAX_ATTEMPTS = len(RETRY_DELAYS_S) + 1
-LEASE_S = 120  # for an answer, and before it for the name server and for finding the job's outputs
+LEASE_S = 120  # for an answer, and before it for finding the job's outputs
 KEPT_FOR = timedelta(days=30)
 
 

@@ -44,8 +44,8 @@ def no_faults(oss: RunningOss) -> Iterator[None]:
     oss.faults.clear()
 
 
-def config(endpoint: str, bucket: str) -> OssSettings:
-    return OssSettings(bucket, REGION, endpoint, f"{endpoint}/{bucket}", None)
+def config(endpoint: str, bucket: str, url_ttl_s: int | None = None) -> OssSettings:
+    return OssSettings(bucket, REGION, endpoint, f"{endpoint}/{bucket}", url_ttl_s)
 
 
 @pytest.fixture
@@ -226,6 +226,26 @@ def test_a_public_object_is_fetched_at_its_url(real: OssObjectStore, png: Path, 
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert answer.headers["content-disposition"] == "inline"
     assert answer.headers["x-oss-hash-crc64ecma"] == str(crc64.xz(png.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("ttl_s", "by_role", "max_age_s"), [(1, False, 1), (604_800, False, 604_800), (604_800, True, 43_200)]
+)
+def test_what_is_behind_signed_urls_is_for_the_readers_own_cache(
+    environment: pytest.MonkeyPatch, oss: RunningOss, png: Path, ttl_s: int, by_role: bool, max_age_s: int
+) -> None:
+    if by_role:
+        environment.delenv("OSS_ACCESS_KEY")
+        role = oss.credentials.assume_role()
+        environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", role.access_key_id)
+        environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", role.access_key_secret)
+        environment.setenv("ALIBABA_CLOUD_SECURITY_TOKEN", role.security_token or "")
+    key = f"users/{USER}/jobs/{secrets.token_hex(6)}/image-1703123456789.png"
+    put(OssObjectStore(config(oss.endpoint, BUCKET, ttl_s)), png, key)
+    caching = f"private, max-age={max_age_s}, immutable"
+    assert oss.bucket(BUCKET).head_object(key).headers["cache-control"] == caching
+    thumbnail = oss.bucket(BUCKET).get_object(key, process="image/resize,w_8")
+    assert thumbnail.headers["cache-control"] == caching
 
 
 def test_the_metadata_says_whose_it_is(real: OssObjectStore, png: Path, oss: RunningOss, bucket: str) -> None:

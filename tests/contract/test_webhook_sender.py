@@ -225,6 +225,17 @@ def test_an_answer_has_its_time(receiver: _Receiver, web: PublicWeb, behaviour: 
     assert time.monotonic() - began < 3
 
 
+def test_the_time_of_the_look_up_is_taken_off_the_answers(receiver: _Receiver) -> None:
+    def resolver(name: str, port: int) -> list[str]:
+        Event().wait(0.05)
+        return ["127.0.0.1"]
+
+    receiver.behaviour = lambda request: request.answer(200)
+    url = f"http://hooks.example.com:{receiver.server_port}/"
+    with PublicWeb(LOOPBACK, resolver=resolver).open("POST", url, within_s=5.0, content=b"{}") as response:
+        assert response.request.extensions["timeout"]["read"] <= 4.95
+
+
 def test_nobody_listens(web: PublicWeb) -> None:
     with closing(socket.socket()) as unused:
         unused.bind(("127.0.0.1", 0))

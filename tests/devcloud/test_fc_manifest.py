@@ -80,6 +80,12 @@ def test_the_projects_own_manifest() -> None:
     assert all(next_fire(timer.cron, 0) > 0 for timer in timers)
 
 
+def test_the_functions_that_make_urls_and_those_that_store_know_how_long_urls_hold() -> None:
+    functions = load_manifest(PROJECT / "s.yaml", {"OSS_URL_TTL_S": "42"}).functions
+    told = {name for name, function in functions.items() if function.environment.get("OSS_URL_TTL_S") == "42"}
+    assert told == {"api", "deliver-webhooks", "generate-image", "generate-video"}
+
+
 def test_oss_trigger_fits_by_event_bucket_prefix_and_suffix() -> None:
     trigger = OssTrigger("t", "b", ("oss:ObjectCreated:PutObject", "oss:ObjectRemoved:*"), "users/", ".png")
     assert trigger.fits("b", "ObjectCreated:PutObject", "users/a.png")

@@ -68,6 +68,9 @@ def test_signed_addresses_open_an_object_for_a_while(start_cloud: Callable[..., 
         assert all(each.startswith(row["oss_url"] + "?") and "x-oss-signature=" in each for each in (url, thumbnail))
         assert len(download(url).content) == output["size"]
         check_thumbnail(thumbnail, case)
+        for each in (url, thumbnail):
+            # A shared cache would outlive the signature, and the object.
+            assert download(each).headers["cache-control"] == "private, max-age=600, immutable"
         assert download(url[:-2] + ("00" if url[-2:] != "00" else "11")).status_code == 403
         assert download(f"{url}&x-oss-process=image/info").status_code == 403
         assert "w_512" in thumbnail and download(thumbnail.replace("w_512", "w_511")).status_code == 403
