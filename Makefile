@@ -27,7 +27,7 @@ test: setup ## every test; installs and starts what it needs; ARGS=tests/unit fo
 faults: setup ## the crash matrix with every step in every variant, which takes about half an hour
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/faults --every-point --timeout 900 $(ARGS)
 
-fuzz: setup ## the API and the media probe, at random, for a quarter of an hour; ARGS="--fuzz-minutes 60"
+fuzz: setup ## the API for a quarter of an hour and 5,000 broken media files, at random; ARGS="--fuzz-minutes 60"
 	$(BIN)/python -m pytest -n 0 tests/fuzz --fuzz-minutes 15 $(ARGS)
 
 check: setup ## lint, types, imports, formatting

@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,7 +111,12 @@ def test_a_file_that_keeps_the_parser_busy_is_wrong_media_and_the_next_one_is_re
 
 
 def parsers() -> list[psutil.Process]:
-    return [each for each in psutil.Process().children() if any("libmediainfo" in word for word in each.cmdline())]
+    found = []
+    for each in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if any("libmediainfo" in word for word in each.cmdline()):
+                found.append(each)
+    return found
 
 
 class LookingFile(io.BytesIO):
