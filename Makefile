@@ -9,7 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# What is built from source is built by the pinned requirements/build.txt and not by whatever pip would fetch for it.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation
 JOBS ?= 2
 
 help: ## list the targets
@@ -61,10 +62,11 @@ migrate: $(VENV)/.local ## bring the database at DATABASE_URL up to date
 setup: $(VENV)/.dev ## make .venv with all that tests and the local cloud need
 
 # Two steps, so that the demo does not wait for what only the tests need.
-$(VENV)/.local: requirements/local.txt
+$(VENV)/.local: requirements/build.txt requirements/local.txt
 	@echo "setting up $(VENV) (once, about a minute)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 …")'
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null && $(PYTHON) -m venv $(VENV); }
+	@$(PIP) --only-binary :all: -r requirements/build.txt
 	@$(PIP) -r requirements/local.txt
 	@touch $@
 
@@ -78,6 +80,7 @@ FC_PLATFORM := --python-version 3.12 --python-platform x86_64-manylinux_2_31
 
 lock: setup ## pin every requirement again, with hashes; ARGS=--upgrade for newer versions
 	$(PIP) uv
+	$(UV) --universal --python-version 3.11 $(ARGS) requirements/build.in -o requirements/build.txt
 	$(UV) --universal --python-version 3.11 $(ARGS) requirements/dev.in -o requirements/dev.txt
 	$(UV) --universal --python-version 3.11 -c requirements/dev.txt requirements/local.in -o requirements/local.txt
 	$(UV) $(FC_PLATFORM) -c requirements/dev.txt requirements/api.in -o functions/api/requirements.txt

@@ -107,6 +107,8 @@ def _install(requirements: Path, destination: Path) -> None:
     command = [
         *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
         *("--no-deps", "--no-compile", "--target", str(destination), "--requirement", str(requirements)),
+        # Built by the setuptools that requirements/build.txt pins, and not by whatever pip would fetch.
+        "--no-build-isolation",
         *("--only-binary", ":all:", "--no-binary", ",".join(_SOURCE_ONLY)),
         *("--implementation", "cp", "--python-version", ".".join(map(str, _PYTHON))),
         *(argument for platform in _PLATFORMS for argument in ("--platform", platform)),

@@ -86,9 +86,13 @@ def cipher_of(url: str) -> str:
     ],
 )
 def test_a_verified_connection_is_encrypted(server: MariaDb, folder: Path, host: str, options: dict[str, Any]) -> None:
-    url = at(server, host, **options, ssl_ca=folder / "ca.pem")
-    assert cipher_of(url)
-    migrate(url, "current")
+    assert cipher_of(at(server, host, **options, ssl_ca=folder / "ca.pem"))
+
+
+def test_migrations_go_by_the_same_options(server: MariaDb, folder: Path) -> None:
+    migrate(at(server, NAMED, ssl_mode="VERIFY_IDENTITY", ssl_ca=folder / "ca.pem"), "current")
+    with pytest.raises(subprocess.CalledProcessError):
+        migrate(at(server, NAMED, ssl_mode="VERIFY_IDENTITY", ssl_ca=folder / "other-ca.pem"), "current")
 
 
 def test_required_encrypts_and_verifies_nothing(server: MariaDb) -> None:
@@ -111,12 +115,9 @@ def test_loopback_is_plain_text_unless_asked_otherwise(server: MariaDb, options:
 def test_a_server_that_cannot_be_verified_is_refused(
     server: MariaDb, folder: Path, host: str, mode: str, ca: str
 ) -> None:
-    url = at(server, host, ssl_mode=mode, ssl_ca=folder / ca)
     with pytest.raises(DatabaseUnavailableError) as refused:
-        cipher_of(url)
+        cipher_of(at(server, host, ssl_mode=mode, ssl_ca=folder / ca))
     assert "CERTIFICATE_VERIFY_FAILED" in str(refused.value.__cause__)
-    with pytest.raises(subprocess.CalledProcessError):
-        migrate(url, "current")
 
 
 def test_the_cas_of_the_system_do_not_know_the_server(server: MariaDb) -> None:

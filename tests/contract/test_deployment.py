@@ -103,3 +103,20 @@ def test_a_function_may_write_its_log_and_reach_the_network(function: str) -> No
 def test_only_the_function_that_signs_webhooks_has_their_secret() -> None:
     holders = [name for name, props in functions().items() if "WEBHOOK_SECRET" in props["environmentVariables"]]
     assert holders == ["deliver-webhooks"]
+
+
+def test_requests_that_call_themselves_asynchronous_are_kept_for_a_second_and_never_repeated() -> None:
+    # Function Compute queues them before the function can look at their token.
+    assert functions()["api"]["asyncInvokeConfig"] == {
+        "asyncTask": False,
+        "maxAsyncRetryAttempts": 0,
+        "maxAsyncEventAgeInSeconds": 1,
+    }
+
+
+def test_instances_are_reserved_for_each_function_within_what_an_account_may_reserve() -> None:
+    reserved = {name: props["concurrencyConfig"]["reservedConcurrency"] for name, props in functions().items()}
+    # The minute timer may overlap with itself as often as its function may run longer than a minute.
+    assert reserved["clean-up"] > functions()["clean-up"]["timeout"] / 60 + 2
+    # 300 in a region, of which 90 % can be reserved.
+    assert sum(reserved.values()) <= 270

@@ -55,6 +55,26 @@ def test_package_holds_nothing_of_the_local_cloud_and_fits_the_limit(package):
     assert 0 < package.size_bytes < FC_LIMIT_BYTES
 
 
+def test_a_library_is_built_by_what_is_installed_here_and_fetches_no_builder(tmp_path):
+    source, function = tmp_path / "crcmod", tmp_path / "function"
+    source.mkdir()
+    (source / "crcmod.py").touch()
+    (source / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools==0.0.0.1"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[project]\nname = "crcmod"\nversion = "1"\n[tool.setuptools]\npy-modules = ["crcmod"]\n'
+    )
+    function.mkdir()
+    (function / "requirements.txt").write_text(f"crcmod @ {source.as_uri()}\n")
+    assert (build(function, tmp_path / "shared", tmp_path / "dist").folder / "crcmod.py").exists()
+
+
+def test_what_builds_libraries_is_pinned_by_hashes():
+    pinned = (ROOT / "requirements" / "build.txt").read_text()
+    assert re.search(r"^setuptools==\S+ \\\n +--hash=sha256:", pinned, re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(r"^PIP := .* --no-build-isolation$", makefile, re.MULTILINE)
+
+
 def test_a_library_that_cannot_be_had_is_named(tmp_path):
     function = tmp_path / "function"
     function.mkdir()
