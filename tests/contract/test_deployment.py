@@ -24,14 +24,14 @@ def rights(oss: str, invoked: str = "") -> Rights:
 
 
 _ADVANCE = "generate-image generate-video deliver-webhooks"
-GENERATE = rights("GetObject PutObject", "deliver-webhooks")
+GENERATE = rights("GetObject PutObject DeleteObject", "deliver-webhooks")
 NEEDED = {
     "api": rights("GetObject", f"{_ADVANCE} index-outputs clean-up"),
     "generate-image": GENERATE,
     "generate-video": GENERATE,
-    "index-outputs": rights("GetObject ListObjects"),
+    "index-outputs": rights("GetObject DeleteObject ListObjects"),
     "clean-up": rights("GetObject DeleteObject AbortMultipartUpload ListObjects ListMultipartUploads", _ADVANCE),
-    "deliver-webhooks": rights("GetObject", "index-outputs"),
+    "deliver-webhooks": rights("GetObject"),
 }
 
 
