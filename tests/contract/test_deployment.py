@@ -24,7 +24,7 @@ def rights(oss: str, invoked: str = "") -> Rights:
 
 
 _ADVANCE = "generate-image generate-video deliver-webhooks"
-GENERATE = rights("GetObject PutObject", "deliver-webhooks")
+GENERATE = rights("GetObject PutObject DeleteObject", "deliver-webhooks")
 NEEDED = {
     "api": rights("GetObject", f"{_ADVANCE} index-outputs clean-up"),
     "generate-image": GENERATE,
