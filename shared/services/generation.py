@@ -33,7 +33,7 @@ from shared.ports import (
     RefusedResult,
     Result,
 )
-from shared.services.indexing import IndexingService, follow_late_objects
+from shared.services.indexing import IndexingService, follow_late_objects, is_unwanted
 from shared.services.jobs import announce_end, complete, give_up, unexpected_failure
 from shared.services.storage import (
     StorageService,
@@ -91,10 +91,21 @@ def _take_up(job: Job, service: GenerationService, until: datetime) -> Job | Non
         done = _Attempt(claimed, service, until).run()
     except LeaseLostError:
         log.info("another attempt has this job", extra={"job_id": job.id})
+        _take_back(job.id, service=service)
         return None
     # A crash before this line leaves the webhook, if the job has ended and names one, to the minute timer.
     announce_end(done, dispatcher=service.dispatcher)
     return done
+
+
+def _take_back(job_id: str, *, service: GenerationService) -> None:
+    """Remove what this attempt may have put, if nobody waits for it any more.
+
+    A crash before that leaves the object to the reconcile.
+    """
+    job = service.jobs.get(job_id)
+    if is_unwanted(job):
+        follow_late_objects(job, service=service.indexing)
 
 
 class _Attempt:

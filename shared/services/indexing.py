@@ -4,9 +4,9 @@ OSS tells of a change at least once and in any order, and perhaps not at all. So
 the key; what is true is asked of the bucket, and after each write it is asked again: whoever writes a row last has seen
 the object that it speaks of, however many do it at once.
 
-What it writes, it writes to the database, and of that no trigger tells. In the bucket it only asks (HEAD, GET of a
-range, list), but for one thing: it removes an object that came too late for a job that has ended without success. The
-event of that finds neither object nor row, and there it ends.
+In the bucket it only asks (HEAD, GET of a range, list), and the trigger tells of objects written and deleted; what it
+writes, it writes to the database. So it never triggers itself. Objects that come too late for a job that has failed are
+removed by who put them, or by who ended the job (``follow_late_objects``), and not at an event.
 """
 
 import io
@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeGuard, cast
 from urllib.parse import unquote
 
 from shared.domain.errors import ValidationError, WrongMediaError
@@ -78,7 +78,7 @@ def index_object(key: str, *, service: IndexingService) -> None:
     DatabaseUnavailableError, after which the event is delivered again.
     """
     for reading in dict.fromkeys((key, unquote(key))):
-        follow_object(reading, service=service, write=partial(write_change, service=service))
+        follow_object(reading, service=service, write=partial(write_change, outputs=service.outputs))
 
 
 def index_job(job_id: str, *, service: IndexingService) -> int:
@@ -88,20 +88,29 @@ def index_job(job_id: str, *, service: IndexingService) -> int:
         return 0
     # The whole list first: one that breaks off raises, and nothing has been done by half of it.
     found = [each.key for each in service.store.list(job_prefix(job))]
-    write = partial(write_change, service=service)
+    write = partial(write_change, outputs=service.outputs)
     do_each(found, lambda key: follow_object(key, service=service, write=write), id_of=_id_of)
     return len(found)
 
 
 def follow_late_objects(job: Job, *, service: IndexingService) -> None:
-    """Index what attempts at the job have put and could not say; to be called once the end of the job is written.
+    """Index what attempts at a job that has ended have put and could not say, and remove it if the job is unwanted.
 
-    An attempt that was overtaken may put its object at any time. The object's event comes after the object and reads
-    the job; this comes after the end and looks for the object: so one of the two meets both. Raises what
-    ``index_object`` raises.
+    To be called by who ends the job, once that is written; for a job that is unwanted by each attempt, too, that was
+    overtaken. The latter comes after the object and reads the job; the former comes after the end and looks for the
+    object: so one of the two meets both. Raises what ``index_object`` raises.
     """
     keys = [intent.output.oss_path for intent in service.outputs.intents_of_job(job.id)]
-    index_objects(keys, service=service)
+    write = partial(_write_or_remove, service=service)
+    do_each(keys, lambda key: follow_object(key, service=service, write=write), id_of=_id_of)
+
+
+def _write_or_remove(change: Change, *, service: IndexingService) -> bool:
+    if not isinstance(change, ObjectToRemove):
+        return write_change(change, outputs=service.outputs)
+    log.info("an object that came too late is removed", extra={"job_id": _id_of(change.key)})
+    service.store.delete(change.key)
+    return True
 
 
 def _id_of(key: str) -> str:
@@ -128,16 +137,15 @@ def follow_object(key: str, *, service: IndexingService, write: Callable[[Change
             return
 
 
-def write_change(change: Change, *, service: IndexingService) -> bool:
-    """Make the change."""
+def write_change(change: Change, *, outputs: OutputStore) -> bool:
+    """Write the change of a row down; leave an object, and return False."""
     match change:
         case RowToPut(output):
-            service.outputs.put(output)
+            outputs.put(output)
         case RowToRemove(output_id):
-            service.outputs.remove(output_id)
-        case ObjectToRemove(key):
-            log.info("an object that came too late is removed", extra={"job_id": _id_of(key)})
-            service.store.delete(key)
+            outputs.remove(output_id)
+        case ObjectToRemove():
+            return False
     return True
 
 
@@ -146,7 +154,7 @@ def is_same(output: JobOutput, stored: StoredObject) -> bool:
     return stored.crc64 is not None and is_stored(output, stored)
 
 
-def is_unwanted(job: Job | None) -> bool:
+def is_unwanted(job: Job | None) -> TypeGuard[Job]:
     """Tell whether the job has ended without success, so that nobody waits for what it was about to store."""
     return job is not None and job.status in {JobStatus.FAILED, JobStatus.CANCELLED}
 

@@ -163,7 +163,7 @@ class _Run:
                 name = "rows_removed"
                 if not self._may_delete():
                     return False
-        return self._do(name, lambda: write_change(change, service=self.service))
+        return self._do(name, lambda: write_change(change, outputs=self.service.outputs))
 
     def _delete_object(self, output: JobOutput) -> bool:
         """Delete an object that a dead job of ours put, and return whether an intent of it has become void."""

@@ -29,7 +29,7 @@ NEEDED = {
     "api": rights("GetObject", f"{_ADVANCE} index-outputs clean-up"),
     "generate-image": GENERATE,
     "generate-video": GENERATE,
-    "index-outputs": rights("GetObject DeleteObject ListObjects"),
+    "index-outputs": rights("GetObject ListObjects"),
     "clean-up": rights("GetObject DeleteObject AbortMultipartUpload ListObjects ListMultipartUploads", _ADVANCE),
     "deliver-webhooks": rights("GetObject"),
 }

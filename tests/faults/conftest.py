@@ -1,8 +1,10 @@
 """A world per test process and database, and the tally of the crash points."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,13 @@ import pytest
 from tests.faults.database import Database
 from tests.faults.function_compute import Platform
 from tests.faults.matrix import Choice
+from tests.faults.scenarios import INLINE_JOB, Scenario
 from tests.faults.world import running_world
 from tests.mariadb import MariaDb, migrate
 
 _TALLY = "crash points"
-_STRIDE = 20
+_STRIDE = 23
+_UPLOAD = re.compile(r"net (before|after) PUT oss\b")
 SHARES = 3
 
 
@@ -35,6 +39,12 @@ def some(pytestconfig: pytest.Config, share: int) -> Choice:
     """The share of a test that tries some of the points, and all of them in the long run."""
     is_long = _is_long(pytestconfig)
     return Choice(share, SHARES, stride=1 if is_long else _STRIDE, with_twins=is_long)
+
+
+@pytest.fixture
+def some_and_uploads(some: Choice, scenario: Scenario) -> Choice:
+    """The same, and each step of the uploads of what came inside an answer: no other attempt can make up for it."""
+    return replace(some, always=_UPLOAD) if scenario is INLINE_JOB else some
 
 
 def _is_long(config: pytest.Config) -> bool:

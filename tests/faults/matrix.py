@@ -19,7 +19,8 @@ class Choice:
 
     ``of_database`` leaves out the steps that are no server's database's and do not follow one: they are the same on any
     database, and tried on SQLite. Before one step the outside is what it was after the one before, and a connection
-    that breaks before a request is sent is the lesser evil. Only a choice ``with_twins`` tries both.
+    that breaks before a request is sent is the lesser evil. Only a choice ``with_twins`` tries both. A step that
+    ``always`` matches is tried in any case.
     """
 
     share: int
@@ -27,6 +28,7 @@ class Choice:
     stride: int
     with_twins: bool
     of_database: bool = False
+    always: re.Pattern[str] | None = None
 
     def of(self, points: Sequence[str], kind: Kind) -> list[int]:
         """Return the numbers of the points to try. A connection can be dropped where there is one."""
@@ -35,7 +37,9 @@ class Choice:
             for number, (former, label) in enumerate(zip(("", *points), points, strict=False), 1)
             if self._wants(former, label, kind)
         ]
-        return numbers[self.share * self.stride :: self.shares * self.stride]
+        sampled = numbers[self.share * self.stride :: self.shares * self.stride]
+        certain = [number for number, label in enumerate(points, 1) if self.always and self.always.match(label)]
+        return sorted({*sampled, *certain[self.share :: self.shares]})
 
     def _wants(self, former: str, label: str, kind: Kind) -> bool:
         if self.of_database and not (_DATABASE.match(former) or _DATABASE.match(label)):

@@ -68,9 +68,9 @@ def overtaken(run: Run, thaw: Thaw) -> None:
 @on_each_database
 @of_each_job
 @in_shares
-def test_frozen_and_overtaken(platform: Platform, scenario: Scenario, tally: Tally, some: Choice) -> None:
+def test_frozen_and_overtaken(platform: Platform, scenario: Scenario, tally: Tally, some_and_uploads: Choice) -> None:
     plan = Plan(meanwhile=overtaken)
-    tried, found = matrix.strike(platform, scenario, "freeze", plan, some)
+    tried, found = matrix.strike(platform, scenario, "freeze", plan, some_and_uploads)
     tally(f"{scenario}: frozen and overtaken", tried, found)
 
 
@@ -97,8 +97,11 @@ def overtaken_halfway(run: Run, thaw: Thaw) -> None:
 @on_each_database
 @of_each_job
 @in_shares
-def test_frozen_and_overtaken_halfway(platform: Platform, scenario: Scenario, tally: Tally, some: Choice) -> None:
-    tried, found = matrix.strike(platform, scenario, "freeze", Plan(meanwhile=overtaken_halfway), some)
+def test_frozen_and_overtaken_halfway(
+    platform: Platform, scenario: Scenario, tally: Tally, some_and_uploads: Choice
+) -> None:
+    plan = Plan(meanwhile=overtaken_halfway)
+    tried, found = matrix.strike(platform, scenario, "freeze", plan, some_and_uploads)
     tally(f"{scenario}: frozen and overtaken halfway", tried, found)
 
 

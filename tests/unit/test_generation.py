@@ -519,6 +519,23 @@ def test_a_stale_attempt_does_not_fail_the_job(world: World) -> None:
     assert not world.job().status.final
 
 
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED], ids=str)
+def test_an_object_that_comes_after_an_end_without_success_is_taken_back_by_who_put_it(
+    world: World, status: JobStatus
+) -> None:
+    add(world)
+    put = world.store.put
+
+    def put_too_late(*args: Any, **kwargs: Any) -> StoredObject:
+        ended = replace(take_over(world), status=status, finished_at=world.clock.now(), lease_expires_at=None)
+        world.jobs.save(ended)
+        return put(*args, **{**kwargs, "on_block": lambda: None})
+
+    world.store.put = put_too_late
+    assert advance(world, FakeProvider(Pending("task-1"), ONE)) is None
+    assert (len(world.store.puts), world.store.objects, world.outputs.of_job("abc123")) == (1, {}, [])
+
+
 def test_an_object_that_comes_before_the_failure_is_removed_by_who_fails_the_job(world: World) -> None:
     key = world.leave_an_intent().output.oss_path
     of_job = world.outputs.of_job

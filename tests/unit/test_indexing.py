@@ -13,7 +13,7 @@ from shared.domain.errors import StorageRefusedError, StorageUnavailableError, W
 from shared.domain.jobs import JobStatus, OutputIntent
 from shared.domain.keys import ObjectKey
 from shared.domain.media import MediaFacts
-from shared.services.indexing import index_job, index_object
+from shared.services.indexing import follow_late_objects, index_job, index_object
 from shared.services.storage import make_output
 from tests.fakes import USER, HeldObject, World, make_job, make_png
 
@@ -259,13 +259,15 @@ def test_after_success_what_replaced_the_intended_object_is_indexed(world: World
 
 @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED], ids=str)
 @pytest.mark.parametrize("data", [INTENDED, make_png()], ids=["equal", "other"])
-def test_what_comes_too_late_for_a_dead_job_is_removed_if_it_is_ours(
+def test_what_comes_too_late_for_a_dead_job_is_removed_if_it_is_ours_but_not_at_its_event(
     world: World, status: JobStatus, data: bytes
 ) -> None:
     intent = intend(world, status=status)
     hold(world, data)
+    index(world)
+    assert list(world.store.objects) == [KEY]
     for _ in range(2):
-        index(world)
+        follow_late_objects(make_job(status=status), service=world.indexing)
         assert list(world.store.objects) == ([] if data == INTENDED else [KEY])
         assert list(world.outputs.of_job("abc123")) == []
         # It proves whose an object is that comes later still.
@@ -276,7 +278,7 @@ def test_an_object_that_a_row_speaks_of_is_not_removed(world: World) -> None:
     intent = intend(world, status=JobStatus.CANCELLED)
     world.outputs._rows[intent.output.id] = replace(intent.output, size=1)
     hold(world, INTENDED)
-    index(world)
+    follow_late_objects(make_job(status=JobStatus.CANCELLED), service=world.indexing)
     assert list(world.store.objects) == [KEY]
 
 
@@ -285,7 +287,7 @@ def test_an_object_without_a_checksum_is_not_proven_ours(world: World) -> None:
     hold(world, INTENDED)
     head = world.store.head
     world.store.head = lambda key: replace(head(key), crc64=None)
-    index(world)
+    follow_late_objects(make_job(status=JobStatus.FAILED), service=world.indexing)
     assert list(world.store.objects) == [KEY]
 
 
