@@ -26,6 +26,7 @@ def open_database(url: str) -> Iterator[tuple[Any, str]]:
             password=unquote(parts.password or ""),
             database=parts.path.removeprefix("/"),
             charset="utf8mb4",
+            sql_mode="STRICT_ALL_TABLES",
             ssl_disabled=True,
             cursorclass=pymysql.cursors.DictCursor,
         )

@@ -32,6 +32,7 @@ _SETTINGS = (
     "--aria-pagecache-buffer-size=8M",
     "--key-buffer-size=1M",
     "--max-connections=200",
+    "--sql-mode=",  # as carelessly as a server can be set
 )
 
 

@@ -111,6 +111,8 @@ def _connect(config: DatabaseSettings) -> peewee.Database:
         connect_timeout=_CONNECT_TIMEOUT_S,
         read_timeout=_QUERY_TIMEOUT_S,
         write_timeout=_QUERY_TIMEOUT_S,
+        # A server may be set to cut what is too long for its column, without a word.
+        sql_mode="STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION",
         # Locks on the gaps between rows, which the default takes, make strangers' transactions deadlock.
         init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         # An UPDATE that changes nothing must still count the row that it found.

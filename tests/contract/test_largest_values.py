@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+import peewee
 import pytest
 
 from shared.adapters.database import Database
@@ -84,3 +85,12 @@ def test_the_longest_answer_of_an_idempotency_key_is_kept(database: Database) ->
         kept = starts.keep_answer(used, answer)
         assert kept is not None
         assert kept.answer == answer
+
+
+def test_no_text_is_cut_without_a_word(request: pytest.FixtureRequest) -> None:
+    database = open_database(database_url("mariadb", request))
+    jobs = SqlJobStore(database)
+    with pytest.raises(peewee.DataError, match="Data too long"):
+        jobs.add(replace(LARGEST, model="m" * 65))
+    assert jobs.get(LARGEST.id) is None
+    database.peewee.close()
