@@ -1,6 +1,6 @@
 """Requests under other names than this machine's are refused.
 
-A web page may have its own name resolved to 127.0.0.1 (DNS rebinding). The browser then takes the local cloud for that
+A web page may have its name resolved to 127.0.0.1 (DNS rebinding). The browser then takes the local cloud for that
 page's site and lets the page read its answers; the Host header alone tells.
 """
 

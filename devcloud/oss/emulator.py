@@ -29,6 +29,7 @@ from devcloud.oss.front.routes import Operation, check_names, route
 from devcloud.oss.front.service import Service
 from devcloud.oss.lifecycle import apply_lifecycle
 from devcloud.oss.pacing import Pace
+from devcloud.oss.processing.workers import Limits, Workers
 from devcloud.oss.request import ClientGoneError, OssRequest, Reply, read_request
 from devcloud.oss.storage import BucketRecord, Storage
 
@@ -48,7 +49,8 @@ class OssEmulator:
     A storage in its place is used as it is, and closed with the emulator.
 
     ``on_event`` is called from the event loop's thread with one record per changed object, once the change is
-    committed; delivering, losing and doubling events is the listener's business. Serve ``app`` by uvicorn.
+    committed; delivering, losing and doubling events is the listener's business. ``limits`` are those of
+    ``x-oss-process``. Serve ``app`` by uvicorn.
     """
 
     def __init__(
@@ -61,11 +63,12 @@ class OssEmulator:
         region: str = "cn-hangzhou",
         account_id: str = "1234567890123456",
         on_event: Callable[[dict[str, Any]], None] = ignore,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
         self._credentials = credentials
         self._faults = faults
         self._storage: Storage = DiskStorage(data) if isinstance(data, Path) else data
-        self._service = Service(self._storage, clock, region, account_id, on_event)
+        self._service = Service(self._storage, clock, region, account_id, on_event, Workers(limits))
 
         self._lifecycle_due_at = 0.0
 
@@ -90,7 +93,8 @@ class OssEmulator:
         apply_lifecycle(self._service)
 
     def close(self) -> None:
-        """Close the storage; to be called once the server has stopped."""
+        """Close the storage and end the workers; to be called once the server has stopped."""
+        self._service.workers.close()
         self._storage.close()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:

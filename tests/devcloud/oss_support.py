@@ -14,6 +14,7 @@ from devcloud.clock import Clock
 from devcloud.credentials import AccessKey, Credentials
 from devcloud.faults import Faults
 from devcloud.oss import OssEmulator
+from devcloud.oss.processing.workers import Limits
 from devcloud.oss.storage import Storage
 from devcloud.serving import served_in_thread
 
@@ -68,7 +69,7 @@ def auth(version: str, key: AccessKey = KEY) -> Any:
 
 
 @contextmanager
-def running_oss(data: Path | Storage) -> Iterator[RunningOss]:
+def running_oss(data: Path | Storage, limits: Limits = Limits()) -> Iterator[RunningOss]:  # noqa: B008 - frozen
     """Serve an emulator on a free port of 127.0.0.1 with the bucket ``BUCKET``, and stop it."""
     credentials, clock, faults = Credentials(KEY, OTHER_KEY), Clock(), Faults()
     events: list[dict[str, Any]] = []
@@ -80,6 +81,7 @@ def running_oss(data: Path | Storage) -> Iterator[RunningOss]:
         region=REGION,
         account_id=ACCOUNT,
         on_event=events.append,
+        limits=limits,
     )
     emulator.create_bucket(BUCKET)
     try:

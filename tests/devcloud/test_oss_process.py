@@ -2,8 +2,11 @@
 
 import io
 import json
+import struct
+import zlib
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -13,6 +16,8 @@ import pytest
 from oss2.exceptions import OssError, ServerError
 from oss_support import BUCKET, RunningOss, running_oss
 from PIL import Image, ImageDraw
+
+from devcloud.oss.processing.workers import Limits
 
 WIDTH, HEIGHT = 400, 267
 SECONDS, FPS = 3, 10
@@ -252,3 +257,80 @@ def test_styles_are_names_for_processes(oss: RunningOss) -> None:
     bucket.put_bucket_style("small", "image/resize,w_200")
     assert processed(oss, "a.jpg", "style/small").size == (200, 134)
     bucket.delete_bucket_style("small")
+
+
+# Hostile files
+
+
+def png(width: int, height: int, *, whole: bool = True) -> bytes:
+    """Return a black PNG, small as a file, large as an image; or no more than the beginning of one."""
+    packer, row = zlib.compressobj(1), bytes(1 + 3 * width)
+    data = b"".join([*(packer.compress(row) for _ in range(height if whole else 1)), packer.flush()])
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+    parts = (
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def patched(data: bytes, after: bytes, offset: int, value: bytes) -> bytes:
+    start = data.index(after) + len(after) + offset
+    return data[:start] + value + data[start + len(value) :]
+
+
+SMALL = Image.new("RGB", (8, 8))
+GIF = encoded(SMALL, "GIF", save_all=True, append_images=[Image.new("RGB", (8, 8), "red")])
+AVIF = encoded(SMALL, "AVIF")
+MANY = patched(AVIF, b"ipma", 4, b"\xff" * 4)  # the number of entries
+
+
+@pytest.mark.parametrize(
+    ("data", "process", "code"),
+    [
+        pytest.param(png(29_000, 9_000, whole=False), "image/info", "ImageTooLarge", id="pixels"),
+        pytest.param(png(30_001, 1, whole=False), "image/info", "ImageTooLarge", id="width"),
+        pytest.param(GIF[:-40], "image/info", "BadRequest", id="second frame"),
+        pytest.param(patched(AVIF, b"mdat", 2, b"\xff" * 9), "image/info", "BadRequest", id="pixel data"),
+        pytest.param(MANY, "image/info", "BadRequest", id="entries"),
+        pytest.param(MANY, "video/snapshot,t_0", "BadRequest", id="entries of a video"),
+    ],
+)
+def test_a_damaged_file_is_refused(oss: RunningOss, data: bytes, process: str, code: str) -> None:
+    bucket = oss.bucket()
+    bucket.put_object("damaged", data)
+    with pytest.raises(ServerError) as caught:
+        bucket.get_object("damaged", process=process)
+    assert (caught.value.status, caught.value.code) == (400, code)
+
+
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    """Two megabytes that are 507 megabytes of pixels: several seconds of work."""
+    return png(13_000, 13_000)
+
+
+def explode(oss: RunningOss, bomb: bytes) -> tuple[int, str]:
+    """Return the error of what takes too much."""
+    oss.bucket().put_object("bomb.png", bomb)
+    with pytest.raises(ServerError) as caught:
+        oss.bucket().get_object("bomb.png", process="image/auto-orient,1")
+    return caught.value.status, caught.value.code
+
+
+@pytest.mark.parametrize("limits", [Limits(wall_s=0.5), Limits(memory_bytes=400 * 1024**2)], ids=["time", "memory"])
+def test_a_file_that_takes_too_much_is_refused(limits: Limits, bomb: bytes, tmp_path: Path) -> None:
+    with running_oss(tmp_path / "oss", limits) as oss:
+        assert explode(oss, bomb) == (400, "BadRequest")
+
+
+def test_nothing_waits_for_a_file_that_takes_too_much(bomb: bytes, tmp_path: Path) -> None:
+    with running_oss(tmp_path / "oss", Limits(cpu_s=1, wall_s=60)) as oss, ThreadPoolExecutor(1) as threads:
+        oss.bucket().put_object("small.png", encoded(SMALL, "PNG"))
+        exploding = threads.submit(explode, oss, bomb)
+        answered = 0
+        while answered < 10 and not exploding.done():
+            answered += oss.bucket().head_object("small.png").status == 200
+        assert exploding.result() == (400, "BadRequest")
+        assert answered == 10
+        assert processed(oss, "small.png", "image/resize,w_4").size == (4, 4)

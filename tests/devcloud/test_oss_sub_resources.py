@@ -30,7 +30,7 @@ FIELDS = {
 }
 # Those that say how, and not what: plain requests may carry them.
 PARAMETERS = {name for name in V1_SIGNED_PARAMETERS if name.startswith("response-")} | {
-    *("callback", "callback-var", "security-token", "versionId", "x-oss-request-payer", "x-oss-traffic-limit"),
+    *("callback", "callback-var", "security-token", "x-oss-request-payer", "x-oss-traffic-limit"),
 }
 NOT_THERE = (
     *("accessPoint", "accessPointPolicy", "asyncFetch", "cname", "group", "img", "link", "metaQuery", "objectInfo"),

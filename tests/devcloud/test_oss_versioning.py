@@ -158,3 +158,13 @@ def test_versions_that_there_are_not(oss: RunningOss, version_id: str, status: i
     with pytest.raises(OssError) as error:
         bucket.get_object("none", params={"versionId": version_id})
     assert error.value.status == status
+
+
+def test_a_part_can_be_copied_from_a_version(bucket: oss2.Bucket) -> None:
+    first = bucket.put_object("k", b"1").versionid
+    bucket.put_object("k", b"2")
+    upload_id = bucket.init_multipart_upload("copied").upload_id
+    name = bucket.bucket_name
+    part = bucket.upload_part_copy(name, "k", (0, 0), "copied", upload_id, 1, params={"versionId": first})
+    bucket.complete_multipart_upload("copied", upload_id, [oss2.models.PartInfo(1, part.etag)])
+    assert read(bucket, "copied") == b"1"

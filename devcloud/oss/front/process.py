@@ -10,8 +10,7 @@ import re
 import tempfile
 from base64 import urlsafe_b64decode
 from dataclasses import replace
-from importlib import import_module
-from typing import BinaryIO
+from pathlib import Path
 
 from devcloud.oss import processing
 from devcloud.oss.errors import OssError, invalid_argument, not_implemented
@@ -73,12 +72,13 @@ async def _processed(service: Service, request: OssRequest, text: str) -> Reply:
     headers = {name: value for name, value in request.headers.items() if name not in _NOT_PASSED_ON}
     reply = await get_object(service, replace(request, headers=headers))
     try:
-        with tempfile.TemporaryFile() as file:
-            await _spool(reply, file)
-            if wanted.kind == "image" and file.tell() > MAX_IMAGE_BYTES:
+        with tempfile.TemporaryDirectory(prefix="devcloud-process-") as folder:
+            source, target = Path(folder, "source"), Path(folder, "target")
+            size = await _spool(reply, source)
+            if wanted.kind == "image" and size > MAX_IMAGE_BYTES:
                 raise OssError(400, "ImageTooLarge", f"The image is larger than {MAX_IMAGE_BYTES} bytes.")
-            file.seek(0)
-            body, content_type = await asyncio.to_thread(_process, wanted, file)
+            content_type = await service.workers.process(text, source, target)
+            body = target.read_bytes()
     finally:
         if not isinstance(reply.body, bytes):
             reply.body.close()
@@ -87,15 +87,10 @@ async def _processed(service: Service, request: OssRequest, text: str) -> Reply:
     return Reply(headers=kept | {"content-type": overridden}, body=body)
 
 
-async def _spool(reply: Reply, file: BinaryIO) -> None:
-    for chunk in [reply.body] if isinstance(reply.body, bytes) else reply.body:
-        file.write(chunk)
-        await asyncio.sleep(0)  # lets other requests in while a large video is copied
-
-
-def _process(wanted: processing.Processing, file: BinaryIO) -> tuple[bytes, str]:
-    # Only when an object is processed: who never does needs neither Pillow nor PyAV.
-    module = import_module(f"devcloud.oss.processing.{wanted.kind}")
-    source = file.read() if wanted.kind == "image" else file
-    result: tuple[bytes, str] = module.process(source, wanted.actions)
-    return result
+async def _spool(reply: Reply, target: Path) -> int:
+    """Write the body to the file ``target`` and return its size."""
+    with target.open("wb") as file:
+        for chunk in [reply.body] if isinstance(reply.body, bytes) else reply.body:
+            file.write(chunk)
+            await asyncio.sleep(0)  # lets other requests in while a large video is copied
+        return file.tell()

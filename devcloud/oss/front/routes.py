@@ -111,6 +111,7 @@ def _refuse_left_out(request: OssRequest, known: set[str]) -> None:
 _PAGE = ("prefix", "marker", "max-keys")
 _LIST = (*_PAGE, "delimiter", "encoding-type")
 _TIMES = ("startTime", "endTime")
+_VERSION = ("versionId",)
 
 # The first that fits is meant: those with more needs stand before those with fewer.
 OPERATIONS: tuple[Operation, ...] = (
@@ -130,15 +131,17 @@ OPERATIONS: tuple[Operation, ...] = (
         needs=("uploadId",),
         takes=("max-parts", "part-number-marker", "encoding-type"),
     ),
-    Operation("GetObjectAcl", "GET", "object", objects.get_object_acl, needs=("acl",)),
-    Operation("GetObjectTagging", "GET", "object", objects.get_object_tagging, needs=("tagging",)),
-    Operation("GetSymlink", "GET", "object", objects.get_symlink, "read", needs=("symlink",)),
-    Operation("GetObjectMeta", "HEAD", "object", objects.get_object_meta, "read", needs=("objectMeta",)),
-    Operation("GetObject", "GET", "object", process.get_processed, "read", needs=("x-oss-process",)),
-    Operation("RestoreObject", "POST", "object", restore.restore_object, needs=("restore",)),
-    Operation("PostProcessObject", "POST", "object", process.process_object, needs=("x-oss-process",)),
-    Operation("GetObject", "GET", "object", objects.get_object, "read"),
-    Operation("HeadObject", "HEAD", "object", objects.head_object, "read"),
+    Operation("GetObjectAcl", "GET", "object", objects.get_object_acl, needs=("acl",), takes=_VERSION),
+    Operation("GetObjectTagging", "GET", "object", objects.get_object_tagging, needs=("tagging",), takes=_VERSION),
+    Operation("GetSymlink", "GET", "object", objects.get_symlink, "read", needs=("symlink",), takes=_VERSION),
+    Operation(
+        "GetObjectMeta", "HEAD", "object", objects.get_object_meta, "read", needs=("objectMeta",), takes=_VERSION
+    ),
+    Operation("GetObject", "GET", "object", process.get_processed, "read", needs=("x-oss-process",), takes=_VERSION),
+    Operation("RestoreObject", "POST", "object", restore.restore_object, needs=("restore",), takes=_VERSION),
+    Operation("PostProcessObject", "POST", "object", process.process_object, needs=("x-oss-process",), takes=_VERSION),
+    Operation("GetObject", "GET", "object", objects.get_object, "read", takes=_VERSION),
+    Operation("HeadObject", "HEAD", "object", objects.head_object, "read", takes=_VERSION),
     Operation(
         "UploadPartCopy",
         "PUT",
@@ -146,10 +149,11 @@ OPERATIONS: tuple[Operation, ...] = (
         multipart.upload_part_copy,
         needs=("partNumber", "uploadId"),
         header="x-oss-copy-source",
+        takes=_VERSION,  # oss2 says it here, too, beside the source
     ),
     Operation("UploadPart", "PUT", "object", multipart.upload_part, "write", needs=("partNumber", "uploadId")),
-    Operation("PutObjectAcl", "PUT", "object", objects.put_object_acl, needs=("acl",)),
-    Operation("PutObjectTagging", "PUT", "object", objects.put_object_tagging, needs=("tagging",)),
+    Operation("PutObjectAcl", "PUT", "object", objects.put_object_acl, needs=("acl",), takes=_VERSION),
+    Operation("PutObjectTagging", "PUT", "object", objects.put_object_tagging, needs=("tagging",), takes=_VERSION),
     Operation("PutSymlink", "PUT", "object", objects.put_symlink, "write", needs=("symlink",)),
     Operation("CopyObject", "PUT", "object", objects.copy_object, header="x-oss-copy-source"),
     Operation("PutObject", "PUT", "object", objects.put_object, "write"),
@@ -180,8 +184,10 @@ OPERATIONS: tuple[Operation, ...] = (
         "write",
         needs=("uploadId",),
     ),
-    Operation("DeleteObjectTagging", "DELETE", "object", objects.delete_object_tagging, needs=("tagging",)),
-    Operation("DeleteObject", "DELETE", "object", objects.delete_object, "write", takes=("symlink",)),
+    Operation(
+        "DeleteObjectTagging", "DELETE", "object", objects.delete_object_tagging, needs=("tagging",), takes=_VERSION
+    ),
+    Operation("DeleteObject", "DELETE", "object", objects.delete_object, "write", takes=("symlink", *_VERSION)),
     Operation("GetBucketInfo", "GET", "bucket", buckets.get_bucket_info, needs=("bucketInfo",)),
     Operation("GetBucketStat", "GET", "bucket", buckets.get_bucket_stat, needs=("stat",)),
     Operation("GetBucketLocation", "GET", "bucket", buckets.get_bucket_location, needs=("location",)),
@@ -288,7 +294,7 @@ _ASYNCHRONOUS = "x-oss-async-process"
 _ALWAYS_TAKEN = (
     "Expires OSSAccessKeyId Signature callback callback-var response-cache-control response-content-disposition"
     " response-content-encoding response-content-language response-content-type response-expires security-token"
-    " versionId x-oss-access-key-id x-oss-additional-headers x-oss-credential x-oss-date x-oss-expires"
+    " x-oss-access-key-id x-oss-additional-headers x-oss-credential x-oss-date x-oss-expires"
     " x-oss-request-payer x-oss-security-token x-oss-signature x-oss-signature-version x-oss-traffic-limit"
 )
 _EVERYWHERE = frozenset(_ALWAYS_TAKEN.split())

@@ -16,6 +16,7 @@ from devcloud.oss.events import event_record
 from devcloud.oss.front.headers import read_attributes, restore_info, stored_headers
 from devcloud.oss.front.intake import Intake
 from devcloud.oss.pacing import Pace, read_traffic_limit
+from devcloud.oss.processing.workers import Workers
 from devcloud.oss.request import OssRequest
 from devcloud.oss.storage import DELETE_MARKER, NULL_VERSION, Attributes, Content, ObjectRecord, Storage
 
@@ -32,6 +33,7 @@ class Service:
     region: str
     account_id: str
     on_event: Callable[[dict[str, Any]], None]
+    workers: Workers
 
     def object(self, request: OssRequest) -> ObjectRecord:
         """Return the version that ``request`` names, by default the latest one, if it is no delete marker.

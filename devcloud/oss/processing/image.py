@@ -8,18 +8,20 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
-from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageColor, ImageOps
 
 from devcloud.oss.errors import OssError
 from devcloud.oss.processing import Action, bad_request, invalid_value, unknown_operation
 
-MAX_SOURCE_BYTES = 20 * 1024**2
 MAX_SIDE = 30_000
 MAX_PIXELS = 250_000_000
 MAX_RESIZED_SIDE = 16_384
 MAX_ROTATED_SIDE = 4_096
+
+# Pillow's own limit is below that of OSS.
+Image.MAX_IMAGE_PIXELS = None
 
 _FORMATS = {
     "jpg": ("JPEG", "image/jpeg"),
@@ -50,8 +52,9 @@ class _Work:
     quality: int | None = None
 
 
-def process(data: bytes, actions: tuple[Action, ...]) -> tuple[bytes, str]:
-    """Return the bytes and content type of ``data`` after ``actions``. Raises ``OssError``."""
+def process(file: BinaryIO, actions: tuple[Action, ...]) -> tuple[bytes, str]:
+    """Return the bytes and content type of ``file`` after ``actions``. Raises ``OssError``."""
+    data = file.read()
     source = _open(data)
     name = _NAMES[source.format or ""]
     if actions[0].name == "info":
@@ -73,7 +76,9 @@ def _open(data: bytes) -> Image.Image:
         if image.format not in _NAMES:
             raise bad_request("This image format is not supported.")
         image.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except (OssError, MemoryError):
+        raise
+    except Exception as error:  # of a damaged file Pillow's decoders raise whatever they come upon
         raise bad_request("This image format is not supported.") from error
     return image
 

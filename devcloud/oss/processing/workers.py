@@ -1,0 +1,122 @@
+"""Decoding in processes that can be killed: a hostile file must not hold up the emulator, nor take its memory."""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devcloud.oss.errors import OssError
+from devcloud.oss.processing import bad_request
+
+_ROOT = Path(__file__).parents[3]
+_COMMAND = (sys.executable, "-m", "devcloud.oss.processing.worker")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one file may take to process."""
+
+    cpu_s: int = 8
+    wall_s: float = 10
+    memory_bytes: int = 2 * 1024**3
+
+
+class Workers:
+    """As many processes at a time as there are CPUs. They stay for the next file: starting one takes 0.3 s."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._places = asyncio.Semaphore(os.cpu_count() or 1)
+        self._idle: list[_Worker] = []
+        self._all: set[_Worker] = set()
+
+    async def process(self, process: str, source: Path, target: Path) -> str:
+        """Do ``process`` to the file ``source``, write the result to ``target`` and return its content type.
+
+        Raises the ``OssError`` of the processing, and ``BadRequest`` where the file takes too much.
+        """
+        async with self._places:
+            return await asyncio.to_thread(self._process, process, source, target)
+
+    def close(self) -> None:
+        """End the processes, also those that are at work."""
+        for worker in list(self._all):
+            self._end(worker)
+
+    def _process(self, process: str, source: Path, target: Path) -> str:
+        worker = self._take()
+        answer = worker.ask({"process": process, "source": str(source), "target": str(target)}, self._limits)
+        if answer is None:
+            failed = worker.failed
+            self._end(worker)
+            if failed:
+                raise RuntimeError("the worker failed; its traceback is on stderr")
+            raise bad_request("The object cannot be processed, or takes too much time or memory.")
+        self._idle.append(worker)
+        if "status" in answer:
+            raise OssError(**answer)
+        return str(answer["content_type"])
+
+    def _take(self) -> "_Worker":
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.alive:
+                return worker
+            self._end(worker)
+        worker = _Worker()
+        self._all.add(worker)
+        return worker
+
+    def _end(self, worker: "_Worker") -> None:
+        self._all.discard(worker)
+        worker.end()
+
+
+class _Worker:
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path])}
+        with ours, theirs:
+            self._talk = ours.makefile("rw")
+            # Away from the terminal: Ctrl-C is for the emulator, which then ends its workers.
+            self._process = subprocess.Popen(
+                _COMMAND, stdin=theirs.fileno(), stdout=theirs.fileno(), env=environment, start_new_session=True
+            )
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the process ended by itself, not by a signal, which a file is to blame for."""
+        return self._process.wait() > 0
+
+    def ask(self, job: dict[str, str], limits: Limits) -> dict[str, Any] | None:
+        """Return the answer to ``job``, ``None`` if the process ended over it."""
+        timer = threading.Timer(limits.wall_s, self._process.kill)
+        timer.start()
+        try:
+            line = json.dumps({**job, "cpu_s": limits.cpu_s, "memory_bytes": limits.memory_bytes})
+            print(line, file=self._talk, flush=True)
+            answer = self._talk.readline()
+            if answer:
+                return dict(json.loads(answer))
+        except ConnectionError:
+            pass  # it ended before it had read the job
+        finally:
+            timer.cancel()
+        return None
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        with contextlib.suppress(ConnectionError):
+            self._talk.close()
