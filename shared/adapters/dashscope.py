@@ -21,7 +21,7 @@ from shared.domain.errors import (
     SubmissionUnknownError,
 )
 from shared.domain.jobs import MAX_TASK_ID_CHARACTERS, Job
-from shared.domain.models import MAX_COUNT, MODELS, Form, Size
+from shared.domain.models import MODELS, Form, Size
 from shared.domain.texts import bounded
 from shared.ports import Finished, MediaUrl, Pending, RefusedResult, Result
 from shared.settings import ProviderSettings
@@ -65,7 +65,7 @@ class DashScope:
         output = answer.body["output"]
         match status:
             case "SUCCEEDED":
-                return delivered("DashScope", _results(output), MAX_COUNT)
+                return delivered("DashScope", _results(output))
             case "FAILED":
                 raise ProviderFailedError(f"DashScope failed: {reason_in(output)}", retryable=_may_pass(output))
             case "CANCELED":

@@ -32,7 +32,7 @@ class OpenAiImages:
         answer = self._http.submit("/images/generations", body)
         if not answer.good or answer.body is None:
             raise _error(answer)
-        return delivered("the images API", read_part(_read_data, answer.body, "the answer"), job.count)
+        return delivered("the images API", read_part(_read_data, answer.body, "the answer"))
 
     def poll(self, task_id: str) -> Pending | Finished:
         """There are no tasks here: whatever was not stored in the attempt that asked for it is gone."""

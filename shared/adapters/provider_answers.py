@@ -63,15 +63,10 @@ def read_each(read: Read, value: object, path: str) -> list[Result]:
     return [result for index, item in enumerate(value) for result in read_part(read, item, f"{path}[{index}]")]
 
 
-def delivered(name: str, found: list[Result], most: int) -> Finished:
-    """Return at most ``most`` results, refused ones only where there is room for them.
-
-    Raises ProviderFailedError: ``name`` has delivered nothing.
-    """
+def delivered(name: str, found: list[Result]) -> Finished:
+    """Return the results. Raises ProviderFailedError: ``name`` has delivered nothing."""
     refused = [result for result in found if isinstance(result, RefusedResult)]
     if len(refused) == len(found):
         why = refused[0].reason if refused else "there are no results in its answer"
         raise ProviderFailedError(f"{name} reports success and delivers nothing ({why})")
-    if len(found) > most:
-        found = sorted(found, key=lambda result: isinstance(result, RefusedResult))
-    return Finished(tuple(found[:most]))
+    return Finished(tuple(found))

@@ -3,7 +3,6 @@
 import copy
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -21,7 +20,6 @@ from shared.domain.errors import (
     SubmissionUnknownError,
 )
 from shared.domain.jobs import MAX_TASK_ID_CHARACTERS
-from shared.domain.models import MAX_COUNT
 from shared.domain.texts import MAX_MESSAGE_BYTES
 from shared.ports import Finished, MediaBase64, MediaUrl, Pending, RefusedResult, Result
 from tests.contract.scripted import Scripted, settings
@@ -135,7 +133,7 @@ def test_whatever_a_poll_brings_is_a_state_or_an_error_of_ours(
     except ProviderError as error:
         assert len(str(error).encode()) <= MAX_MESSAGE_BYTES + 100
     else:
-        assert isinstance(state, Pending) or well_formed(state.results, MAX_COUNT)
+        assert isinstance(state, Pending) or well_formed(state.results)
 
 
 @given(odd_forms_of(DRAWN, REJECTED), st.sampled_from([200, 200, 200, 202, 302, 500, 502, 503, 504]))
@@ -152,10 +150,10 @@ def test_whatever_the_images_api_answers_is_a_result_or_an_error_of_ours(
         assert len(str(error).encode()) <= MAX_MESSAGE_BYTES + 100
     else:
         assert isinstance(state, Finished)
-        assert well_formed(state.results, OPENAI.count)
+        assert well_formed(state.results)
 
 
-def well_formed(results: tuple[Result, ...], most: int) -> bool:
+def well_formed(results: tuple[Result, ...]) -> bool:
     for result in results:
         text = result.url if isinstance(result, MediaUrl) else result.text if isinstance(result, MediaBase64) else ""
         if isinstance(result, RefusedResult):
@@ -163,7 +161,7 @@ def well_formed(results: tuple[Result, ...], most: int) -> bool:
         else:
             assert isinstance(text, str)
             assert text
-    return 1 <= len(results) <= most and any(not isinstance(result, RefusedResult) for result in results)
+    return any(not isinstance(result, RefusedResult) for result in results)
 
 
 NOT_JSON = [
@@ -310,17 +308,6 @@ def test_what_can_be_read_is_kept_beside_what_is_odd(
     answer(scripted, {"data": [{"b64_json": 7}, {"b64_json": [], "url": URL}]})
     first, second = finished(openai.submit(OPENAI))
     assert (second, "data[0].b64_json is a number" in refused(first)) == (MediaUrl(URL), True)
-
-
-def test_no_more_results_are_taken_than_a_job_may_have(
-    scripted: Scripted, dashscope: DashScope, openai: OpenAiImages
-) -> None:
-    urls = [f"https://r.example.com/{number}.png" for number in range(9)]
-    answer(scripted, {"output": {"task_status": "SUCCEEDED", "results": [None, *({"url": url} for url in urls)]}})
-    assert finished(dashscope.poll("t")) == tuple(MediaUrl(url) for url in urls[:MAX_COUNT])
-    answer(scripted, {"data": [{"url": url} for url in urls]})
-    for count in (1, 2):
-        assert finished(openai.submit(replace(OPENAI, count=count))) == tuple(MediaUrl(url) for url in urls[:count])
 
 
 def test_a_reason_is_bounded_and_fit_to_be_stored(scripted: Scripted, dashscope: DashScope) -> None:
