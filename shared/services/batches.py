@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -170,7 +171,8 @@ def work_through(
             with error_boundary(id_of(item), counts, lambda error: charge(item, error), counted_as=counted_as):
                 step = next_step()
                 if step is not None:
-                    running[threads.submit(step.ask)] = item, step
+                    # What is logged there names the invocation, too.
+                    running[threads.submit(copy_context().run, step.ask)] = item, step
                     started = True
             if not started:
                 queue.give_back(item)

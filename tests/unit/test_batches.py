@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import LeaseLostError
+from shared.observability import request_id
 from shared.services.batches import Kind, Step, do_each, do_kinds, work_through
 from tests.fakes import NOW, FakeClock, World
 
@@ -81,6 +82,14 @@ def test_only_a_few_of_a_group_run_at_once() -> None:
         per_group=2,
     )
     assert most == {"a": 2, "b": 2}
+
+
+def test_a_request_knows_of_which_invocation_it_is() -> None:
+    seen: list[str] = []
+    token = request_id.set("1-abc")
+    work(["a1"], lambda item: Step(request_id.get, seen.append))
+    request_id.reset(token)
+    assert seen == ["1-abc"]
 
 
 def test_a_step_may_be_followed_by_another() -> None:
