@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from shared.domain.errors import LeaseLostError
@@ -179,16 +180,20 @@ def work_through(
 
         while True:
             while len(running) < at_once and not is_late() and (item := queue.take()) is not None:
-                take_step(item, lambda item=item: begin(item))  # type: ignore[misc]  # the default binds the loop's item
+                take_step(item, partial(begin, item))
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 item, step = running.pop(future)
-                take_step(item, lambda step=step, future=future: step.then(future.result()))  # type: ignore[misc]  # the same
+                take_step(item, partial(_finish, step, future))
     if is_late():
         log.warning("the time is over; the next run goes on", extra={"counts": dict(counts)})
     if queue.failure is not None:
         raise queue.failure
+
+
+def _finish(step: Step[Any], asked: "Future[Any]") -> Step[Any] | None:
+    return step.then(asked.result())
 
 
 # -- several kinds of work
