@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,27 +19,56 @@ from tests.mariadb import MariaDb, migrate
 
 _TALLY = "crash points"
 _STRIDE = 23
+_LINES_AT_ONCE = 15
 _UPLOAD = re.compile(r"net (before|after) PUT oss\b")
 SHARES = 3
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-point", action="store_true", help="try every crash point in every variant")
+    parser.addoption(
+        "--model-seed", type=int, help="the model's first seed in the long run (default: another each time)"
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if is_long(config):
+        if config.option.model_seed is None:
+            config.option.model_seed = secrets.randbelow(1_000_000)  # which the test processes are handed
+        config.pluginmanager.register(_FailuresAtOnce(config))
+
+
+class _FailuresAtOnce:
+    """Tells of each failure when it happens: the long run takes an hour, and may be interrupted."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            why = report.longreprtext if crash is None else crash.message
+            terminal.ensure_newline()
+            terminal.write_line(f"FAILED {report.nodeid} ({report.when}, after {report.duration:.0f} s)", red=True)
+            for line in why.splitlines()[:_LINES_AT_ONCE]:
+                terminal.write_line(f"    {line}")
 
 
 @pytest.fixture
 def every(request: pytest.FixtureRequest, pytestconfig: pytest.Config, share: int) -> Choice:
     """The share of a test that is to try every point; on MariaDB only its own ones, but for the long run."""
-    is_long = _is_long(pytestconfig)
+    long_run = is_long(pytestconfig)
     on_server = request.node.callspec.params["platform"] == "on_mariadb"
-    return Choice(share, SHARES, stride=1, with_twins=is_long, of_database=on_server and not is_long)
+    return Choice(share, SHARES, stride=1, with_twins=long_run, of_database=on_server and not long_run)
 
 
 @pytest.fixture
 def some(pytestconfig: pytest.Config, share: int) -> Choice:
     """The share of a test that tries some of the points, and all of them in the long run."""
-    is_long = _is_long(pytestconfig)
-    return Choice(share, SHARES, stride=1 if is_long else _STRIDE, with_twins=is_long)
+    long_run = is_long(pytestconfig)
+    return Choice(share, SHARES, stride=1 if long_run else _STRIDE, with_twins=long_run)
 
 
 @pytest.fixture
@@ -47,7 +77,8 @@ def some_and_uploads(some: Choice, scenario: Scenario) -> Choice:
     return replace(some, always=_UPLOAD) if scenario is INLINE_JOB else some
 
 
-def _is_long(config: pytest.Config) -> bool:
+def is_long(config: pytest.Config) -> bool:
+    """Tell whether every point is to be tried."""
     return bool(config.getoption("--every-point", default=False))
 
 
@@ -95,7 +126,7 @@ def tally(
     return note
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     tried, found = Counter[str](), Counter[str]()
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
         for name, value in report.user_properties if report.when == "call" else ():
@@ -108,3 +139,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for subject in sorted(tried):
             terminalreporter.write_line(f"{tried[subject]:6d} tried of {found[subject]:4d}  {subject}")
         terminalreporter.write_line(f"{tried.total():6d} in all")
+    if is_long(config):
+        terminalreporter.write_line(f"{config.option.model_seed:6d} is the model's seed (--model-seed)")
