@@ -59,9 +59,9 @@ class Deletion:
         """Whether it has failed too often. Another request for the same begins it again."""
         return self.failures >= MAX_FAILURES
 
-    def begun_again(self, now: datetime) -> "Deletion":
+    def begun_again(self) -> "Deletion":
         """Forget the failures, because it was asked for again."""
-        return replace(self, failures=0, next_attempt_at=now + AGAIN_AFTER)
+        return replace(self, failures=0, next_attempt_at=None)
 
     def postponed(self, now: datetime) -> "Deletion":
         """Leave it to the next minute; a turn says so when it begins, so that no other run takes it up."""

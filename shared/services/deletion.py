@@ -178,8 +178,8 @@ def carry_out_deletion(deletion_id: str, *, service: DeletionService, until: dat
     deletion = service.deletions.get(deletion_id)
     if deletion is None:
         return {"deletions_ended": 0}
-    with suppress(LeaseLostError):  # the minute timer is at it; two at once do no harm
-        service.deletions.save(deletion.begun_again(service.clock.now()), over=deletion)
+    with suppress(LeaseLostError):  # the minute timer has just taken it up, and two at once do no harm
+        service.deletions.save(deletion.begun_again(), over=deletion)
     return {"deletions_ended": int(_Run(service, until).carry_out(deletion))}
 
 
