@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,8 +36,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if is_long(config):
         if config.option.model_seed is None:
-            config.option.model_seed = secrets.randbelow(1_000_000)  # which the test processes are handed
+            from_controller = getattr(config, "workerinput", {}).get("model_seed")
+            config.option.model_seed = secrets.randbelow(1_000_000) if from_controller is None else from_controller
         config.pluginmanager.register(_FailuresAtOnce(config))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Hand the seed to a test process of pytest-xdist: all of them must collect the same tests."""
+    node.workerinput["model_seed"] = node.config.option.model_seed
 
 
 class _FailuresAtOnce:
@@ -45,12 +53,13 @@ class _FailuresAtOnce:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
 
+    @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         if report.failed and terminal is not None:
             crash = getattr(report.longrepr, "reprcrash", None)
             why = report.longreprtext if crash is None else crash.message
-            terminal.ensure_newline()
+            terminal.write_line("")  # behind the letter of this test
             terminal.write_line(f"FAILED {report.nodeid} ({report.when}, after {report.duration:.0f} s)", red=True)
             for line in why.splitlines()[:_LINES_AT_ONCE]:
                 terminal.write_line(f"    {line}")
