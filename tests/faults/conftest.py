@@ -19,7 +19,7 @@ from tests.faults.world import running_world
 from tests.mariadb import MariaDb, migrate
 
 _TALLY = "crash points"
-_STRIDE = 23
+_STRIDE = 25
 _LINES_AT_ONCE = 15
 _UPLOAD = re.compile(r"net (before|after) PUT oss\b")
 SHARES = 3

@@ -37,9 +37,9 @@ class Choice:
             for number, (former, label) in enumerate(zip(("", *points), points, strict=False), 1)
             if self._wants(former, label, kind)
         ]
-        sampled = numbers[self.share * self.stride :: self.shares * self.stride]
-        certain = [number for number, label in enumerate(points, 1) if self.always and self.always.match(label)]
-        return sorted({*sampled, *certain[self.share :: self.shares]})
+        sampled = numbers[:: self.stride]
+        certain = {number for number, label in enumerate(points, 1) if self.always and self.always.match(label)}
+        return sorted({*sampled, *certain})[self.share :: self.shares]
 
     def _wants(self, former: str, label: str, kind: Kind) -> bool:
         if self.of_database and not (_DATABASE.match(former) or _DATABASE.match(label)):
