@@ -237,7 +237,7 @@ def test_a_job_ends_at_its_deadline_though_oss_is_away(world: World) -> None:
 def test_a_job_taken_up_meanwhile_is_let_go(world: World) -> None:
     stale = new_job()
     world.jobs.add(stale.claimed(NOW))
-    world.jobs.waiting = lambda now, *, limit: [stale]
+    world.jobs.to_dispatch = lambda now, *, limit, after=None: [] if after else [stale]
     assert revive(world) == {}
     assert world.job().attempt == 1
     assert world.dispatcher.task_ids == []
