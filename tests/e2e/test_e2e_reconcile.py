@@ -103,7 +103,8 @@ def test_a_list_that_fails_changes_nothing(cloud: LocalCloud, effect: dict[str, 
     assert reconcile(cloud)["skipped"] >= 1
     assert row_of(cloud, key) is not None
     cloud.disarm()
-    reconcile(cloud)
+    while "deletions_withheld" in reconcile(cloud):
+        pass  # what other tests left behind goes ten at a time, too
     assert row_of(cloud, key) is None
 
 
