@@ -41,7 +41,7 @@ class MediaInfoProbe:
     def probe(self, source: Path | BinaryIO, format_name: str) -> MediaFacts:
         """Return what the header tells.
 
-        Raises WrongMediaError: there is no picture in it, or it cannot be read within the limits; and
+        Raises WrongMediaError: the file holds no picture, or it cannot be read within the limits; and
         ProbeUnavailableError: the process did not start, which says nothing of the file.
         """
         with source.open("rb", buffering=0) if isinstance(source, Path) else nullcontext(source) as file:

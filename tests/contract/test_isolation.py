@@ -121,8 +121,8 @@ class SqlWorld(World):
     def __init__(self, folder: Path, database: Database) -> None:
         super().__init__(folder)
         self.jobs = SqlJobStore(database)  # type: ignore[assignment]  # the same port
-        self.outputs = SqlOutputStore(database)  # type: ignore[assignment]
-        self.deletions = SqlDeletionStore(database)  # type: ignore[assignment]
+        self.outputs = SqlOutputStore(database)  # type: ignore[assignment]  # the same
+        self.deletions = SqlDeletionStore(database)  # type: ignore[assignment]  # the same
         self.deliveries = SqlDeliveryStore(database)
         self.sent: list[str] = []
 
