@@ -15,8 +15,8 @@ from shared.domain.web_addresses import WebAddress, WebPolicy, check_ip, read_we
 
 _LOOKUP_TIMEOUT_S = 10.0
 # A look-up that nobody waits for any more goes on until the resolver gives up, by default after two rounds of 5 s for
-# each name server. Sixteen webhooks at once, each of which waits for ten seconds, leave fewer behind than this.
-_LOOKUPS_AT_ONCE = 64
+# each name server. Thirty-two webhooks at once, each of which waits for ten seconds, leave fewer behind than this.
+_LOOKUPS_AT_ONCE = 128
 _CONNECT_TIMEOUT_S = 10.0
 _SILENCE_TIMEOUT_S = 30.0
 _LEAST_TIME_S = 0.001  # a socket takes 0 for "do not wait", and nothing below

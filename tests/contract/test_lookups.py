@@ -11,7 +11,7 @@ from shared.domain.errors import DownloadInterruptedError, HostUnavailableError
 from shared.domain.web_addresses import WebPolicy
 from tests.contract.test_ssrf import PUBLIC, ask_for_image, fetch_result, send_webhook
 
-AT_ONCE = 64
+AT_ONCE = 128
 
 
 class SlowResolver:
