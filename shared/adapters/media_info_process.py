@@ -23,7 +23,7 @@ _NOWHERE = 2**64 - 1
 
 def _limit() -> None:
     if sys.platform == "linux":
-        # Whoever started this may be killed while a file keeps it busy.
+        # The function that started this process may be killed while a file keeps the process busy.
         set_parent_death_signal, sigkill = 1, 9
         ctypes.CDLL(None).prctl(set_parent_death_signal, sigkill)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -66,7 +66,7 @@ def _receive(length: int) -> bytes:
 
 
 def _read(library: ctypes.CDLL, handle: int, size: int) -> None:
-    """Give MediaInfo what it wants of the file, which begins anew wherever it leaps to."""
+    """Give MediaInfo the parts of the file that it asks for; after a leap, reading goes on at the new offset."""
     offset = 0
     library.MediaInfo_Open_Buffer_Init(handle, size, offset)
     while data := _ask(offset):

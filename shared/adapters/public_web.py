@@ -103,7 +103,7 @@ class PublicWeb:
 
 
 class _Lookups:
-    """Look-ups of names, each in a thread of its own: the resolver knows no time limit but its own, and no stopping.
+    """Look-ups of names, one thread for each: the resolver knows no time limit but its own, and no stopping.
 
     A look-up that hangs keeps its thread, and nobody else waiting as long as there are threads left.
     """
@@ -118,7 +118,7 @@ class _Lookups:
         if not self._threads.acquire(timeout=max(within_s, 0.0)):
             raise HostUnavailableError("cannot be resolved now: too many look-ups are under way")
         answer: Future[list[str]] = Future()
-        # A daemon: whoever stops the process does not wait for a name server.
+        # A daemon thread: the end of the process does not wait for a name server.
         threading.Thread(target=self._look_up, args=(host, port, answer), name="look-up", daemon=True).start()
         try:
             found = answer.result(max(ends_at - time.monotonic(), 0.0))
