@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import create_engine, make_url
 
-from shared.adapters.database import tls_arguments
+from shared.adapters.sql.database import tls_arguments
 from shared.domain.errors import ConfigurationError
 from shared.settings import DatabaseSettings
 

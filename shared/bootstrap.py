@@ -15,17 +15,17 @@ from shared.ports import Limits
 if TYPE_CHECKING:
     import httpx
 
-    from shared.adapters.database import Database
     from shared.adapters.invoker import FunctionInvoker
     from shared.adapters.media_info import MediaInfoProbe
     from shared.adapters.oss import OssObjectStore
     from shared.adapters.oss_urls import OutputUrls
     from shared.adapters.public_web import PublicWeb
-    from shared.adapters.sql_deletions import SqlDeletionStore
-    from shared.adapters.sql_jobs import SqlJobStore
-    from shared.adapters.sql_outputs import SqlOutputStore
-    from shared.adapters.sql_starts import SqlStartStore
-    from shared.adapters.sql_webhooks import SqlDeliveryStore
+    from shared.adapters.sql.database import Database
+    from shared.adapters.sql.deletions import SqlDeletionStore
+    from shared.adapters.sql.deliveries import SqlDeliveryStore
+    from shared.adapters.sql.jobs import SqlJobStore
+    from shared.adapters.sql.outputs import SqlOutputStore
+    from shared.adapters.sql.starts import SqlStartStore
     from shared.adapters.system_clock import SystemClock
     from shared.adapters.temp_folder import TempFolder
     from shared.adapters.tokens import TokenVerifier
@@ -52,21 +52,21 @@ def clock() -> "SystemClock":
 
 @cache
 def _database() -> "Database":
-    from shared.adapters.database import Database
+    from shared.adapters.sql.database import Database
 
     return Database(settings.DatabaseSettings.read())
 
 
 @cache
 def jobs() -> "SqlJobStore":
-    from shared.adapters.sql_jobs import SqlJobStore
+    from shared.adapters.sql.jobs import SqlJobStore
 
     return SqlJobStore(_database())
 
 
 @cache
 def starts() -> "SqlStartStore":
-    from shared.adapters.sql_starts import SqlStartStore
+    from shared.adapters.sql.starts import SqlStartStore
 
     return SqlStartStore(_database())
 
@@ -79,14 +79,14 @@ def quotas() -> Quotas:
 
 @cache
 def outputs() -> "SqlOutputStore":
-    from shared.adapters.sql_outputs import SqlOutputStore
+    from shared.adapters.sql.outputs import SqlOutputStore
 
     return SqlOutputStore(_database())
 
 
 @cache
 def deletions() -> "SqlDeletionStore":
-    from shared.adapters.sql_deletions import SqlDeletionStore
+    from shared.adapters.sql.deletions import SqlDeletionStore
 
     return SqlDeletionStore(_database())
 
@@ -192,7 +192,7 @@ def index(job: "Job") -> None:
 
 @cache
 def deliveries() -> "SqlDeliveryStore":
-    from shared.adapters.sql_webhooks import SqlDeliveryStore
+    from shared.adapters.sql.deliveries import SqlDeliveryStore
 
     return SqlDeliveryStore(_database())
 

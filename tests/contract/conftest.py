@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "devcloud"))
 from ai_support import ServedEmulator, served
 from oss_support import RunningOss, running_oss
 
-from shared.adapters.sql_jobs import SqlJobStore
-from shared.adapters.sql_outputs import SqlOutputStore
+from shared.adapters.sql.jobs import SqlJobStore
+from shared.adapters.sql.outputs import SqlOutputStore
 from shared.ports import JobStore, OutputStore
 from tests.contract.databases import KINDS, database_url, open_database
 from tests.fakes import InMemoryJobStore, InMemoryOutputStore

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from shared.adapters.database import Database
+from shared.adapters.sql.database import Database
 from shared.settings import DatabaseSettings
 from tests.mariadb import MariaDb
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.sql_deletions import SqlDeletionStore
-from shared.adapters.sql_jobs import SqlJobStore
-from shared.adapters.sql_outputs import SqlOutputStore
+from shared.adapters.sql.deletions import SqlDeletionStore
+from shared.adapters.sql.jobs import SqlJobStore
+from shared.adapters.sql.outputs import SqlOutputStore
 from shared.domain.deletions import (
     MAX_FAILURES,
     SECOND_LOOK_AFTER,

@@ -8,9 +8,9 @@ from threading import Barrier
 
 import pytest
 
-from shared.adapters.database import Database
-from shared.adapters.sql_jobs import SqlJobStore
-from shared.adapters.sql_webhooks import SqlDeliveryStore
+from shared.adapters.sql.database import Database
+from shared.adapters.sql.deliveries import SqlDeliveryStore
+from shared.adapters.sql.jobs import SqlJobStore
 from shared.domain.errors import LeaseLostError
 from shared.domain.jobs import Job, JobError, JobStatus
 from shared.domain.webhooks import Delivery, DeliveryStatus

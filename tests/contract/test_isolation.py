@@ -18,11 +18,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from shared.adapters.database import Database
-from shared.adapters.sql_deletions import SqlDeletionStore
-from shared.adapters.sql_jobs import SqlJobStore
-from shared.adapters.sql_outputs import SqlOutputStore
-from shared.adapters.sql_webhooks import SqlDeliveryStore
+from shared.adapters.sql.database import Database
+from shared.adapters.sql.deletions import SqlDeletionStore
+from shared.adapters.sql.deliveries import SqlDeliveryStore
+from shared.adapters.sql.jobs import SqlJobStore
+from shared.adapters.sql.outputs import SqlOutputStore
 from shared.domain.deletions import deletion_of_job, deletion_of_output, deletion_of_user
 from shared.domain.errors import (
     DatabaseUnavailableError,

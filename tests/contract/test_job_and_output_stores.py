@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.sql_jobs import SqlJobStore
-from shared.adapters.sql_outputs import SqlOutputStore
+from shared.adapters.sql.jobs import SqlJobStore
+from shared.adapters.sql.outputs import SqlOutputStore
 from shared.domain.errors import DatabaseUnavailableError, LeaseLostError
 from shared.domain.jobs import Job, JobError, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
@@ -228,8 +228,8 @@ def test_a_claim_has_one_winner(jobs: JobStore) -> None:
 _CLAIM = """
 import json, sys
 from pydantic import SecretStr
-from shared.adapters.database import Database
-from shared.adapters.sql_jobs import SqlJobStore
+from shared.adapters.sql.database import Database
+from shared.adapters.sql.jobs import SqlJobStore
 from shared.domain.errors import LeaseLostError
 from shared.settings import DatabaseSettings
 jobs = SqlJobStore(Database(DatabaseSettings(SecretStr(sys.argv[1]))))

@@ -6,10 +6,10 @@ from dataclasses import replace
 import peewee
 import pytest
 
-from shared.adapters.database import Database
-from shared.adapters.sql_jobs import SqlJobStore
-from shared.adapters.sql_starts import SqlStartStore
-from shared.adapters.sql_webhooks import SqlDeliveryStore
+from shared.adapters.sql.database import Database
+from shared.adapters.sql.deliveries import SqlDeliveryStore
+from shared.adapters.sql.jobs import SqlJobStore
+from shared.adapters.sql.starts import SqlStartStore
 from shared.domain.errors import ProviderFailedError
 from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import MAX_TASK_ID_CHARACTERS, MAX_WARNINGS, Job, JobError

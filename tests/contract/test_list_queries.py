@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.database import Database
-from shared.adapters.sql_jobs import SqlJobStore
-from shared.adapters.sql_outputs import SqlOutputStore
+from shared.adapters.sql.database import Database
+from shared.adapters.sql.jobs import SqlJobStore
+from shared.adapters.sql.outputs import SqlOutputStore
 from shared.domain.cursors import Place
 from shared.domain.jobs import JobStatus
 from shared.domain.keys import MediaType

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from shared.adapters.database import Database
-from shared.adapters.sql_jobs import SqlJobStore
-from shared.adapters.sql_outputs import SqlOutputStore
-from shared.adapters.sql_starts import SqlStartStore
+from shared.adapters.sql.database import Database
+from shared.adapters.sql.jobs import SqlJobStore
+from shared.adapters.sql.outputs import SqlOutputStore
+from shared.adapters.sql.starts import SqlStartStore
 from shared.domain.errors import DatabaseUnavailableError, QuotaExceededError
 from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import Job

@@ -20,9 +20,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 
-from shared.adapters.database import Database
-from shared.adapters.sql_jobs import SqlJobStore
-from shared.adapters.sql_outputs import SqlOutputStore
+from shared.adapters.sql.database import Database
+from shared.adapters.sql.jobs import SqlJobStore
+from shared.adapters.sql.outputs import SqlOutputStore
 from shared.domain.jobs import JobStatus
 from shared.domain.keys import ObjectKey
 from shared.settings import DatabaseSettings

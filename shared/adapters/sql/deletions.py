@@ -7,11 +7,11 @@ from typing import Any
 
 import peewee
 
-from shared.adapters.database import Database, UtcField, is_behind, utc
-from shared.adapters.sql_jobs import JobRow
-from shared.adapters.sql_outputs import remove_rows_of_job, remove_rows_of_output
-from shared.adapters.sql_starts import KeyRow
-from shared.adapters.sql_webhooks import DeliveryRow
+from shared.adapters.sql.database import Database, UtcField, is_behind, utc
+from shared.adapters.sql.deliveries import DeliveryRow
+from shared.adapters.sql.jobs import JobRow
+from shared.adapters.sql.outputs import remove_rows_of_job, remove_rows_of_output
+from shared.adapters.sql.starts import KeyRow
 from shared.domain.deletions import MAX_FAILURES, SECOND_LOOK_AFTER, Deletion, DeletionScope
 from shared.domain.errors import LeaseLostError
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import peewee
 
-from shared.adapters.database import Database, JsonField, UtcField
-from shared.adapters.sql_jobs import JobRow, count_unfinished, insert_job
-from shared.adapters.sql_outputs import OutputRow, sum_of_sizes
+from shared.adapters.sql.database import Database, JsonField, UtcField
+from shared.adapters.sql.jobs import JobRow, count_unfinished, insert_job
+from shared.adapters.sql.outputs import OutputRow, sum_of_sizes
 from shared.domain.errors import DatabaseUnavailableError
 from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import Job

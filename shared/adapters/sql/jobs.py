@@ -9,8 +9,8 @@ from typing import Any
 
 import peewee
 
-from shared.adapters.database import Database, JsonField, UtcField, is_behind, utc
-from shared.adapters.sql_webhooks import DeliveryRow, insert_delivery
+from shared.adapters.sql.database import Database, JsonField, UtcField, is_behind, utc
+from shared.adapters.sql.deliveries import DeliveryRow, insert_delivery
 from shared.domain.cursors import Place
 from shared.domain.errors import LeaseLostError
 from shared.domain.jobs import TIME_LIMITS, Job, JobError, JobStatus

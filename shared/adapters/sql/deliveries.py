@@ -7,7 +7,7 @@ from typing import Any
 
 import peewee
 
-from shared.adapters.database import Database, UtcField, is_behind
+from shared.adapters.sql.database import Database, UtcField, is_behind
 from shared.domain.errors import LeaseLostError
 from shared.domain.webhooks import Delivery, DeliveryStatus, hash_url
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import peewee
 
-from shared.adapters.database import Database, JsonField, UtcField, is_behind
-from shared.adapters.sql_jobs import JobRow, page_of_user, write_job
+from shared.adapters.sql.database import Database, JsonField, UtcField, is_behind
+from shared.adapters.sql.jobs import JobRow, page_of_user, write_job
 from shared.domain.cursors import Place
 from shared.domain.errors import DatabaseUnavailableError
 from shared.domain.jobs import JobOutput, OutputIntent
