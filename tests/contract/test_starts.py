@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import peewee
 import pytest
 from pydantic import SecretStr
 
@@ -252,9 +253,9 @@ class _LosingDatabase(Database):
     committed = True
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        with super().transaction():
-            yield
+    def transaction(self) -> Iterator[peewee.Database]:
+        with super().transaction() as db:
+            yield db
             if not self.committed:
                 raise DatabaseUnavailableError("the database did not answer")
         self.peewee.close()

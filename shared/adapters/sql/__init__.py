@@ -1,1 +1,4 @@
-"""The database: one module per store."""
+"""The database: one module per store.
+
+A store imports ``tables`` and ``statements``, and never another store.
+"""

@@ -1,10 +1,8 @@
 """The database: MySQL or SQLite, spoken to by the same queries."""
 
-import json
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -18,32 +16,6 @@ from shared.settings import DatabaseSettings, DatabaseTls, SslMode
 
 _CONNECT_TIMEOUT_S = 10
 _QUERY_TIMEOUT_S = 30
-
-
-class UtcField(peewee.DateTimeField):
-    """An aware UTC time; the column holds it without the zone."""
-
-    def db_value(self, value: datetime | None) -> object:
-        """Return what the column holds."""
-        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
-
-    def python_value(self, value: datetime | str | None) -> datetime | None:
-        """Return what the column means."""
-        # MySQL's driver hands out times, SQLite's text.
-        naive = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return None if naive is None else naive.replace(tzinfo=UTC)
-
-
-class JsonField(peewee.TextField):
-    """JSON as text."""
-
-    def db_value(self, value: object) -> str | None:
-        """Return what the column holds."""
-        return None if value is None else json.dumps(value, ensure_ascii=False)
-
-    def python_value(self, value: str | bytes | None) -> Any:
-        """Return what the column means."""
-        return None if value is None else json.loads(value)
 
 
 class _ReconnectingMySql(ReconnectMixin, peewee.MySQLDatabase):  # type: ignore[misc]  # playhouse carries no types
@@ -60,35 +32,28 @@ class Database:
         self.peewee = _connect(config)
 
     @contextmanager
-    def session(self) -> Iterator[None]:
-        """Translate the database's errors; open the connection if it is not open."""
+    def session(self) -> Iterator[peewee.Database]:
+        """Yield the open database, with which the caller executes its queries, and translate the database's errors.
+
+        Raises DatabaseUnavailableError.
+        """
         try:
             self.peewee.connect(reuse_if_open=True)
-            yield
+            yield self.peewee
         except (peewee.OperationalError, peewee.InterfaceError) as error:
-            # The next session begins with a connection of its own.
+            # The next session opens a new connection.
             self.peewee.close()
             raise DatabaseUnavailableError("the database did not answer") from error
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[peewee.Database]:
         """Open a session whose statements happen together or not at all.
 
-        The first of them must write: SQLite refuses a transaction that has read the lock for writing when another
-        connection has written meanwhile.
+        The first statement must write: SQLite refuses the lock for writing to a transaction that began with a read if
+        another connection has written since that read.
         """
-        with self.session(), self.peewee.atomic():
-            yield
-
-
-def utc(moment: datetime) -> peewee.Value:
-    """Return a time as columns hold it, to be compared with what is not a column itself."""
-    return peewee.Value(moment, converter=UtcField().db_value)
-
-
-def is_behind(column: Any, value: object, id_column: Any, id_value: str) -> Any:
-    """Return the condition for rows behind one row of a list that goes by ``column`` and, within it, by the id."""
-    return (column > value) | ((column == value) & (id_column > id_value))
+        with self.session() as db, db.atomic():
+            yield db
 
 
 def _connect(config: DatabaseSettings) -> peewee.Database:

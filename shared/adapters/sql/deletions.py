@@ -1,4 +1,4 @@
-"""The table ``deletions``, and what a deletion takes out of the others."""
+"""The table ``deletions``, and the rows that a deletion removes from the other tables."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -7,32 +7,13 @@ from typing import Any
 
 import peewee
 
-from shared.adapters.sql.database import Database, UtcField, is_behind, utc
-from shared.adapters.sql.deliveries import DeliveryRow
-from shared.adapters.sql.jobs import JobRow
-from shared.adapters.sql.outputs import remove_rows_of_job, remove_rows_of_output
-from shared.adapters.sql.starts import KeyRow
+from shared.adapters.sql.database import Database
+from shared.adapters.sql.statements import is_behind, utc
+from shared.adapters.sql.tables import DeletionRow, DeliveryRow, IntentRow, JobRow, KeyRow, OutputRow
 from shared.domain.deletions import MAX_FAILURES, SECOND_LOOK_AFTER, Deletion, DeletionScope
 from shared.domain.errors import LeaseLostError
 
-
-class _DeletionRow(peewee.Model):
-    id = peewee.CharField(primary_key=True)
-    user_id = peewee.CharField()
-    scope = peewee.CharField()
-    target_id = peewee.CharField()
-    requested_at = UtcField()
-    oss_path = peewee.CharField(null=True)
-    finished_at = UtcField(null=True)
-    told_at = UtcField(null=True)
-    failures = peewee.IntegerField()
-    next_attempt_at = UtcField(null=True)
-
-    class Meta:
-        table_name = "deletions"
-
-
-_DUE_AT = peewee.fn.COALESCE(_DeletionRow.next_attempt_at, _DeletionRow.requested_at)
+_DUE_AT = peewee.fn.COALESCE(DeletionRow.next_attempt_at, DeletionRow.requested_at)
 
 
 class SqlDeletionStore:
@@ -40,85 +21,89 @@ class SqlDeletionStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.peewee.bind([DeliveryRow, JobRow, KeyRow, _DeletionRow])
 
     def add(self, deletion: Deletion) -> None:
-        """Write the wish down."""
-        with self._database.session():
-            _DeletionRow.insert(**asdict(deletion)).execute()
+        """Record the request to delete."""
+        with self._database.session() as db:
+            DeletionRow.insert(**asdict(deletion)).execute(db)
 
     def get(self, deletion_id: str) -> Deletion | None:
         """Return the deletion, or None."""
-        with self._database.session():
-            row = _DeletionRow.get_or_none(id=deletion_id)
+        with self._database.session() as db:
+            row = DeletionRow.select().where(DeletionRow.id == deletion_id).get_or_none(db)
         return None if row is None else _to_deletion(row)
 
     def newest_of(self, scope: DeletionScope, target_id: str) -> Deletion | None:
-        """Return the deletion of this target that was asked for last, or None."""
-        with self._database.session():
-            query = _DeletionRow.select().where(_is_of(scope, target_id))
-            row = query.order_by(_DeletionRow.requested_at.desc(), _DeletionRow.id.desc()).first()
+        """Return the deletion of this target that was requested last, or None."""
+        query = DeletionRow.select().where(_is_of(scope, target_id))
+        with self._database.session() as db:
+            row = query.order_by(DeletionRow.requested_at.desc(), DeletionRow.id.desc()).first(db)
         return None if row is None else _to_deletion(row)
 
     def concerns(self, *, job_id: str, output_id: str) -> bool:
-        """Tell whether this job or this output is being deleted, or was not long ago."""
+        """Return whether a deletion of this job or this output exists: one in progress, or one that ended recently."""
         either = _is_of(DeletionScope.JOB, job_id) | _is_of(DeletionScope.OUTPUT, output_id)
-        with self._database.session():
-            return bool(_DeletionRow.select().where(either).exists())
+        with self._database.session() as db:
+            return bool(DeletionRow.select().where(either).exists(db))
 
     def due(self, now: datetime, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
         """Return deletions that are due, the longest due first; ``after`` is the last one seen."""
-        is_open = _DeletionRow.finished_at.is_null() | (_DeletionRow.finished_at < now - SECOND_LOOK_AFTER)
-        wanted = is_open & (_DeletionRow.failures < MAX_FAILURES) & (utc(now) >= _DUE_AT)
+        is_open = DeletionRow.finished_at.is_null() | (DeletionRow.finished_at < now - SECOND_LOOK_AFTER)
+        wanted = is_open & (DeletionRow.failures < MAX_FAILURES) & (utc(now) >= _DUE_AT)
         if after is not None:
-            wanted &= is_behind(_DUE_AT, utc(after.due_at), _DeletionRow.id, after.id)
-        with self._database.session():
-            rows = list(_DeletionRow.select().where(wanted).order_by(_DUE_AT, _DeletionRow.id).limit(limit))
-        return [_to_deletion(row) for row in rows]
+            wanted &= is_behind(_DUE_AT, utc(after.due_at), DeletionRow.id, after.id)
+        query = DeletionRow.select().where(wanted).order_by(_DUE_AT, DeletionRow.id).limit(limit)
+        with self._database.session() as db:
+            return [_to_deletion(row) for row in query.execute(db)]
 
     def save(self, deletion: Deletion, *, over: Deletion) -> None:
-        """Write the failures and the next turn of a deletion that is still as ``over`` says."""
-        as_read = (_DeletionRow.id == over.id) & (_DeletionRow.failures == over.failures)
+        """Write the failures and the next attempt of a deletion whose row is still as ``over`` says."""
+        as_read = (DeletionRow.id == over.id) & (DeletionRow.failures == over.failures)
         as_read &= utc(over.due_at) == _DUE_AT
         values = {"failures": deletion.failures, "next_attempt_at": deletion.next_attempt_at}
-        with self._database.session():
-            if not _DeletionRow.update(**values).where(as_read).execute():
-                raise LeaseLostError("another run has taken this deletion up")
+        with self._database.session() as db:
+            if not DeletionRow.update(**values).where(as_read).execute(db):
+                raise LeaseLostError("the deletion has changed since it was read")
 
     def finish(self, deletion: Deletion, now: datetime) -> None:
-        """Take away every row of the job or the output, and write down the end, in one transaction."""
-        unfinished = (_DeletionRow.id == deletion.id) & _DeletionRow.finished_at.is_null()
-        with self._database.transaction():
-            _DeletionRow.update(finished_at=now, failures=0, next_attempt_at=None).where(unfinished).execute()
+        """Remove every row of the job or the output, and record the end of the deletion, in one transaction."""
+        unfinished = (DeletionRow.id == deletion.id) & DeletionRow.finished_at.is_null()
+        with self._database.transaction() as db:
+            DeletionRow.update(finished_at=now, failures=0, next_attempt_at=None).where(unfinished).execute(db)
             match deletion.scope:
                 case DeletionScope.JOB:
-                    _remove_job(deletion.target_id)
+                    _remove_job(db, deletion.target_id)
                 case DeletionScope.OUTPUT:
-                    remove_rows_of_output(deletion.target_id)
+                    _remove_output(db, deletion.target_id)
                 case DeletionScope.USER:
-                    pass  # its jobs have deletions of their own
+                    pass  # each job of the user has its own deletion
 
     def tell(self, deletion_id: str, now: datetime) -> None:
-        """Write down that the user was told of the end."""
-        with self._database.session():
-            _DeletionRow.update(told_at=now).where(_DeletionRow.id == deletion_id).execute()
+        """Record that the user has learned about the end of the deletion."""
+        with self._database.session() as db:
+            DeletionRow.update(told_at=now).where(DeletionRow.id == deletion_id).execute(db)
 
     def remove(self, deletion_id: str) -> None:
-        """Forget the deletion; nothing happens if there is none."""
-        with self._database.session():
-            _DeletionRow.delete().where(_DeletionRow.id == deletion_id).execute()
+        """Remove the deletion's row; nothing happens if it does not exist."""
+        with self._database.session() as db:
+            DeletionRow.delete().where(DeletionRow.id == deletion_id).execute(db)
 
 
 def _is_of(scope: DeletionScope, target_id: str) -> Any:
-    return (_DeletionRow.target_id == target_id) & (_DeletionRow.scope == scope)
+    return (DeletionRow.target_id == target_id) & (DeletionRow.scope == scope)
 
 
-def _remove_job(job_id: str) -> None:
-    JobRow.delete().where(JobRow.id == job_id).execute()
-    remove_rows_of_job(job_id)
-    DeliveryRow.delete().where(DeliveryRow.job_id == job_id).execute()
-    # The key stays, so that a repeated request does not pay again.
-    KeyRow.update(answer=None).where(KeyRow.job_id == job_id).execute()
+def _remove_job(db: peewee.Database, job_id: str) -> None:
+    JobRow.delete().where(JobRow.id == job_id).execute(db)
+    for table in (OutputRow, IntentRow, DeliveryRow):
+        table.delete().where(table.job_id == job_id).execute(db)
+    # The key stays, so that a repeated request does not pay for a second job.
+    KeyRow.update(answer=None).where(KeyRow.job_id == job_id).execute(db)
+
+
+def _remove_output(db: peewee.Database, output_id: str) -> None:
+    for table in (OutputRow, IntentRow):
+        table.delete().where(table.id == output_id).execute(db)
 
 
 def _to_deletion(row: Any) -> Deletion:

@@ -2,42 +2,16 @@
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 import peewee
 
-from shared.adapters.sql.database import Database, JsonField, UtcField
-from shared.adapters.sql.jobs import JobRow, count_unfinished, insert_job
-from shared.adapters.sql.outputs import OutputRow, sum_of_sizes
+from shared.adapters.sql.database import Database
+from shared.adapters.sql.statements import UNFINISHED, insert_job
+from shared.adapters.sql.tables import JobRow, KeyRow, OutputRow, UsageRow
 from shared.domain.errors import DatabaseUnavailableError
 from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import Job
 from shared.domain.quotas import Quotas, Usage, check_quotas, day_of
-
-
-class KeyRow(peewee.Model):
-    """A row of ``idempotency_keys``."""
-
-    user_id = peewee.CharField()
-    idempotency_key = peewee.CharField()
-    request_hash = peewee.CharField()
-    job_id = peewee.CharField()
-    created_at = UtcField()
-    answer = JsonField(null=True)
-
-    class Meta:
-        table_name = "idempotency_keys"
-        primary_key = peewee.CompositeKey("user_id", "idempotency_key")
-
-
-class _UsageRow(peewee.Model):
-    user_id = peewee.CharField(primary_key=True)
-    # Ahead of the day, for an UPDATE of MySQL sets one column after the other, in this order.
-    jobs = peewee.IntegerField()
-    day = peewee.CharField()
-
-    class Meta:
-        table_name = "daily_usage"
 
 
 class SqlStartStore:
@@ -45,84 +19,85 @@ class SqlStartStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.peewee.bind([JobRow, OutputRow, KeyRow, _UsageRow])
 
     def start(self, job: Job, key: UsedKey | None, quotas: Quotas) -> Usage | UsedKey:
         """Add the job, its key and its count in one transaction; or return the earlier use of the key."""
         try:
             return self._start(job, key, quotas)
         except DatabaseUnavailableError:
-            # The answer to COMMIT may be all that was lost.
-            with self._database.session():
-                if JobRow.get_or_none(id=job.id) is None:
+            # Perhaps the transaction succeeded and only the answer to COMMIT was lost.
+            with self._database.session() as db:
+                if JobRow.select().where(JobRow.id == job.id).get_or_none(db) is None:
                     raise
             return self.usage_of(job.user_id, job.created_at)
 
     def _start(self, job: Job, key: UsedKey | None, quotas: Quotas) -> Usage | UsedKey:
         day = day_of(job.created_at)
         while True:
-            with self._database.transaction():
-                if _lock_user(job.user_id, day):
-                    return _begin(job, key, quotas)
-            # By itself: a row that is made in the transaction, and unmade with it, lets those who wait for it deadlock.
-            with self._database.session():
-                _UsageRow.insert(user_id=job.user_id, day=day, jobs=0).on_conflict_ignore().execute()
+            with self._database.transaction() as db:
+                if _lock_user(db, job.user_id, day):
+                    return _begin(db, job, key, quotas)
+            # Outside the transaction: if the transaction inserted the row and were rolled back, the transactions that
+            # wait for the row would deadlock.
+            with self._database.session() as db:
+                UsageRow.insert(user_id=job.user_id, day=day, jobs=0).on_conflict_ignore().execute(db)
 
     def find_key(self, user_id: str, key: str) -> UsedKey | None:
         """Return the use of a user's key, or None."""
-        with self._database.session():
-            return _find_key(user_id, key)
+        with self._database.session() as db:
+            return _find_key(db, user_id, key)
 
     def keep_answer(self, used: UsedKey, answer: Answer) -> UsedKey | None:
-        """Write the answer if there is none yet, and return the use as it is then, or None if it is gone."""
-        with self._database.session():
+        """Write the answer if the use has no answer yet; return the use as it is then, or None if it was removed."""
+        with self._database.session() as db:
             KeyRow.update(answer=asdict(answer)).where(
                 (KeyRow.user_id == used.user_id)
                 & (KeyRow.idempotency_key == used.key)
                 & (KeyRow.job_id == used.job_id)
                 & KeyRow.answer.is_null()
-            ).execute()
-            return _find_key(used.user_id, used.key)
+            ).execute(db)
+            return _find_key(db, used.user_id, used.key)
 
     def usage_of(self, user_id: str, now: datetime) -> Usage:
-        """Return what a user takes up."""
-        with self._database.session():
-            return _usage_of(user_id, day_of(now))
+        """Return the part of the quotas that a user has used."""
+        with self._database.session() as db:
+            return _usage_of(db, user_id, day_of(now))
 
     def forget_keys(self, before: datetime, *, limit: int) -> int:
         """Remove keys that were used before that time, and return their number."""
-        with self._database.session():
-            # A job has one key at most. MySQL knows no LIMIT in a subquery of this kind, SQLite none in a DELETE.
+        with self._database.session() as db:
+            # A job has at most one key. MySQL supports no LIMIT in a subquery of this kind, SQLite none in a DELETE.
             old = KeyRow.select(KeyRow.job_id).where(KeyRow.created_at < before).limit(limit)
-            job_ids = [row.job_id for row in old]
-            return int(KeyRow.delete().where(KeyRow.job_id.in_(job_ids)).execute()) if job_ids else 0
+            job_ids = [row.job_id for row in old.execute(db)]
+            return int(KeyRow.delete().where(KeyRow.job_id.in_(job_ids)).execute(db)) if job_ids else 0
 
     def forget_usage(self, before: datetime, *, limit: int) -> int:
-        """Remove the counts of earlier days than that of ``before``, and return their number."""
-        is_old = _UsageRow.day < day_of(before)
-        with self._database.session():
-            user_ids = [row.user_id for row in _UsageRow.select(_UsageRow.user_id).where(is_old).limit(limit)]
-            # Whoever begins a job meanwhile turns the row to another day.
-            return int(_UsageRow.delete().where(is_old & _UsageRow.user_id.in_(user_ids)).execute()) if user_ids else 0
+        """Remove the counts of days before the day of ``before``, and return their number."""
+        is_old = UsageRow.day < day_of(before)
+        old = UsageRow.select(UsageRow.user_id).where(is_old).limit(limit)
+        with self._database.session() as db:
+            user_ids = [row.user_id for row in old.execute(db)]
+            # The condition is repeated because a job that begins in the meantime moves its user's row to a new day.
+            return int(UsageRow.delete().where(is_old & UsageRow.user_id.in_(user_ids)).execute(db)) if user_ids else 0
 
 
-def _lock_user(user_id: str, day: str) -> bool:
-    """Turn the user's count to the day, which locks the row until the transaction ends; False if there is none.
+def _lock_user(db: peewee.Database, user_id: str, day: str) -> bool:
+    """Move the user's count to the day, which locks the row until the transaction ends; False if no row exists.
 
-    A count never goes back to an earlier day, which another instance's clock may show.
+    A count never goes back to an earlier day, because the clock of another instance may still be at that day.
     """
     turned = {
-        _UsageRow.jobs: peewee.Case(None, [(_UsageRow.day < day, 0)], _UsageRow.jobs),
-        _UsageRow.day: peewee.Case(None, [(_UsageRow.day < day, day)], _UsageRow.day),
+        UsageRow.jobs: peewee.Case(None, [(UsageRow.day < day, 0)], UsageRow.jobs),
+        UsageRow.day: peewee.Case(None, [(UsageRow.day < day, day)], UsageRow.day),
     }
-    return bool(_UsageRow.update(turned).where(_UsageRow.user_id == user_id).execute())
+    return bool(UsageRow.update(turned).where(UsageRow.user_id == user_id).execute(db))
 
 
-def _begin(job: Job, key: UsedKey | None, quotas: Quotas) -> Usage | UsedKey:
-    # Ahead of the quotas: the repetition of a request that took the last place is not refused.
-    if key is not None and (earlier := _find_key(key.user_id, key.key)):
+def _begin(db: peewee.Database, job: Job, key: UsedKey | None, quotas: Quotas) -> Usage | UsedKey:
+    # Before the quotas, so that the repetition of a request that used the last place is not refused.
+    if key is not None and (earlier := _find_key(db, key.user_id, key.key)):
         return earlier
-    usage = _usage_of(job.user_id, day_of(job.created_at))
+    usage = _usage_of(db, job.user_id, day_of(job.created_at))
     check_quotas(usage, quotas, job.type, job.created_at)
     if key is not None:
         KeyRow.insert(
@@ -131,26 +106,26 @@ def _begin(job: Job, key: UsedKey | None, quotas: Quotas) -> Usage | UsedKey:
             request_hash=key.request_hash,
             job_id=key.job_id,
             created_at=key.created_at,
-        ).execute()
-    insert_job(job)
-    _UsageRow.update(jobs=_UsageRow.jobs + 1).where(_UsageRow.user_id == job.user_id).execute()
+        ).execute(db)
+    insert_job(db, job)
+    UsageRow.update(jobs=UsageRow.jobs + 1).where(UsageRow.user_id == job.user_id).execute(db)
     return usage.with_one_job_more()
 
 
-def _usage_of(user_id: str, day: str) -> Usage:
-    row = _UsageRow.get_or_none((_UsageRow.user_id == user_id) & (_UsageRow.day >= day))
+def _usage_of(db: peewee.Database, user_id: str, day: str) -> Usage:
+    today = UsageRow.select().where((UsageRow.user_id == user_id) & (UsageRow.day >= day)).get_or_none(db)
+    unfinished = JobRow.select().where((JobRow.user_id == user_id) & JobRow.status.in_(UNFINISHED))
+    sizes = OutputRow.select(peewee.fn.SUM(OutputRow.size)).where(OutputRow.user_id == user_id)
     return Usage(
-        concurrent_jobs=count_unfinished(user_id),
-        jobs_today=0 if row is None else row.jobs,
-        stored_bytes=sum_of_sizes(user_id),
+        concurrent_jobs=unfinished.count(db),
+        jobs_today=0 if today is None else today.jobs,
+        stored_bytes=int(sizes.scalar(db) or 0),
     )
 
 
-def _find_key(user_id: str, key: str) -> UsedKey | None:
-    row = KeyRow.get_or_none((KeyRow.user_id == user_id) & (KeyRow.idempotency_key == key))
-    return None if row is None else _to_used_key(row)
-
-
-def _to_used_key(row: Any) -> UsedKey:
+def _find_key(db: peewee.Database, user_id: str, key: str) -> UsedKey | None:
+    row = KeyRow.select().where((KeyRow.user_id == user_id) & (KeyRow.idempotency_key == key)).get_or_none(db)
+    if row is None:
+        return None
     answer = None if row.answer is None else Answer(**row.answer)
     return UsedKey(row.user_id, row.idempotency_key, row.request_hash, row.job_id, row.created_at, answer)
