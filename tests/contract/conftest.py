@@ -1,4 +1,4 @@
-"""The outside systems that the adapters meet: emulators on loopback and a private MariaDB."""
+"""The outside systems that the adapters use: emulators on loopback and a private MariaDB."""
 
 import socket
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-# The emulators' own tests know how to serve them.
+# The tests of the emulators contain the code that serves them.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "devcloud"))
 
 from ai_support import ServedEmulator, served
@@ -30,7 +30,7 @@ def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A file of SQLite with the newest schema."""
+    """The bytes of an SQLite file with the newest schema."""
     file = tmp_path_factory.mktemp("sqlite") / "template.db"
     migrate(f"sqlite:///{file}")
     return file.read_bytes()
@@ -65,7 +65,7 @@ def outputs(stores: tuple[JobStore, OutputStore]) -> OutputStore:
 
 @pytest.fixture
 def no_connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Let no socket of this process connect, and keep where one wanted to."""
+    """Refuse every connection of this process, and return the list of the addresses that sockets tried."""
     wanted: list[Any] = []
 
     def connect(self: socket.socket, address: Any) -> None:

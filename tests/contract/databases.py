@@ -1,4 +1,4 @@
-"""The databases that one contract holds for."""
+"""The databases on which the contract tests of the stores run."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ KINDS = ["memory", *SQL_KINDS]
 
 
 def database_url(kind: str, request: pytest.FixtureRequest, folder: Path | None = None) -> str:
-    """Return the URL of a database of the test's own, with the newest schema; ``folder`` is for SQLite's file."""
+    """Return the URL of a separate database with the newest schema; ``folder`` is for SQLite's file."""
     if kind == "sqlite":
         file: Path = (folder or request.getfixturevalue("tmp_path")) / "jobs.db"
         file.write_bytes(request.getfixturevalue("sqlite_template"))
@@ -24,5 +24,5 @@ def database_url(kind: str, request: pytest.FixtureRequest, folder: Path | None 
 
 
 def open_database(url: str) -> Database:
-    """Open a database as the functions do."""
+    """Open a database in the same way as the functions."""
     return Database(DatabaseSettings(SecretStr(url)))

@@ -1,4 +1,4 @@
-"""Threads that do the same at the same time."""
+"""Threads that do the same work at the same time."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -6,7 +6,7 @@ from threading import Barrier
 
 
 def race(racers: int, work: Callable[[int], object], *, losing: type[Exception]) -> list[object]:
-    """Have each of so many threads do its work at once; return what each returns, or the ``losing`` error it raises."""
+    """Run ``work(number)`` in so many threads at once; return each result, or the ``losing`` error that was raised."""
     barrier = Barrier(racers)
 
     def run(number: int) -> object:

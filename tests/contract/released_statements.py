@@ -1,7 +1,7 @@
-"""What the released code says to the database: recorded once at each release, and replayed on every newer schema.
+"""The statements that the released code sends to the database: recorded at each release, replayed on newer schemas.
 
-While a deployment is under way, the code before it works on the schema after it. ``make statements`` drives every
-method of every store and writes the statements to ``released_statements/``, a file for each kind of database, in JSON.
+During a deployment, the code of the release before works on the new schema. ``make statements`` calls every method of
+every store and writes the statements to ``released_statements/``, one file of JSON lines for each kind of database.
 """
 
 import json
@@ -39,7 +39,7 @@ _LATER = NOW + timedelta(days=2)
 
 
 class Watched:
-    """The stores on one database; ``called`` are the methods that were used, like ``SqlJobStore.add``."""
+    """The stores on one database; ``called`` contains the methods that were used, like ``SqlJobStore.add``."""
 
     def __init__(self, database: Database) -> None:
         self.called: set[str] = set()
@@ -58,12 +58,12 @@ class _WatchedStore:
 
 
 def methods() -> set[str]:
-    """Return all that can be called on the stores."""
+    """Return the public methods of all stores, like ``SqlJobStore.add``."""
     return {f"{store.__name__}.{name}" for store in STORES for name in vars(store) if not name.startswith("_")}
 
 
 def drive(stores: Watched) -> None:
-    """Call every method of every store, on tables without rows."""
+    """Call every method of every store; the tables must be empty before."""
     job = _begin(stores)
     _work(stores, job.claimed(NOW))
     _list(stores)
@@ -132,9 +132,9 @@ def _deliver(stores: Watched) -> None:
 
 
 def _delete(stores: Watched) -> None:
-    wishes = deletion_of_output(make_output(), NOW), deletion_of_job(make_job(), NOW), deletion_of_user(USER, NOW)
-    for number, wish in enumerate(wishes):
-        deletion = replace(wish, id=str(number))
+    requested = deletion_of_output(make_output(), NOW), deletion_of_job(make_job(), NOW), deletion_of_user(USER, NOW)
+    for number, each in enumerate(requested):
+        deletion = replace(each, id=str(number))
         stores.deletions.add(deletion)
         stores.deletions.newest_of(deletion.scope, deletion.target_id)
         stores.deletions.due(_LATER, limit=9, after=deletion)
@@ -153,7 +153,7 @@ def _delete(stores: Watched) -> None:
 
 @contextmanager
 def recorded() -> Iterator[list[tuple[str, list[Any]]]]:
-    """Record the statements that reach the database meanwhile, and their values."""
+    """Record the statements that reach the database inside the block, and their values."""
     statements: list[tuple[str, list[Any]]] = []
     recorder = logging.Handler()
     recorder.emit = lambda record: statements.append(record.msg)  # type: ignore[method-assign, arg-type]  # by peewee
@@ -166,7 +166,7 @@ def recorded() -> Iterator[list[tuple[str, list[Any]]]]:
 
 
 def record(kind: str, url: str) -> None:
-    """Write the statements of the stores as they are now to the file of this kind of database."""
+    """Write the statements of the present stores to the file of this kind of database."""
     database = Database(DatabaseSettings(SecretStr(url)))
     with closing(database.peewee), recorded() as statements:
         drive(Watched(database))
@@ -179,7 +179,7 @@ def record(kind: str, url: str) -> None:
 
 
 def main() -> None:
-    """Record for both kinds of database, each with the newest schema."""
+    """Record on both kinds of database, each with the newest schema."""
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         migrate(url := f"sqlite:///{folder}/jobs.db")

@@ -1,4 +1,4 @@
-"""TLS to MySQL: verified unless the host is loopback or the operator says otherwise."""
+"""TLS to MySQL: the server is verified unless its host is loopback or the operator chooses another mode."""
 
 import datetime as dt
 import subprocess
@@ -21,7 +21,7 @@ NAMED = "localhost"  # the name in the server's certificate
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates: ``ca.pem``, ``other-ca.pem``, and ``server.pem`` by the first of them."""
+    """A folder with the certificates ``ca.pem``, ``other-ca.pem``, and ``server.pem``, which ``ca.pem`` has signed."""
     folder = tmp_path_factory.mktemp("certificates")
     ca, key = make_certificate(folder / "ca.pem", "a CA")
     make_certificate(folder / "other-ca.pem", "another CA")
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_certificate(
     file: Path, name: str, ca: x509.Certificate | None = None, ca_key: ec.EllipticCurvePrivateKey | None = None
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """Write a certificate and, beside it, its key; without a CA it is one itself."""
+    """Write a certificate and, beside it, its key; without ``ca`` the certificate is a CA."""
     key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     made = (
@@ -89,18 +89,18 @@ def test_a_verified_connection_is_encrypted(server: MariaDb, folder: Path, host:
     assert cipher_of(at(server, host, **options, ssl_ca=folder / "ca.pem"))
 
 
-def test_migrations_go_by_the_same_options(server: MariaDb, folder: Path) -> None:
+def test_migrations_use_the_same_tls_options(server: MariaDb, folder: Path) -> None:
     migrate(at(server, NAMED, ssl_mode="VERIFY_IDENTITY", ssl_ca=folder / "ca.pem"), "current")
     with pytest.raises(subprocess.CalledProcessError):
         migrate(at(server, NAMED, ssl_mode="VERIFY_IDENTITY", ssl_ca=folder / "other-ca.pem"), "current")
 
 
-def test_required_encrypts_and_verifies_nothing(server: MariaDb) -> None:
+def test_ssl_mode_required_encrypts_without_verification(server: MariaDb) -> None:
     assert cipher_of(at(server, "127.0.0.1", ssl_mode="REQUIRED"))
 
 
 @pytest.mark.parametrize("options", [{}, {"ssl_mode": "DISABLED"}])
-def test_loopback_is_plain_text_unless_asked_otherwise(server: MariaDb, options: dict[str, Any]) -> None:
+def test_loopback_connections_are_plain_text_by_default(server: MariaDb, options: dict[str, Any]) -> None:
     assert cipher_of(at(server, "127.0.0.1", **options)) == ""
 
 
@@ -109,7 +109,7 @@ def test_loopback_is_plain_text_unless_asked_otherwise(server: MariaDb, options:
     [
         (NAMED, "VERIFY_IDENTITY", "other-ca.pem"),
         (NAMED, "VERIFY_CA", "other-ca.pem"),
-        ("127.0.0.1", "VERIFY_IDENTITY", "ca.pem"),  # a name that is not in the certificate
+        ("127.0.0.1", "VERIFY_IDENTITY", "ca.pem"),  # a host that is not in the certificate
     ],
 )
 def test_a_server_that_cannot_be_verified_is_refused(
@@ -120,15 +120,15 @@ def test_a_server_that_cannot_be_verified_is_refused(
     assert "CERTIFICATE_VERIFY_FAILED" in str(refused.value.__cause__)
 
 
-def test_the_cas_of_the_system_do_not_know_the_server(server: MariaDb) -> None:
+def test_a_server_whose_ca_the_system_does_not_know_is_refused(server: MariaDb) -> None:
     with pytest.raises(DatabaseUnavailableError) as refused:
         cipher_of(at(server, NAMED, ssl_mode="VERIFY_IDENTITY"))
     assert "CERTIFICATE_VERIFY_FAILED" in str(refused.value.__cause__)
 
 
 @pytest.mark.parametrize("options", [{}, {"ssl_mode": "REQUIRED"}])
-def test_a_server_without_tls_is_refused_where_tls_is_wanted(mariadb: MariaDb, options: dict[str, Any]) -> None:
-    # 127.1 is the same address, written so that no rule takes it for loopback.
+def test_a_server_without_tls_is_refused_if_tls_is_required(mariadb: MariaDb, options: dict[str, Any]) -> None:
+    # 127.1 is the same address in a spelling that the rule for loopback hosts does not recognise.
     with pytest.raises(DatabaseUnavailableError) as refused:
         cipher_of(at(mariadb, "127.1", **options))
     assert "SSL" in str(refused.value.__cause__)
@@ -148,11 +148,11 @@ def test_a_server_without_tls_is_refused_where_tls_is_wanted(mariadb: MariaDb, o
         ("ssl_mode=DISABLED&ssl_ca=s.yaml", "VERIFY_CA"),
     ],
 )
-def test_an_option_that_is_not_valid_is_named(query: str, named: str) -> None:
+def test_the_error_names_an_invalid_option(query: str, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         open_database(f"mysql+pymysql://user:password@db.example.com/media?{query}")
 
 
-def test_sqlite_has_no_options() -> None:
+def test_sqlite_accepts_no_options() -> None:
     with pytest.raises(ConfigurationError, match="no options"):
         open_database("sqlite:///jobs.db?ssl_mode=REQUIRED")

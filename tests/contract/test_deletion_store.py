@@ -1,4 +1,4 @@
-"""The table deletions, and what a deletion takes out of the others: in memory, on SQLite and on MariaDB."""
+"""The table deletions, and the rows that a deletion removes from other tables: in memory, on SQLite and MariaDB."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -52,12 +52,12 @@ def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
     database.peewee.close()
 
 
-def wish(number: int = 0, job_id: str = "abc123", **changes: Any) -> Deletion:
+def make_deletion(number: int = 0, job_id: str = "abc123", **changes: Any) -> Deletion:
     made = deletion_of_job(make_job(id=job_id), NOW + number * SECOND)
     return replace(made, id=f"deletion{number}", **changes)
 
 
-def test_a_deletion_comes_back_as_it_went_in(stores: Stores) -> None:
+def test_a_deletion_is_read_back_unchanged(stores: Stores) -> None:
     for deletion in (
         deletion_of_output(make_output(oss_path="users/用户 😀/jobs/j/image-1703123456789.png"), NOW),
         deletion_of_job(make_job(), NOW),
@@ -68,18 +68,18 @@ def test_a_deletion_comes_back_as_it_went_in(stores: Stores) -> None:
     assert stores.deletions.get("none") is None
 
 
-def test_the_newest_of_a_target_is_found(stores: Stores) -> None:
+def test_newest_of_finds_the_deletion_requested_last(stores: Stores) -> None:
     for number in (1, 2, 0):
-        stores.deletions.add(wish(number))
-    stores.deletions.add(wish(3, job_id="ABC123"))
-    assert stores.deletions.newest_of(DeletionScope.JOB, "abc123") == wish(2)
+        stores.deletions.add(make_deletion(number))
+    stores.deletions.add(make_deletion(3, job_id="ABC123"))
+    assert stores.deletions.newest_of(DeletionScope.JOB, "abc123") == make_deletion(2)
     assert stores.deletions.newest_of(DeletionScope.OUTPUT, "abc123") is None
     assert stores.deletions.newest_of(DeletionScope.JOB, "abc12") is None
 
 
-def test_what_a_deletion_concerns(stores: Stores) -> None:
+def test_concerns_finds_deletions_of_the_job_or_the_output(stores: Stores) -> None:
     output = make_output(job_id="another")
-    stores.deletions.add(wish(0))
+    stores.deletions.add(make_deletion(0))
     stores.deletions.add(deletion_of_output(output, NOW))
     stores.deletions.add(deletion_of_user("users-job", NOW))
     asked = [("abc123", "x"), ("x", output.id), ("ABC123", "x"), ("x", "abc123"), (output.id, "x"), ("users-job", "x")]
@@ -88,27 +88,27 @@ def test_what_a_deletion_concerns(stores: Stores) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 9])
-def test_due_deletions_come_page_by_page_the_longest_due_first(stores: Stores, limit: int) -> None:
+def test_due_deletions_are_paged_the_longest_due_first(stores: Stores, limit: int) -> None:
     for number in (3, 1, 0, 2):
-        stores.deletions.add(replace(wish(number), requested_at=NOW + number // 2 * SECOND))
-    stores.deletions.add(wish(4, next_attempt_at=NOW + 2 * SECOND, failures=MAX_FAILURES - 1))
-    stores.deletions.add(wish(5, next_attempt_at=NOW + 3 * SECOND))
-    stores.deletions.add(wish(6, failures=MAX_FAILURES))
+        stores.deletions.add(replace(make_deletion(number), requested_at=NOW + number // 2 * SECOND))
+    stores.deletions.add(make_deletion(4, next_attempt_at=NOW + 2 * SECOND, failures=MAX_FAILURES - 1))
+    stores.deletions.add(make_deletion(5, next_attempt_at=NOW + 3 * SECOND))
+    stores.deletions.add(make_deletion(6, failures=MAX_FAILURES))
     now = NOW + 2 * SECOND
     found = list(pages(lambda last: stores.deletions.due(now, limit=limit, after=last)))
     assert [deletion.id for deletion in found] == [f"deletion{number}" for number in range(5)]
     assert all(deletion.due(now) for deletion in found)
 
 
-def test_deletions_that_ended_are_due_again_after_an_hour(stores: Stores) -> None:
+def test_finished_deletions_are_due_again_after_an_hour(stores: Stores) -> None:
     for number in range(4):
-        stores.deletions.add(wish(number, finished_at=NOW + number * SECOND))
+        stores.deletions.add(make_deletion(number, finished_at=NOW + number * SECOND))
     found = stores.deletions.due(NOW + SECOND_LOOK_AFTER + 2 * SECOND, limit=9)
     assert [deletion.id for deletion in found] == ["deletion0", "deletion1"]
 
 
-def test_a_turn_is_taken_by_one_of_those_that_have_read_the_deletion(stores: Stores) -> None:
-    first = wish(0)
+def test_only_one_reader_of_a_deletion_can_save_its_attempt(stores: Stores) -> None:
+    first = make_deletion(0)
     stores.deletions.add(first)
     postponed = first.postponed(NOW)
     stores.deletions.save(postponed, over=first)
@@ -123,15 +123,15 @@ def test_a_turn_is_taken_by_one_of_those_that_have_read_the_deletion(stores: Sto
     assert stores.deletions.get(first.id) == replace(first, finished_at=NOW)
 
 
-def test_being_told_and_being_forgotten(stores: Stores) -> None:
-    stores.deletions.add(wish(0))
-    stores.deletions.add(wish(1))
+def test_tell_records_the_time_and_remove_removes_the_deletion(stores: Stores) -> None:
+    stores.deletions.add(make_deletion(0))
+    stores.deletions.add(make_deletion(1))
     stores.deletions.tell("deletion0", NOW)
-    assert stores.deletions.get("deletion0") == replace(wish(0), told_at=NOW)
+    assert stores.deletions.get("deletion0") == replace(make_deletion(0), told_at=NOW)
     for _ in range(2):
         stores.deletions.remove("deletion0")
         assert stores.deletions.get("deletion0") is None
-    assert stores.deletions.get("deletion1") == wish(1)
+    assert stores.deletions.get("deletion1") == make_deletion(1)
 
 
 def fill(stores: Stores, job_id: str, first: int) -> None:
@@ -150,22 +150,22 @@ def rows_of(stores: Stores, job_id: str) -> tuple[int, int, int]:
     )
 
 
-def test_the_end_of_a_job_takes_its_rows_and_no_others(stores: Stores) -> None:
+def test_finishing_the_deletion_of_a_job_removes_only_its_rows(stores: Stores) -> None:
     fill(stores, "abc123", 0)
     fill(stores, "ABC123", 10)
-    stores.deletions.add(wish(0))
-    stores.deletions.finish(wish(0), NOW)
+    stores.deletions.add(make_deletion(0))
+    stores.deletions.finish(make_deletion(0), NOW)
     assert rows_of(stores, "abc123") == (0, 0, 0)
     assert rows_of(stores, "ABC123") == (1, 2, 1)
-    assert stores.deletions.get("deletion0") == replace(wish(0), finished_at=NOW)
-    # Repeated, it takes what has come since and keeps the time of the end.
+    assert stores.deletions.get("deletion0") == replace(make_deletion(0), finished_at=NOW)
+    # A second call removes the rows that were added in the meantime and keeps the time of the end.
     stores.outputs.put(make_output(0))
-    stores.deletions.finish(wish(0), NOW + SECOND)
+    stores.deletions.finish(make_deletion(0), NOW + SECOND)
     assert rows_of(stores, "abc123") == (0, 0, 0)
-    assert stores.deletions.get("deletion0") == replace(wish(0), finished_at=NOW)
+    assert stores.deletions.get("deletion0") == replace(make_deletion(0), finished_at=NOW)
 
 
-def test_the_end_of_an_output_takes_its_row_and_its_intent(stores: Stores) -> None:
+def test_finishing_the_deletion_of_an_output_removes_its_row_and_its_intent(stores: Stores) -> None:
     fill(stores, "abc123", 0)
     for position in (0, 2):
         deletion = deletion_of_output(make_output(position), NOW)
@@ -175,7 +175,7 @@ def test_the_end_of_an_output_takes_its_row_and_its_intent(stores: Stores) -> No
     assert stores.outputs.get(make_output(1).id) is not None
 
 
-def test_the_end_of_a_users_everything_takes_no_row(stores: Stores) -> None:
+def test_finishing_the_deletion_of_a_user_removes_no_row(stores: Stores) -> None:
     fill(stores, "abc123", 0)
     deletion = deletion_of_user(USER, NOW)
     stores.deletions.add(deletion)
@@ -208,12 +208,12 @@ def key_and_deliveries(url: str, job_id: str) -> None:
 
 
 @pytest.mark.parametrize("stores", ["sqlite", "mariadb"], indirect=True)
-def test_a_jobs_deliveries_go_and_its_idempotency_key_stays_without_the_answer(stores: Stores) -> None:
+def test_the_deletion_of_a_job_removes_its_deliveries_and_the_answer_of_its_key(stores: Stores) -> None:
     for job_id in ("abc123", "ABC123"):
         key_and_deliveries(stores.url, job_id)
     stores.jobs.add(make_job(status=JobStatus.SUCCEEDED))
-    stores.deletions.add(wish(0))
-    stores.deletions.finish(wish(0), NOW)
+    stores.deletions.add(make_deletion(0))
+    stores.deletions.finish(make_deletion(0), NOW)
     assert select(stores.url, "SELECT id FROM webhook_deliveries ORDER BY id") == [("ABC123-0",), ("ABC123-1",)]
     assert select(stores.url, "SELECT job_id, idempotency_key, answer FROM idempotency_keys ORDER BY job_id") == [
         ("ABC123", "key of ABC123", '{"status": 200}'),

@@ -81,13 +81,13 @@ def test_the_end_of_a_job_adds_its_delivery(stores: Stores, event: str) -> None:
     assert list(stores.deliveries.due(NOW, limit=9)) == [expected]
 
 
-def test_no_end_and_no_webhook_add_none(stores: Stores) -> None:
+def test_a_job_without_a_webhook_adds_no_delivery(stores: Stores) -> None:
     job = stores.jobs.add(make_job(id="none"))
     stores.jobs.save(job.succeeded(NOW))
     assert stores.deliveries.of_job("none") == []
 
 
-def test_a_stale_attempt_ends_nothing_and_adds_none(stores: Stores) -> None:
+def test_a_stale_attempt_ends_no_job_and_adds_no_delivery(stores: Stores) -> None:
     held = stores.jobs.add(make_job(attempt=2, webhook_url=URL))
     with pytest.raises(LeaseLostError):
         stores.jobs.save(replace(held, attempt=1).succeeded(NOW))
@@ -98,7 +98,7 @@ def test_a_stale_attempt_ends_nothing_and_adds_none(stores: Stores) -> None:
     assert stores.of(held.id).event == "job.succeeded"
 
 
-def test_a_delivery_comes_back_as_it_went_in(stores: Stores) -> None:
+def test_a_delivery_is_read_back_unchanged(stores: Stores) -> None:
     fresh = stores.end(webhook_url="https://例え.jp/" + "😀" * 2000)
     claimed = fresh.claimed(NOW + timedelta(milliseconds=1))
     stores.deliveries.save(claimed, over_attempts=0)
@@ -109,7 +109,7 @@ def test_a_delivery_comes_back_as_it_went_in(stores: Stores) -> None:
 
 
 @pytest.mark.parametrize("attempts", [0, 2])
-def test_a_save_of_another_attempt_is_fenced(stores: Stores, attempts: int) -> None:
+def test_a_save_of_another_attempt_is_refused(stores: Stores, attempts: int) -> None:
     claimed = stores.end().claimed(NOW)
     stores.deliveries.save(claimed, over_attempts=0)
     with pytest.raises(LeaseLostError):
@@ -120,7 +120,7 @@ def test_a_save_of_another_attempt_is_fenced(stores: Stores, attempts: int) -> N
 
 
 @pytest.mark.parametrize("status", [DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.DISABLED])
-def test_a_delivery_that_has_ended_stays_as_it_is(stores: Stores, status: DeliveryStatus) -> None:
+def test_an_ended_delivery_is_not_changed(stores: Stores, status: DeliveryStatus) -> None:
     ended = replace(stores.end(), status=status, next_attempt_at=None)
     stores.deliveries.save(ended)
     with pytest.raises(LeaseLostError):
@@ -129,7 +129,7 @@ def test_a_delivery_that_has_ended_stays_as_it_is(stores: Stores, status: Delive
     assert stores.of("abc123") == ended
 
 
-def test_due_are_those_whose_time_has_come_the_longest_waiting_first(stores: Stores) -> None:
+def test_due_deliveries_are_listed_the_longest_due_first(stores: Stores) -> None:
     second = timedelta(seconds=1)
     for number, job_id in enumerate(("late", "later", "claimed", "delivered", "not-yet")):
         stores.end(job_id, created_at=NOW - number * second)
@@ -146,7 +146,7 @@ def test_due_are_those_whose_time_has_come_the_longest_waiting_first(stores: Sto
     assert "claimed" in [each.job_id for each in stores.deliveries.due(lease_ends, limit=9)]
 
 
-def test_attempts_of_a_user_that_have_just_begun_are_counted(stores: Stores) -> None:
+def test_count_begun_counts_the_users_recent_pending_attempts(stores: Stores) -> None:
     for job_id, user_id in (("begun", USER), ("before", USER), ("delivered", USER), ("due", USER), ("other", "other")):
         stores.end(job_id, user_id=user_id)
         if job_id != "due":
@@ -157,7 +157,7 @@ def test_attempts_of_a_user_that_have_just_begun_are_counted(stores: Stores) -> 
     assert stores.deliveries.count_begun(USER, NOW - timedelta(milliseconds=1)) == 2
 
 
-def test_a_receiver_that_is_gone_is_gone_for_that_user_and_url(stores: Stores) -> None:
+def test_disable_affects_only_that_user_and_url(stores: Stores) -> None:
     changes: dict[str, dict[str, object]] = {
         "first": {},
         "second": {},
@@ -175,7 +175,7 @@ def test_a_receiver_that_is_gone_is_gone_for_that_user_and_url(stores: Stores) -
     assert [stores.deliveries.is_disabled(*each) for each in asked] == [True, False, False, False]
 
 
-def test_old_rows_are_removed_the_oldest_first(stores: Stores) -> None:
+def test_old_deliveries_are_removed_oldest_first(stores: Stores) -> None:
     for milliseconds, job_id in enumerate(("young", "old", "older", "oldest")):
         stores.end(job_id, created_at=NOW - timedelta(milliseconds=milliseconds))
     assert stores.deliveries.remove_before(NOW, limit=2) == 2
@@ -203,11 +203,11 @@ def test_a_claim_has_one_winner(stores: Stores) -> None:
         assert (stored.attempts, stored.last_attempt_at) == (1, NOW + timedelta(seconds=won))
 
 
-def test_an_end_without_its_delivery_does_not_happen(sql_stores: Stores) -> None:
+def test_a_job_does_not_end_if_its_delivery_cannot_be_written(sql_stores: Stores) -> None:
     job = sql_stores.jobs.add(make_job(webhook_url=URL))
     assert sql_stores.database is not None
     sql_stores.database.peewee.execute_sql("ALTER TABLE webhook_deliveries RENAME TO elsewhere")
-    with pytest.raises(Exception, match=r"."):  # whatever the driver says of a table that is not there
+    with pytest.raises(Exception, match=r"."):  # each driver has its own error for a missing table
         sql_stores.jobs.save(job.succeeded(NOW))
     sql_stores.database.peewee.execute_sql("ALTER TABLE elsewhere RENAME TO webhook_deliveries")
     stored = sql_stores.jobs.get(job.id)

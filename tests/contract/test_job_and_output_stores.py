@@ -50,26 +50,26 @@ FULL = make_video_job(
 )
 
 
-def test_a_job_comes_back_as_it_went_in(jobs: JobStore) -> None:
+def test_a_job_is_read_back_unchanged(jobs: JobStore) -> None:
     for job in (make_job(id="bare"), replace(FULL, id="full")):
         assert jobs.add(job) == job
         assert jobs.get(job.id) == job
 
 
-def test_there_is_no_job_of_another_id(jobs: JobStore) -> None:
+def test_a_job_is_found_by_its_exact_id_only(jobs: JobStore) -> None:
     jobs.add(make_job(id="abc"))
     assert [jobs.get(job_id) for job_id in ("ABC", "ab", "")] == [None] * 3
 
 
 @pytest.mark.parametrize("length", [1, 4000])
-def test_long_prompts_of_emoji(jobs: JobStore, length: int) -> None:
+def test_long_prompts_of_emoji_are_kept(jobs: JobStore, length: int) -> None:
     job = make_job(prompt="😀" * length, negative_prompt="湖" * length)
     jobs.add(job)
     assert jobs.get(job.id) == job
 
 
 @pytest.mark.parametrize("user", ["u" * 255, "用" * 255, "😀" * 225, "a b+c@例え.jp", "' OR 1=1 --", "%", " a"])
-def test_user_ids_of_every_kind(jobs: JobStore, outputs: OutputStore, user: str) -> None:
+def test_user_ids_with_any_characters_are_kept(jobs: JobStore, outputs: OutputStore, user: str) -> None:
     job = jobs.add(make_job(user_id=user))
     assert jobs.get("abc123") == job
     key = ObjectKey(user, "abc123", MediaType.IMAGE, 1703123456789, "png")
@@ -86,7 +86,7 @@ def test_user_ids_compare_character_by_character(jobs: JobStore, first: str, sec
     assert [job and job.user_id for job in stored] == [first, second]
 
 
-def test_times_are_kept_to_the_millisecond_and_in_utc(jobs: JobStore, outputs: OutputStore) -> None:
+def test_times_are_kept_in_utc_to_the_millisecond(jobs: JobStore, outputs: OutputStore) -> None:
     at = datetime(2024, 2, 29, 23, 59, 59, 999000, tzinfo=timezone(timedelta(hours=8)))
     jobs.add(make_job(created_at=at))
     outputs.put(make_output(created_at=at))
@@ -102,7 +102,7 @@ def test_times_are_kept_to_the_millisecond_and_in_utc(jobs: JobStore, outputs: O
         assert job.lease_expires_at.tzinfo is not None
 
 
-def test_adding_the_same_job_again_gives_it_back(jobs: JobStore) -> None:
+def test_adding_the_same_job_again_returns_it(jobs: JobStore) -> None:
     jobs.add(make_job(id="earlier"))
     job = make_job(id="mine")
     assert jobs.add(job) == job
@@ -110,21 +110,21 @@ def test_adding_the_same_job_again_gives_it_back(jobs: JobStore) -> None:
     assert jobs.add(job) == job
 
 
-def test_a_save_of_the_holder_is_written(jobs: JobStore) -> None:
+def test_a_save_of_the_current_attempt_is_written(jobs: JobStore) -> None:
     job = jobs.add(make_job())
     claimed = job.claimed(NOW)
     jobs.save(claimed, over_attempt=0)
     stored = claimed.submitting(NOW).submitted("task-1", NOW)
     jobs.save(stored)
     assert jobs.get(job.id) == stored
-    jobs.save(stored)  # a save that changes nothing has found its row all the same
+    jobs.save(stored)  # a save that changes no value still finds its row
     done = stored.succeeded(NOW, ("w",))
     jobs.save(done)
     assert jobs.get(job.id) == done
 
 
 @pytest.mark.parametrize("attempt", [0, 1, 3])
-def test_a_save_of_another_attempt_is_fenced(jobs: JobStore, attempt: int) -> None:
+def test_a_save_of_another_attempt_is_refused(jobs: JobStore, attempt: int) -> None:
     held = jobs.add(make_job(attempt=2))
     with pytest.raises(LeaseLostError):
         jobs.save(replace(held, attempt=attempt, prompt="stale"))
@@ -141,7 +141,7 @@ def test_a_final_state_is_never_overwritten(jobs: JobStore, status: JobStatus) -
     assert jobs.get(ended.id) == ended
 
 
-def test_a_job_that_is_gone_cannot_be_saved(jobs: JobStore) -> None:
+def test_a_job_without_a_row_cannot_be_saved(jobs: JobStore) -> None:
     with pytest.raises(LeaseLostError):
         jobs.save(make_job())
 
@@ -154,7 +154,7 @@ def all_pages(ask: Callable[..., Sequence[Job]], limit: int) -> list[str]:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 100])
-def test_jobs_to_dispatch_are_due_and_free_and_the_longest_due_come_first(jobs: JobStore, limit: int) -> None:
+def test_jobs_to_dispatch_are_due_and_free_the_longest_due_first(jobs: JobStore, limit: int) -> None:
     claimed = make_job().claimed(NOW - timedelta(hours=1))
     waiting = make_job(provider_task_id="task-1", next_attempt_at=NOW - 4 * SECOND)
     hour = timedelta(hours=1)
@@ -193,7 +193,7 @@ def test_jobs_to_dispatch_are_due_and_free_and_the_longest_due_come_first(jobs: 
     assert all(jobs.get(job.id) == job and job.awaits_task(NOW) for job in jobs.to_poll(NOW, limit=100))
 
 
-def test_a_job_is_postponed_by_one_of_those_that_have_read_it(jobs: JobStore) -> None:
+def test_only_one_reader_of_a_job_can_postpone_it(jobs: JobStore) -> None:
     parked = jobs.add(make_job(provider_task_id="task-1", next_attempt_at=NOW))
     dead = jobs.add(replace(make_job(id="dead").claimed(NOW), lease_expires_at=NOW))
     for job in (parked, dead):
@@ -266,7 +266,7 @@ def test_a_claim_has_one_winner_among_processes(kind: str, request: pytest.Fixtu
     database.peewee.close()
 
 
-def test_an_output_comes_back_as_it_went_in(outputs: OutputStore) -> None:
+def test_an_output_is_read_back_unchanged(outputs: OutputStore) -> None:
     meta = {
         "width": 4,
         "duration": 5.042,
@@ -281,14 +281,14 @@ def test_an_output_comes_back_as_it_went_in(outputs: OutputStore) -> None:
     assert list(outputs.of_job("abc123")) == [output]
 
 
-def test_putting_again_changes_nothing(outputs: OutputStore) -> None:
+def test_putting_the_same_output_again_changes_nothing(outputs: OutputStore) -> None:
     output = make_output()
     outputs.put(output)
     outputs.put(output)
     assert list(outputs.of_job("abc123")) == [output]
 
 
-def test_putting_again_brings_up_to_date_and_keeps_the_time(outputs: OutputStore) -> None:
+def test_a_second_put_updates_the_row_and_keeps_created_at(outputs: OutputStore) -> None:
     output = make_output()
     outputs.put(output)
     newer = replace(output, size=1, meta={"a": 1}, oss_url="https://cdn.example.com/x", created_at=NOW + timedelta(1))
@@ -296,7 +296,7 @@ def test_putting_again_brings_up_to_date_and_keeps_the_time(outputs: OutputStore
     assert outputs.get(output.id) == replace(newer, created_at=output.created_at)
 
 
-def test_outputs_come_by_position(outputs: OutputStore) -> None:
+def test_outputs_are_ordered_by_position(outputs: OutputStore) -> None:
     rows = [make_output(position) for position in range(4)]
     for row in (rows[2], rows[0], rows[3], rows[1]):
         outputs.put(row)
@@ -304,7 +304,7 @@ def test_outputs_come_by_position(outputs: OutputStore) -> None:
     assert list(outputs.of_job("abc123")) == rows
 
 
-def test_removing_is_repeatable(outputs: OutputStore) -> None:
+def test_an_output_can_be_removed_twice(outputs: OutputStore) -> None:
     outputs.put(make_output())
     outputs.put(make_output(1))
     for _ in range(2):
@@ -314,7 +314,7 @@ def test_removing_is_repeatable(outputs: OutputStore) -> None:
     assert list(outputs.of_job("nothing")) == []
 
 
-def test_the_same_output_put_by_many_at_once_is_one_row(outputs: OutputStore) -> None:
+def test_concurrent_puts_of_one_output_make_one_row(outputs: OutputStore) -> None:
     race(RACERS, lambda number: outputs.put(make_output(meta={"by": number})), losing=LeaseLostError)
     assert len(outputs.of_job("abc123")) == 1
 
@@ -328,7 +328,7 @@ def intend(outputs: OutputStore, position: int = 0, attempt: int = 0, **changes:
     return intent
 
 
-def test_an_intent_comes_back_as_it_went_in_and_renews_the_lease(jobs: JobStore, outputs: OutputStore) -> None:
+def test_an_intent_is_read_back_unchanged_and_renews_the_lease(jobs: JobStore, outputs: OutputStore) -> None:
     job = jobs.add(make_job(attempt=2))
     second, first = intend(outputs, 1, 2), intend(outputs, 0, 2)
     assert list(outputs.intents_of_job("abc123")) == [first, second]
@@ -336,14 +336,14 @@ def test_an_intent_comes_back_as_it_went_in_and_renews_the_lease(jobs: JobStore,
     assert jobs.get("abc123") == replace(job, lease_expires_at=LATER)
 
 
-def test_an_intent_takes_the_place_of_the_one_before(jobs: JobStore, outputs: OutputStore) -> None:
+def test_an_intent_replaces_the_earlier_intent_of_its_position(jobs: JobStore, outputs: OutputStore) -> None:
     jobs.add(make_job())
     intend(outputs)
     newer = intend(outputs, size=1, id="another", oss_path="another.webp")
     assert list(outputs.intents_of_job("abc123")) == [newer]
 
 
-def test_a_commit_puts_the_row_in_place_of_the_intent(jobs: JobStore, outputs: OutputStore) -> None:
+def test_a_commit_replaces_the_intent_with_the_row(jobs: JobStore, outputs: OutputStore) -> None:
     job = jobs.add(make_job())
     intent, other = intend(outputs), intend(outputs, 1)
     outputs.commit(intent, lease_expires_at=LATER + timedelta(1))
@@ -355,7 +355,7 @@ def test_a_commit_puts_the_row_in_place_of_the_intent(jobs: JobStore, outputs: O
 
 
 @pytest.mark.parametrize("change", [{"attempt": 3}, {"status": JobStatus.FAILED}, {"id": "another"}])
-def test_a_stale_attempt_neither_intends_nor_commits(
+def test_a_stale_attempt_can_neither_intend_nor_commit(
     jobs: JobStore, outputs: OutputStore, change: dict[str, Any]
 ) -> None:
     job = jobs.add(replace(make_job(attempt=2), **change))
@@ -367,14 +367,14 @@ def test_a_stale_attempt_neither_intends_nor_commits(
     assert jobs.get(job.id) == job
 
 
-def test_a_row_put_by_another_takes_the_intent_out(jobs: JobStore, outputs: OutputStore) -> None:
+def test_putting_a_row_removes_its_intent(jobs: JobStore, outputs: OutputStore) -> None:
     jobs.add(make_job())
     intent, other = intend(outputs), intend(outputs, 1)
     outputs.put(intent.output)
     assert list(outputs.intents_of_job("abc123")) == [other]
 
 
-def test_old_intents_are_found_oldest_first(jobs: JobStore, outputs: OutputStore) -> None:
+def test_old_intents_are_listed_oldest_first(jobs: JobStore, outputs: OutputStore) -> None:
     jobs.add(make_job())
     ages = {0: 2, 1: 3, 2: 1, 3: 0}
     made = {n: intend(outputs, n, created_at=NOW - timedelta(hours=age)) for n, age in ages.items()}
@@ -383,7 +383,7 @@ def test_old_intents_are_found_oldest_first(jobs: JobStore, outputs: OutputStore
     assert list(pages(lambda last: outputs.intents_before(NOW, limit=1, after=last))) == [made[1], made[0], made[2]]
 
 
-def test_an_intent_is_removed_for_its_attempt_only(jobs: JobStore, outputs: OutputStore) -> None:
+def test_an_intent_is_removed_only_for_its_own_attempt(jobs: JobStore, outputs: OutputStore) -> None:
     jobs.add(make_job())
     intent = intend(outputs)
     outputs.remove_intent(replace(intent, attempt=1))
@@ -394,7 +394,7 @@ def test_an_intent_is_removed_for_its_attempt_only(jobs: JobStore, outputs: Outp
         assert list(outputs.intents_of_job("abc123")) == []
 
 
-def test_a_wish_to_cancel_is_the_users_and_no_attempt_unwrites_it(jobs: JobStore) -> None:
+def test_a_save_does_not_overwrite_a_request_to_cancel(jobs: JobStore) -> None:
     job = jobs.add(make_job())
     jobs.request_cancel("abc123", NOW)
     jobs.request_cancel("abc123", LATER)
@@ -404,7 +404,7 @@ def test_a_wish_to_cancel_is_the_users_and_no_attempt_unwrites_it(jobs: JobStore
     assert jobs.get("abc123") == replace(claimed, cancel_requested_at=NOW)
 
 
-def test_a_job_that_has_ended_takes_no_wish_to_cancel(jobs: JobStore) -> None:
+def test_an_ended_job_accepts_no_request_to_cancel(jobs: JobStore) -> None:
     job = jobs.add(make_job(status=JobStatus.SUCCEEDED))
     jobs.request_cancel("abc123", NOW)
     assert jobs.get("abc123") == job
@@ -412,18 +412,18 @@ def test_a_job_that_has_ended_takes_no_wish_to_cancel(jobs: JobStore) -> None:
 
 @pytest.fixture
 def own_mariadb() -> Iterator[MariaDb]:
-    """A server of the test's own, to be stopped and killed."""
+    """A separate server, which the test may stop and kill."""
     server = MariaDb()
     server.start()
     yield server
     server.close()
 
 
-def test_outages(own_mariadb: MariaDb) -> None:
+def test_database_outages_are_reported_and_survived(own_mariadb: MariaDb) -> None:
     database = open_database(own_mariadb.create_database())
     jobs, outputs = SqlJobStore(database), SqlOutputStore(database)
     job = jobs.add(make_job())
-    # A connection went stale while the instance was frozen: the next call works, or says so and the one after works.
+    # After a restart of the server, the next call works, or it reports the outage and the call after it works.
     own_mariadb.restart()
     assert _works_at_the_second_try(lambda: jobs.get(job.id)) == job
     own_mariadb.kill()
@@ -484,8 +484,8 @@ def test_recent_jobs_are_those_created_or_finished_since(jobs: JobStore) -> None
     assert list(jobs.recent(at(3), limit=10)) == []
 
 
-def test_recent_jobs_come_page_by_page_the_oldest_first(jobs: JobStore) -> None:
-    # Many of one millisecond: the id tells them apart, compared byte by byte.
+def test_recent_jobs_are_paged_oldest_first(jobs: JobStore) -> None:
+    # Jobs of the same millisecond are ordered by their ids, compared byte by byte.
     ids = ["B", "a", "b", "é", "c", "z"]
     for number, job_id in enumerate(ids):
         jobs.add(make_job(id=job_id, created_at=at(number // 3)))
@@ -498,14 +498,14 @@ def test_recent_jobs_come_page_by_page_the_oldest_first(jobs: JobStore) -> None:
     assert seen == ["A", "B", "a", "b", "c", "z", "é"]
 
 
-def test_a_wrong_password_is_an_outage_without_the_password(mariadb: MariaDb) -> None:
+def test_the_error_for_a_wrong_password_does_not_show_it(mariadb: MariaDb) -> None:
     url = mariadb.create_database().replace(mariadb.password, "another")
     with pytest.raises(DatabaseUnavailableError) as caught:
         SqlJobStore(open_database(url)).get("x")
     assert "another" not in str(caught.value)
 
 
-def test_a_user_and_a_password_with_special_characters(mariadb: MariaDb) -> None:
+def test_a_user_and_a_password_may_have_special_characters(mariadb: MariaDb) -> None:
     path = mariadb.create_database().rpartition("/")[2]
     mariadb.execute(
         "CREATE USER IF NOT EXISTS 'o@dd:user'@'127.0.0.1' IDENTIFIED BY 'p@ss/w:rd%?#'",
@@ -515,12 +515,12 @@ def test_a_user_and_a_password_with_special_characters(mariadb: MariaDb) -> None
     assert SqlJobStore(open_database(url)).get("x") is None
 
 
-def test_sqlite_without_its_tables_is_an_outage(tmp_path: Path) -> None:
+def test_sqlite_without_tables_is_reported_as_unavailable(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailableError):
         SqlJobStore(open_database(f"sqlite:///{tmp_path / 'empty.db'}")).get("x")
 
 
-def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
+def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'x.db'}"
     migrate(url)
     migrate(url)

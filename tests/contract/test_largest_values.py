@@ -1,4 +1,4 @@
-"""The largest texts that are let through fit the columns and come back as they went in."""
+"""The largest texts that the API accepts fit the columns and are read back unchanged."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +21,7 @@ from shared.settings import read_web_policy
 from tests.contract.databases import SQL_KINDS, database_url, open_database
 from tests.fakes import NOW, make_video_job
 
-LONG_URL = "https://example.com/" + "é" * 2028  # 2048 characters are taken
+LONG_URL = "https://example.com/" + "é" * 2028  # the limit is 2048 characters
 LARGEST = make_video_job(
     id="j" * 64,
     user_id="用" * 255,
@@ -34,7 +34,7 @@ LARGEST = make_video_job(
     webhook_url=LONG_URL,
     attempt=1,
 )
-# What takes the most room in JSON, what takes four bytes, and what UTF-8 does not know.
+# Characters that JSON escapes, characters of four bytes, and a character that UTF-8 cannot encode.
 HOSTILE = ['"' * 80_000, "\x01" * 80_000, "😀" * 80_000, "\ud800" * 80_000]
 
 
@@ -55,7 +55,7 @@ def test_the_longest_request_is_kept(database: Database) -> None:
 
 
 def ends_of(job: Job, message: str) -> tuple[Job, Job]:
-    """Return how a job can end of which ``message`` is said."""
+    """Return the job as it ends with ``message``: as its error, and as its warnings."""
     failed = job.failed(JobError.of(ProviderFailedError(message)), NOW)
     return failed, job.succeeded(NOW, (message,) * 2 * MAX_WARNINGS)
 
@@ -87,7 +87,7 @@ def test_the_longest_answer_of_an_idempotency_key_is_kept(database: Database) ->
         assert kept.answer == answer
 
 
-def test_no_text_is_cut_without_a_word(request: pytest.FixtureRequest) -> None:
+def test_a_text_that_is_too_long_is_refused_and_not_cut(request: pytest.FixtureRequest) -> None:
     database = open_database(database_url("mariadb", request))
     jobs = SqlJobStore(database)
     with pytest.raises(peewee.DataError, match="Data too long"):

@@ -1,4 +1,4 @@
-"""The lists on every kind of database, and what they cost."""
+"""The lists on every kind of database, and the number of statements and rows that they cost."""
 
 import logging
 import sqlite3
@@ -19,7 +19,7 @@ from shared.services.lists import ListQuery, list_jobs, list_outputs
 from tests.contract.databases import SQL_KINDS, database_url, open_database
 from tests.fakes import NOW, USER, make_job, make_output
 
-# Of one time the id decides, compared byte by byte.
+# Rows of the same time are ordered by their ids, compared byte by byte.
 IDS = ["B", "a", "b", "c", "z", "é", "用"]
 
 
@@ -28,7 +28,7 @@ def place(row: Any) -> Place:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
-def test_pages_of_jobs_follow_one_another(jobs: JobStore, limit: int) -> None:
+def test_pages_of_jobs_are_complete_and_do_not_overlap(jobs: JobStore, limit: int) -> None:
     added = [
         jobs.add(make_job(id=job_id, created_at=NOW + timedelta(milliseconds=number // 3)))
         for number, job_id in enumerate(IDS)
@@ -39,13 +39,13 @@ def test_pages_of_jobs_follow_one_another(jobs: JobStore, limit: int) -> None:
         assert len(page) <= limit
         seen += page
         last = page[-1]
-        # What comes while somebody walks is newer, so it is on no page that follows.
+        # A job that is added between two pages is newer, so it is on no later page.
         jobs.add(make_job(id=f"new{len(seen)}", created_at=NOW + timedelta(hours=1)))
     assert seen == sorted(added, key=lambda job: (job.created_at, job.id), reverse=True)
 
 
 @pytest.mark.parametrize("limit", [1, 50, 100])
-def test_a_page_takes_two_statements_whatever_its_size(
+def test_a_page_takes_two_statements_at_any_size(
     request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture, limit: int
 ) -> None:
     database = open_database(database_url("sqlite", request))
@@ -83,7 +83,7 @@ FILTERS: list[dict[str, Any]] = [
 def crowded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """USER has a page of cancelled videos and, newer than these, 900 rows of another type or status.
 
-    The user "small" has one page in all, and somebody else the newest rows of all.
+    The user "small" has exactly one page, and another user has the newest rows of the table.
     """
     database = open_database(database_url(request.param, request, folder=tmp_path_factory.mktemp("crowded")))
     rare, common = (MediaType.VIDEO, JobStatus.CANCELLED), (MediaType.IMAGE, JobStatus.SUCCEEDED)
@@ -108,7 +108,7 @@ def add_rows(database: Database, number: int, *, status: JobStatus, **both: Any)
 
 @pytest.mark.parametrize("before", [None, LAST_OF_PAGE], ids=["first-page", "later-page"])
 @pytest.mark.parametrize("wanted", FILTERS, ids=lambda wanted: "-and-".join(wanted) or "everything")
-def test_a_page_of_jobs_reads_no_rows_but_its_own(
+def test_a_page_of_jobs_reads_only_its_own_rows(
     crowded: Database, wanted: dict[str, Any], before: datetime | None
 ) -> None:
     store, place = SqlJobStore(crowded), before and Place(before, str(LIMIT))
@@ -119,7 +119,7 @@ def test_a_page_of_jobs_reads_no_rows_but_its_own(
 
 @pytest.mark.parametrize("before", [None, LAST_OF_PAGE], ids=["first-page", "later-page"])
 @pytest.mark.parametrize("wanted", FILTERS[:2], ids=["everything", "type"])
-def test_a_page_of_outputs_reads_no_rows_but_its_own(
+def test_a_page_of_outputs_reads_only_its_own_rows(
     crowded: Database, wanted: dict[str, Any], before: datetime | None
 ) -> None:
     store, place = SqlOutputStore(crowded), before and Place(before, make_output(LIMIT).id)
@@ -129,7 +129,7 @@ def test_a_page_of_outputs_reads_no_rows_but_its_own(
 
 
 def measure(database: Database, read: Callable[[], Any]) -> tuple[Any, int]:
-    """Return what ``read`` returns and its work: steps of SQLite's machine, or rows that MariaDB looked at."""
+    """Return the result of ``read`` and its work: steps of SQLite's virtual machine, or rows that MariaDB read."""
     with database.session():
         connection = database.peewee.connection()
     if not isinstance(connection, sqlite3.Connection):
@@ -143,6 +143,6 @@ def measure(database: Database, read: Callable[[], Any]) -> tuple[Any, int]:
 
 
 def _rows_read(database: Database) -> int:
-    # SHOW itself raises Handler_read_rnd_next.
+    # Handler_read_rnd_next is left out because SHOW itself increases it.
     rows = database.peewee.execute_sql("SHOW SESSION STATUS LIKE 'Handler_read%%'").fetchall()
     return sum(int(value) for name, value in rows if name != "Handler_read_rnd_next")

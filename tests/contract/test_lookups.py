@@ -1,4 +1,4 @@
-"""Name servers that are slow: who waits for one, and how many look-ups there are at once."""
+"""Slow name servers: how long a request waits for a look-up, and how many look-ups run at once."""
 
 from collections.abc import Callable, Iterator
 from threading import Event
@@ -15,7 +15,7 @@ AT_ONCE = 128
 
 
 class SlowResolver:
-    """Answers at once, but for the names that begin with "slow": those wait until they are let go."""
+    """Answers at once, except that names that begin with "slow" wait until ``let_go`` is set."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -48,7 +48,7 @@ def leave_hanging(web: PublicWeb, number: int = 0) -> None:
 @pytest.mark.parametrize(
     ("place", "error"), [(fetch_result, DownloadInterruptedError), (send_webhook, HostUnavailableError)]
 )
-def test_who_waits_for_a_name_server_waits_for_a_limited_time(
+def test_a_slow_name_server_is_waited_for_only_until_the_timeout(
     place: Callable[[str, PublicWeb], None], error: type[Exception], resolver: SlowResolver, no_connections: list[Any]
 ) -> None:
     web = PublicWeb(WebPolicy(), resolver=resolver, lookup_timeout_s=0.01)
@@ -57,24 +57,24 @@ def test_who_waits_for_a_name_server_waits_for_a_limited_time(
     assert (resolver.asked, no_connections) == (["slow.example.com"], [])
 
 
-def test_an_image_whose_name_server_is_slow_is_the_providers_to_find(resolver: SlowResolver) -> None:
+def test_an_input_image_with_a_slow_name_server_is_left_to_the_provider(resolver: SlowResolver) -> None:
     ask_for_image("https://slow.example.com/x", PublicWeb(WebPolicy(), resolver=resolver, lookup_timeout_s=0.01))
     assert resolver.asked == ["slow.example.com"]
 
 
-def test_the_time_of_a_request_is_that_of_its_look_up_too(web: PublicWeb) -> None:
+def test_the_timeout_of_a_request_includes_its_look_up(web: PublicWeb) -> None:
     with pytest.raises(HostUnavailableError, match="was not resolved in time"):
         leave_hanging(web)
 
 
-def test_look_ups_that_hang_hold_up_no_other(web: PublicWeb) -> None:
+def test_hanging_look_ups_do_not_delay_other_look_ups(web: PublicWeb) -> None:
     for number in range(AT_ONCE - 1):
         with pytest.raises(HostUnavailableError, match="was not resolved in time"):
             leave_hanging(web, number)
     web.check("https://example.com/x")
 
 
-def test_there_are_no_more_than_so_many_look_ups_at_once(web: PublicWeb, resolver: SlowResolver) -> None:
+def test_the_number_of_concurrent_look_ups_is_limited(web: PublicWeb, resolver: SlowResolver) -> None:
     for number in range(AT_ONCE):
         with pytest.raises(HostUnavailableError, match="was not resolved in time"):
             leave_hanging(web, number)
@@ -86,7 +86,7 @@ def test_there_are_no_more_than_so_many_look_ups_at_once(web: PublicWeb, resolve
 
 
 @pytest.mark.parametrize("error", [OSError("no"), UnicodeError("no"), TimeoutError("no")])
-def test_what_a_resolver_raises_is_an_error_of_ours(error: Exception) -> None:
+def test_every_resolver_error_becomes_host_unavailable(error: Exception) -> None:
     def failing(name: str, port: int) -> list[str]:
         raise error
 

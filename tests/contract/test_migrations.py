@@ -1,4 +1,4 @@
-"""The migrations, with rows that are there already."""
+"""The migrations, on tables that already contain rows."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -52,7 +52,7 @@ def add_job(url: str, job_id: str, **columns: object) -> None:
     run(url, f"INSERT INTO jobs ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", *row.values())
 
 
-def test_keys_move_out_of_the_jobs_and_back(url: str) -> None:
+def test_keys_move_from_jobs_to_their_own_table_and_back(url: str) -> None:
     migrate(url, "upgrade", "0002")
     add_job(url, "a", idempotency_key="k", request_hash="h")
     add_job(url, "b")
@@ -72,7 +72,7 @@ def test_keys_move_out_of_the_jobs_and_back(url: str) -> None:
     jobs = run(url, "SELECT * FROM jobs ORDER BY id")
     assert [job["id"] for job in jobs] == ["a", "b", "c"]
     assert not {"idempotency_key", "request_hash"} & jobs[0].keys()
-    # A key without its job has no place in the former schema.
+    # The earlier schema cannot store a key whose job was deleted.
     run(url, "DELETE FROM jobs WHERE id = 'c'")
     migrate(url, "downgrade", "0002")
     assert run(url, _KEYS) == before[:2]
@@ -82,7 +82,7 @@ def test_keys_move_out_of_the_jobs_and_back(url: str) -> None:
     assert [row["job_id"] for row in run(url, "SELECT job_id FROM idempotency_keys")] == ["a"]
 
 
-def test_down_to_nothing_and_up_again(url: str) -> None:
+def test_migrations_go_down_to_an_empty_schema_and_up_again(url: str) -> None:
     for command in (("upgrade", "head"), ("downgrade", "base"), ("upgrade", "head")):
         migrate(url, *command)
     assert run(url, "SELECT * FROM jobs") == []

@@ -1,4 +1,4 @@
-"""The code of the release before works on the newest schema: both serve while a deployment is under way."""
+"""The code of the last release works on the newest schema, because both are in use during a deployment."""
 
 import json
 
@@ -21,7 +21,9 @@ def replay(kind: str, url: str) -> int:
 
 
 @pytest.mark.parametrize("kind", SQL_KINDS)
-def test_the_newest_schema_takes_the_statements_of_the_last_release(kind: str, request: pytest.FixtureRequest) -> None:
+def test_the_newest_schema_accepts_the_statements_of_the_last_release(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
     assert replay(kind, database_url(kind, request)) >= len(methods())
 
 
@@ -34,16 +36,16 @@ def test_the_newest_schema_takes_the_statements_of_the_last_release(kind: str, r
         "ALTER TABLE daily_usage RENAME TO usage_by_day",
     ],
 )
-def test_a_change_that_the_last_release_cannot_bear_is_noticed(
+def test_a_change_that_breaks_the_last_release_is_noticed(
     kind: str, change: str, request: pytest.FixtureRequest
 ) -> None:
     alter(url := database_url(kind, request), change)
-    with pytest.raises(Exception, match=r"."):  # whatever the driver says
+    with pytest.raises(Exception, match=r"."):  # each driver raises its own error
         replay(kind, url)
 
 
-def test_a_new_column_that_must_be_given_is_noticed(request: pytest.FixtureRequest) -> None:
-    # SQLite adds no such column to a table that is there.
+def test_a_new_column_without_a_default_is_noticed(request: pytest.FixtureRequest) -> None:
+    # SQLite cannot add a column of this kind to an existing table.
     alter(url := database_url("mariadb", request), "ALTER TABLE deletions ADD COLUMN reason VARCHAR(16) NOT NULL")
     with pytest.raises(Exception, match="reason"):
         replay("mariadb", url)

@@ -49,7 +49,7 @@ class Stores:
         return self.starts.start(made, use(made, key), quotas)
 
     def count(self, prefix: str, number: int) -> int:
-        """Count the jobs of these ids that there are."""
+        """Count the jobs that exist among the ids ``prefix`` + 0 to ``number`` - 1."""
         return sum(self.jobs.get(f"{prefix}{each}") is not None for each in range(number))
 
 
@@ -72,7 +72,7 @@ def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
 # -- keys
 
 
-def test_a_job_begins_with_its_key_and_its_count(stores: Stores) -> None:
+def test_a_start_writes_the_job_its_key_and_its_count(stores: Stores) -> None:
     job = make_job(user_id="用" * 255)
     key = use(job, "~" * 255)
     assert stores.starts.start(job, key, PLENTY) == Usage(concurrent_jobs=1, jobs_today=1, stored_bytes=0)
@@ -81,7 +81,7 @@ def test_a_job_begins_with_its_key_and_its_count(stores: Stores) -> None:
     assert stores.starts.usage_of(job.user_id, NOW) == Usage(1, 1, 0)
 
 
-def test_a_used_key_begins_nothing(stores: Stores) -> None:
+def test_a_used_key_starts_no_job(stores: Stores) -> None:
     stores.start("1", "k")
     again = stores.start("2", "k", prompt="other", created_at=NOW + timedelta(hours=1))
     assert again == stores.starts.find_key(USER, "k") == use(make_job(id="1"), "k")
@@ -90,13 +90,13 @@ def test_a_used_key_begins_nothing(stores: Stores) -> None:
 
 
 @pytest.mark.parametrize(("user", "key"), [(USER, "K"), (USER, " k"), ("other", "k"), (USER.upper(), "k")])
-def test_keys_compare_byte_by_byte_and_are_each_users_own(stores: Stores, user: str, key: str) -> None:
+def test_keys_compare_byte_by_byte_and_belong_to_one_user(stores: Stores, user: str, key: str) -> None:
     stores.start("1", "k")
     assert isinstance(stores.start("2", key, user_id=user), Usage)
     assert stores.jobs.get("2") is not None
 
 
-def test_without_keys_all_jobs_are_different(stores: Stores) -> None:
+def test_starts_without_a_key_make_separate_jobs(stores: Stores) -> None:
     assert [stores.start(job_id) for job_id in "ab"] == [Usage(1, 1, 0), Usage(2, 2, 0)]
 
 
@@ -110,14 +110,14 @@ def test_the_first_answer_stays(stores: Stores) -> None:
     assert stores.starts.find_key(USER, "k") == replace(key, answer=ANSWER)
 
 
-def test_an_answer_belongs_to_its_job(stores: Stores) -> None:
+def test_an_answer_is_kept_only_for_the_job_of_its_key(stores: Stores) -> None:
     stores.start("new", "k")
     old = use(make_job(id="old"), "k")
     assert old is not None
     assert stores.starts.keep_answer(old, ANSWER) == use(make_job(id="new"), "k")
 
 
-def test_a_forgotten_key_begins_a_new_job(stores: Stores) -> None:
+def test_a_removed_key_starts_a_new_job(stores: Stores) -> None:
     for number in range(4):
         stores.start(str(number), f"k{number}", created_at=NOW + timedelta(hours=number))
     before = NOW + timedelta(hours=3)
@@ -131,7 +131,7 @@ def test_a_forgotten_key_begins_a_new_job(stores: Stores) -> None:
 
 
 @pytest.mark.parametrize("change", [{"concurrent_jobs": 2}, {"jobs_per_day": 2}, {"stored_bytes": 12345}], ids=str)
-def test_a_quota_that_is_used_up_is_refused_and_nothing_is_written(stores: Stores, change: dict[str, int]) -> None:
+def test_a_start_beyond_a_quota_is_refused_and_writes_nothing(stores: Stores, change: dict[str, int]) -> None:
     for number in range(2):
         stores.start(f"{number}", f"k{number}")
     stores.outputs.put(make_output())
@@ -144,26 +144,26 @@ def test_a_quota_that_is_used_up_is_refused_and_nothing_is_written(stores: Store
     assert stores.start("2", "k2") == Usage(3, 3, 12345)
 
 
-def test_the_repetition_of_what_took_the_last_place_is_not_refused(stores: Stores) -> None:
+def test_a_repeated_request_that_used_the_last_place_is_not_refused(stores: Stores) -> None:
     one = Quotas(1, 1, 1)
     stores.start("1", "k", one)
     assert stores.start("2", "k", one) == use(make_job(id="1"), "k")
 
 
-def test_what_has_ended_is_not_at_work_and_counts_for_its_day(stores: Stores) -> None:
+def test_an_ended_job_counts_for_its_day_and_not_as_concurrent(stores: Stores) -> None:
     stores.start("1")
     stores.jobs.save(make_job(id="1").succeeded(NOW))
     assert stores.starts.usage_of(USER, NOW) == Usage(0, 1, 0)
 
 
-def test_sizes_sum_up_beyond_32_bits(stores: Stores) -> None:
+def test_the_sum_of_sizes_may_exceed_32_bits(stores: Stores) -> None:
     for position in range(3):
         stores.outputs.put(make_output(position, size=2**40))
     stores.outputs.put(replace(make_output(), id="x", user_id="other", oss_path="x"))
     assert stores.starts.usage_of(USER, NOW).stored_bytes == 3 * 2**40
 
 
-def test_each_day_begins_with_none(stores: Stores) -> None:
+def test_the_count_of_jobs_begins_at_zero_each_day(stores: Stores) -> None:
     two = replace(PLENTY, jobs_per_day=2)
     midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
 
@@ -178,14 +178,14 @@ def test_each_day_begins_with_none(stores: Stores) -> None:
         begin("3", last)
     assert stores.starts.usage_of(USER, midnight).jobs_today == 0
     assert begin("4", midnight) == 1
-    # A clock that goes after still counts for the day that has begun.
+    # A start of an instance whose clock is late still counts for the day that has begun.
     assert begin("5", last) == 2
     with pytest.raises(QuotaExceededError):
         begin("6", midnight)
     assert stores.starts.usage_of(USER, last).jobs_today == 2
 
 
-def test_counts_of_earlier_days_are_forgotten(stores: Stores) -> None:
+def test_counts_of_earlier_days_are_removed(stores: Stores) -> None:
     for number, age in enumerate((3, 2, 1, 0)):
         stores.start(str(number), user_id=f"user-{number}", created_at=NOW - age * DAY)
     assert [stores.starts.forget_usage(NOW - DAY, limit=1) for _ in range(3)] == [1, 1, 0]
@@ -199,7 +199,7 @@ def test_counts_of_earlier_days_are_forgotten(stores: Stores) -> None:
 @pytest.mark.parametrize(
     "quotas", [replace(PLENTY, concurrent_jobs=7), replace(PLENTY, jobs_per_day=7)], ids=["at once", "a day"]
 )
-def test_thirty_at_once_never_pass_a_quota(stores: Stores, quotas: Quotas) -> None:
+def test_thirty_concurrent_starts_never_exceed_a_quota(stores: Stores, quotas: Quotas) -> None:
     found = race(30, lambda number: stores.start(f"job-{number}", f"k{number}", quotas), losing=QuotaExceededError)
     assert sum(isinstance(each, Usage) for each in found) == 7
     assert sum(isinstance(each, QuotaExceededError) for each in found) == 23
@@ -208,8 +208,8 @@ def test_thirty_at_once_never_pass_a_quota(stores: Stores, quotas: Quotas) -> No
     assert sum(stores.starts.find_key(USER, f"k{number}") is not None for number in range(30)) == 7
 
 
-def test_no_quota_is_passed_around_midnight(stores: Stores) -> None:
-    # Some clocks are ahead of others.
+def test_no_quota_is_exceeded_around_midnight(stores: Stores) -> None:
+    # The clocks of the instances differ: half of the starts already belong to the next day.
     quotas = replace(PLENTY, concurrent_jobs=7)
     found = race(
         16,
@@ -219,7 +219,7 @@ def test_no_quota_is_passed_around_midnight(stores: Stores) -> None:
     assert sum(isinstance(each, Usage) for each in found) == stores.count("job-", 16) == 7
 
 
-def test_a_hundred_at_once_with_one_key_are_one_job_and_one_answer(stores: Stores) -> None:
+def test_a_hundred_concurrent_starts_with_one_key_make_one_job_and_one_answer(stores: Stores) -> None:
     last_place = Quotas(1, 1, 1)
 
     def begin_and_answer(number: int) -> tuple[str, Answer | None]:
@@ -237,7 +237,7 @@ def test_a_hundred_at_once_with_one_key_are_one_job_and_one_answer(stores: Store
     assert stores.starts.usage_of(USER, NOW) == Usage(1, 1, 0)
 
 
-def test_users_do_not_wait_for_one_another_for_ever(stores: Stores) -> None:
+def test_concurrent_starts_of_several_users_all_finish(stores: Stores) -> None:
     found = race(
         30, lambda number: stores.start(f"job-{number}", "k", user_id=f"user-{number % 3}"), losing=QuotaExceededError
     )
@@ -248,7 +248,7 @@ def test_users_do_not_wait_for_one_another_for_ever(stores: Stores) -> None:
 
 
 class _LosingDatabase(Database):
-    """Loses its connection with every transaction: behind the COMMIT, or ahead of it."""
+    """Loses its connection in every transaction: after the COMMIT, or before it if ``committed`` is False."""
 
     committed = True
 
@@ -263,7 +263,7 @@ class _LosingDatabase(Database):
 
 
 @pytest.mark.parametrize("kind", SQL_KINDS)
-def test_when_the_answer_to_the_commit_is_lost_what_it_did_is_read_back(
+def test_after_a_lost_answer_to_commit_the_store_reads_whether_the_job_was_written(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
     url = database_url(kind, request)

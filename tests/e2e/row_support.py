@@ -1,4 +1,4 @@
-"""Rows, intents and objects that tests make and look at directly."""
+"""Rows, intents and objects that tests create and read directly."""
 
 import io
 import json
@@ -42,7 +42,7 @@ def row_appears(cloud: LocalCloud, key: str) -> dict[str, Any]:
 
 
 def settle(cloud: LocalCloud, more: int, before: int) -> None:
-    """Return once ``more`` invocations of index-outputs have come since there were ``before``, and all have ended."""
+    """Wait until ``more`` invocations of index-outputs have come after the first ``before``, and have succeeded."""
 
     def settled() -> bool:
         found = cloud.invocations("index-outputs")
@@ -56,7 +56,7 @@ def count(cloud: LocalCloud) -> int:
 
 
 def add_job(cloud: LocalCloud, status: str = "succeeded", **columns: object) -> str:
-    """Write a job down as it was three hours ago and return its id."""
+    """Insert the row of a job created three hours ago and return its id."""
     values = {
         "id": str(uuid.uuid4()),
         "user_id": USER,
@@ -86,7 +86,7 @@ def key_of(job_id: str, position: int = 0) -> str:
 
 
 def add_output(cloud: LocalCloud, job_id: str, *, table: str = "job_outputs", **columns: object) -> str:
-    """Write down a row, or an intent, of PICTURE and return its key."""
+    """Insert the row, or the intent, of an output with PICTURE as its content and return the output's key."""
     key = key_of(job_id)
     meta = {"width": 64, "height": 48, "format": "png", "crc64": str(crc64.xz(PICTURE))}
     values = {

@@ -1,4 +1,4 @@
-"""The database: MySQL or SQLite, spoken to by the same queries."""
+"""The connection to the database, MySQL or SQLite; the same queries serve both."""
 
 import ssl
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ _QUERY_TIMEOUT_S = 30
 
 
 class _ReconnectingMySql(ReconnectMixin, peewee.MySQLDatabase):  # type: ignore[misc]  # playhouse carries no types
-    """A connection that may have gone stale while the instance was frozen."""
+    """A connection that opens again if the server closed it, for example while the instance was frozen."""
 
 
 class Database:
-    """One connection for the life of the instance, which handles one request at a time.
+    """One connection per thread, which stays open as long as the function instance lives.
 
-    Raises ConfigurationError: the URL cannot be read, or its options are not valid.
+    Raises ConfigurationError: the URL or one of its options is not valid.
     """
 
     def __init__(self, config: DatabaseSettings) -> None:
@@ -65,7 +65,9 @@ def _connect(config: DatabaseSettings) -> peewee.Database:
         )
     name = parts.path.removeprefix("/")
     if not parts.hostname or not name:
-        raise ConfigurationError("DATABASE_URL must name a host and a database")
+        raise ConfigurationError(
+            "DATABASE_URL must name a host and a database, like mysql+pymysql://user:password@host/name"
+        )
     return _ReconnectingMySql(
         unquote(name),
         host=parts.hostname,
@@ -76,29 +78,29 @@ def _connect(config: DatabaseSettings) -> peewee.Database:
         connect_timeout=_CONNECT_TIMEOUT_S,
         read_timeout=_QUERY_TIMEOUT_S,
         write_timeout=_QUERY_TIMEOUT_S,
-        # A server may be set to cut what is too long for its column, without a word.
+        # Without the strict mode, a server may silently cut a value that is too long for its column.
         sql_mode="STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION",
-        # Locks on the gaps between rows, which the default takes, make strangers' transactions deadlock.
+        # The default, REPEATABLE READ, locks gaps between rows, which makes unrelated transactions deadlock.
         init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-        # An UPDATE that changes nothing must still count the row that it found.
+        # An UPDATE that finds a row but changes no value must still count the row.
         client_flag=pymysql.constants.CLIENT.FOUND_ROWS,
         **tls_arguments(tls),
     )
 
 
 def tls_arguments(tls: DatabaseTls | None) -> dict[str, Any]:
-    """Return what pymysql is told. Given a context, it refuses a server that speaks plain text alone."""
+    """Return pymysql's arguments for TLS. With a context, pymysql refuses a server without TLS."""
     return {"ssl_disabled": True} if tls is None else {"ssl": _tls_context(tls)}
 
 
 @cache
 def _tls_context(tls: DatabaseTls) -> ssl.SSLContext:
-    """Return one context for the process: each costs 25 to 36 ms of CPU."""
+    """Return one context for the process, because each context costs 25 to 36 ms of CPU time."""
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
     except OSError as error:
         raise ConfigurationError(
-            f"ssl_ca of DATABASE_URL must name certificates in PEM, {tls.ca_file}: {error}"
+            f"ssl_ca in DATABASE_URL must be the path of a file of certificates in PEM; {tls.ca_file}: {error}"
         ) from error
     context.check_hostname = tls.mode is SslMode.VERIFY_IDENTITY
     if tls.mode is SslMode.REQUIRED:
