@@ -41,7 +41,7 @@ fmt: setup ## format the code and sort its imports
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
 
-bench: setup ## measure the OSS emulator against a peer in the same run, and print ratios
+bench: setup ## measure imports, transfers and the OSS emulator, as ratios against a peer in the same run
 	$(BIN)/python -m bench $(ARGS)
 
 conformance: setup ## run oss2's own tests against the OSS emulator (signatures V1 and V4); OSS2_TESTS=path of a tests folder
