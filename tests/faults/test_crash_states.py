@@ -1,4 +1,4 @@
-"""What a function leaves behind, wherever it is killed, is what docs/decisions/job-protocol.md says, and so is what becomes of it."""
+"""A killed function leaves behind what docs/decisions/job-protocol.md says, and the job ends as that page says."""
 
 import json
 from collections.abc import Callable
