@@ -1,4 +1,4 @@
-# Everything sets itself up: Python 3.11 or later, make and (for the tests) root's apt are enough.
+# Each target installs what it needs: Python 3.11 or later, make and (for the tests) apt as root are enough.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -9,29 +9,29 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# What is built from source is built by the pinned requirements/build.txt and not by whatever pip would fetch for it.
+# Libraries that exist as source only are built by the setuptools that requirements/build.txt pins, and not by one that pip fetches.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation
 JOBS ?= 2
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
-demo: $(VENV)/.local ## an image and a video through the API on a local cloud, checked; ARGS=--exit ends afterwards
+demo: $(VENV)/.local ## generate an image and a video on the local cloud and check them; ARGS=--exit ends afterwards
 	@$(BIN)/python -m devcloud.demo $(ARGS)
 
-up: $(VENV)/.local ## run the local cloud with data that stays; ARGS="--port 9000 --fresh"
+up: $(VENV)/.local ## run the local cloud and keep its data in .devcloud/data; ARGS="--port 9000 --fresh"
 	@$(BIN)/python -m devcloud up --data .devcloud/data $(ARGS)
 
-test: setup ## every test; installs and starts what it needs; ARGS=tests/unit for a part
+test: setup ## run every test, and install and start what the tests need; ARGS=tests/unit for a part
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
-faults: setup ## the crash matrix with every step in every variant, which takes about an hour
+faults: setup ## run the crash tests with every step in every variant (about an hour)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/faults --every-point --timeout 900 $(ARGS)
 
-fuzz: setup ## the API for a quarter of an hour and 5,000 broken media files, at random; ARGS="--fuzz-minutes 60"
+fuzz: setup ## send random requests to the API for 15 minutes, and probe 5,000 broken media files; ARGS="--fuzz-minutes 60"
 	$(BIN)/python -m pytest -n 0 tests/fuzz --fuzz-minutes 15 $(ARGS)
 
-check: setup ## lint, types, imports, formatting
+check: setup ## check style, formatting, types and imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -41,27 +41,27 @@ fmt: setup ## format the code and sort its imports
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
 
-bench: setup ## what things cost, as ratios against a peer measured in the same run
+bench: setup ## measure imports, transfers and the OSS emulator, as ratios against a peer in the same run
 	$(BIN)/python -m bench $(ARGS)
 
-conformance: setup ## oss2's own tests against the OSS emulator, V1 and V4; OSS2_TESTS=path for a checkout's tests folder
+conformance: setup ## run oss2's own tests against the OSS emulator (signatures V1 and V4); OSS2_TESTS=path of a tests folder
 	$(BIN)/python -m tests.conformance $(ARGS)
 
-openapi: $(VENV)/.local ## write functions/api/openapi.json anew from the routes and the models
+openapi: $(VENV)/.local ## generate functions/api/openapi.json from the routes and the models
 	$(BIN)/python -m openapi
 
-statements: setup ## record what this release says to the database, on which the next schema must not fail
+statements: setup ## at a release: record the SQL of this release, which must work on the next schema
 	$(BIN)/python -m tests.contract.released_statements
 
-package: $(VENV)/.local ## build dist/: one folder per function, as it is deployed
+package: $(VENV)/.local ## build dist/ with one folder per function, ready to deploy
 	$(BIN)/python -m devcloud package --into dist $(ARGS)
 
-migrate: $(VENV)/.local ## bring the database at DATABASE_URL up to date
+migrate: $(VENV)/.local ## create or update the tables of the database at DATABASE_URL
 	$(BIN)/python -m alembic -c migrations/alembic.ini upgrade head
 
-setup: $(VENV)/.dev ## make .venv with all that tests and the local cloud need
+setup: $(VENV)/.dev ## create .venv with everything that the tests and the local cloud need
 
-# Two steps, so that the demo does not wait for what only the tests need.
+# Two steps, so that the demo does not wait for the libraries of the tests.
 $(VENV)/.local: requirements/build.txt requirements/local.txt
 	@echo "setting up $(VENV) (once, about a minute)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 …")'
@@ -71,7 +71,7 @@ $(VENV)/.local: requirements/build.txt requirements/local.txt
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.local
-	@echo "adding what the tests need"
+	@echo "adding the libraries of the tests"
 	@$(PIP) -r requirements/dev.txt
 	@touch $@
 
@@ -89,5 +89,5 @@ lock: setup ## pin every requirement again, with hashes; ARGS=--upgrade for newe
 	  $(UV) $(FC_PLATFORM) -c requirements/dev.txt requirements/worker.in -o functions/$$function/requirements.txt; \
 	done
 
-clean: ## remove what was built and the local cloud's data, not .venv
+clean: ## remove build results and the local cloud's data, but not .venv
 	rm -rf dist build .devcloud .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -119,7 +119,8 @@ async def _serve(
                 print(f"FC API    {services_url}/2023-03-30/")
                 print(f"providers {environment['DASHSCOPE_BASE_URL']}  {environment['OPENAI_BASE_URL']}")
                 print(f"control   {services_url}/control")
-                print(f"studio    {api_url}/studio/")
+                if (project_dir / "web" / "studio").is_dir():
+                    print(f"studio    {api_url}/studio/")
                 print(f"data      {data_dir}")
                 print(f"ready {api_url}", flush=True)
                 await stop.wait()

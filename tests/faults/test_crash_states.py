@@ -1,4 +1,4 @@
-"""What a function leaves behind, wherever it is killed, is what docs/why.md says, and so is what becomes of it."""
+"""A killed function leaves behind what docs/decisions/job-protocol.md says, and the job ends as that page says."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ State = tuple[str, ...]
 
 def read_table() -> dict[State, str]:
     """Return how a job ends by what is left of it: status, provider, intent, object and row."""
-    table = (ROOT / "docs/why.md").read_text().partition(_SIGN)[2].strip().partition("\n\n")[0]
+    table = (ROOT / "docs/decisions/job-protocol.md").read_text().partition(_SIGN)[2].strip().partition("\n\n")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     return {tuple(row[1:6]): row[-1] for row in rows}
 

@@ -8,8 +8,8 @@ from routing import Request
 from schemas import NoInput
 from shared.fc.http import Response, json_response
 from shared.settings import RuntimeSettings
+from shared.version import VERSION
 
-VERSION = "0.1.0"
 _DESCRIPTION = Path(__file__).resolve().parents[1] / "openapi.json"
 
 
