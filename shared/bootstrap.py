@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from shared.adapters.database import Database
     from shared.adapters.invoker import FunctionInvoker
     from shared.adapters.media_info import MediaInfoProbe
-    from shared.adapters.oss import OssObjectStore
-    from shared.adapters.oss_urls import OutputUrls
+    from shared.adapters.object_store import OssObjectStore
+    from shared.adapters.output_urls import OutputUrls
     from shared.adapters.public_web import PublicWeb
     from shared.adapters.sql_deletions import SqlDeletionStore
     from shared.adapters.sql_jobs import SqlJobStore
@@ -93,14 +93,14 @@ def deletions() -> "SqlDeletionStore":
 
 @cache
 def object_store() -> "OssObjectStore":
-    from shared.adapters.oss import OssObjectStore
+    from shared.adapters.object_store import OssObjectStore
 
     return OssObjectStore(settings.OssSettings.read())
 
 
 @cache
 def output_urls() -> "OutputUrls":
-    from shared.adapters.oss_urls import OutputUrls
+    from shared.adapters.output_urls import OutputUrls
 
     return OutputUrls(settings.OssSettings.read(), clock())
 
@@ -199,7 +199,7 @@ def deliveries() -> "SqlDeliveryStore":
 
 @cache
 def webhook_service() -> "WebhookService":
-    from shared.adapters.webhooks import StandardWebhookSender
+    from shared.adapters.webhook_sender import StandardWebhookSender
     from shared.representations import find_and_show_job
     from shared.services.webhooks import WebhookService
 

@@ -12,10 +12,10 @@ import peewee
 from shared.adapters.database import Database, JsonField, UtcField, is_behind, utc
 from shared.adapters.sql_webhooks import DeliveryRow, insert_delivery
 from shared.domain.cursors import Place
+from shared.domain.deliveries import delivery_of
 from shared.domain.errors import LeaseLostError
 from shared.domain.jobs import TIME_LIMITS, Job, JobError, JobStatus
 from shared.domain.keys import MediaType
-from shared.domain.webhooks import delivery_of
 
 _UNFINISHED = [status.value for status in JobStatus if not status.final]
 

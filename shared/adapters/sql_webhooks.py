@@ -8,8 +8,8 @@ from typing import Any
 import peewee
 
 from shared.adapters.database import Database, UtcField, is_behind
+from shared.domain.deliveries import Delivery, DeliveryStatus, hash_url
 from shared.domain.errors import LeaseLostError
-from shared.domain.webhooks import Delivery, DeliveryStatus, hash_url
 
 _PENDING = DeliveryStatus.PENDING.value
 _DISABLED = DeliveryStatus.DISABLED.value

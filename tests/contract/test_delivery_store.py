@@ -11,9 +11,9 @@ import pytest
 from shared.adapters.database import Database
 from shared.adapters.sql_jobs import SqlJobStore
 from shared.adapters.sql_webhooks import SqlDeliveryStore
+from shared.domain.deliveries import Delivery, DeliveryStatus
 from shared.domain.errors import LeaseLostError
 from shared.domain.jobs import Job, JobError, JobStatus
-from shared.domain.webhooks import Delivery, DeliveryStatus
 from shared.ports import DeliveryStore, JobStore
 from shared.services.batches import pages
 from tests.contract.databases import KINDS, SQL_KINDS, database_url, open_database

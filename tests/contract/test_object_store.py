@@ -16,7 +16,7 @@ from oss_process import fill
 from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
 
 from devcloud.faults import Fault
-from shared.adapters.oss import OssObjectStore
+from shared.adapters.object_store import OssObjectStore
 from shared.domain.errors import ObjectExistsError, StorageError, StorageRefusedError, StorageUnavailableError
 from shared.ports import MultipartUpload, ObjectStore, StoredObject
 from shared.settings import OssSettings

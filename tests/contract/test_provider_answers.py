@@ -22,7 +22,7 @@ from shared.domain.errors import (
 from shared.domain.jobs import MAX_TASK_ID_CHARACTERS
 from shared.domain.texts import MAX_MESSAGE_BYTES
 from shared.ports import Finished, MediaBase64, MediaUrl, Pending, RefusedResult, Result
-from tests.contract.scripted import Scripted, settings
+from tests.contract.scripted_provider import Scripted, settings
 from tests.fakes import make_job
 from tests.serving import serving
 

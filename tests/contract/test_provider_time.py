@@ -13,7 +13,7 @@ from shared.adapters.provider_http import ASK_WITHIN_S, SUBMIT_WITHIN_S, Provide
 from shared.domain.errors import ProviderFailedError, ProviderUnavailableError, SubmissionUnknownError
 from shared.domain.jobs import SUBMIT_LEASE_S
 from shared.ports import Pending
-from tests.contract.scripted import settings
+from tests.contract.scripted_provider import settings
 from tests.serving import QuietHandler, serving
 
 SHORT_S = 0.15

@@ -24,7 +24,7 @@ from shared.domain.errors import (
 from shared.domain.jobs import Job
 from shared.domain.media import MP4, PNG, sniff_format
 from shared.ports import Finished, MediaBase64, MediaUrl, Pending, RefusedResult
-from tests.contract.scripted import KEY, Scripted, settings
+from tests.contract.scripted_provider import KEY, Scripted, settings
 from tests.fakes import make_job, make_video_job
 from tests.serving import serving
 

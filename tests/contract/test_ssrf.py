@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from shared.adapters.downloads import GuardedDownloads
 from shared.adapters.public_web import PublicWeb
-from shared.adapters.webhooks import StandardWebhookSender
+from shared.adapters.webhook_sender import StandardWebhookSender
 from shared.domain.errors import AddressRefusedError, DownloadRefusedError, HostUnavailableError
 from shared.domain.keys import MediaType
 from shared.domain.web_addresses import WebPolicy

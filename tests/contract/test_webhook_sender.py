@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from shared.adapters.public_web import PublicWeb
-from shared.adapters.webhooks import StandardWebhookSender
+from shared.adapters.webhook_sender import StandardWebhookSender
 from shared.domain.errors import AddressRefusedError, HostUnavailableError
 from shared.domain.web_addresses import WebPolicy
 from shared.ports import WebhookMessage

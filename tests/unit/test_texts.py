@@ -5,10 +5,10 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.deliveries import delivery_of
 from shared.domain.errors import ProviderFailedError
 from shared.domain.jobs import MAX_WARNINGS, JobError
 from shared.domain.texts import MAX_MESSAGE_BYTES, bounded
-from shared.domain.webhooks import delivery_of
 from tests.fakes import NOW, make_job
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))  # halves of surrogate pairs among them

@@ -13,7 +13,7 @@ import requests.adapters
 from oss2.credentials import Credentials, CredentialsProvider
 
 from shared import settings
-from shared.adapters.oss_urls import lifetime_s
+from shared.adapters.output_urls import lifetime_s
 from shared.domain.errors import ObjectExistsError, StorageRefusedError, StorageUnavailableError
 from shared.ports import ListedObject, MultipartUpload, StoredObject
 

@@ -15,7 +15,7 @@ from oss_support import KEY, REGION, RunningOss
 from PIL import Image
 from pydantic import SecretStr
 
-from shared.adapters.oss_urls import OutputUrls, presign, signing_time
+from shared.adapters.output_urls import OutputUrls, presign, signing_time
 from shared.domain.jobs import JobOutput
 from shared.domain.keys import MediaType
 from shared.settings import OssCredentials, OssSettings
