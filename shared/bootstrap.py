@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from shared import settings
 from shared.domain.errors import ProviderRefusedError
-from shared.domain.models import MODELS
+from shared.domain.models import MODELS, ProviderName
 from shared.domain.quotas import Quotas
 from shared.ports import Limits
 
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from shared.services.storage import StorageService
     from shared.services.upkeep import UpkeepService
     from shared.services.webhooks import WebhookService
-
-_PROVIDER_TIMEOUT_S = 180.0  # a synchronous images API draws while the caller waits
-_CONNECT_TIMEOUT_S = 10.0
 
 
 @cache
@@ -143,8 +140,8 @@ def dispatcher() -> "FunctionInvoker":
 def _http_client() -> "httpx.Client":
     import httpx
 
-    # One client per process: each builds a TLS context, which costs 25 to 36 ms.
-    return httpx.Client(timeout=httpx.Timeout(_PROVIDER_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S), trust_env=False)
+    # One client per process: each builds a TLS context, which costs 25 to 36 ms. Adapters state their own time limits.
+    return httpx.Client(trust_env=False)
 
 
 @cache
@@ -161,14 +158,16 @@ def provider_of(model: str) -> "Provider":
 
 
 @cache
-def _provider(name: str) -> "Provider":
-    if name == "openai":
-        from shared.adapters.openai_images import OpenAiImages
+def _provider(name: ProviderName) -> "Provider":
+    match name:
+        case ProviderName.DASHSCOPE:
+            from shared.adapters.dashscope import DashScope
 
-        return OpenAiImages(settings.ProviderSettings.read_openai(), _http_client())
-    from shared.adapters.dashscope import DashScope
+            return DashScope(settings.ProviderSettings.read(name, DashScope.BASE_URL), _http_client())
+        case ProviderName.OPENAI:
+            from shared.adapters.openai_images import OpenAiImages
 
-    return DashScope(settings.ProviderSettings.read_dashscope(), _http_client())
+            return OpenAiImages(settings.ProviderSettings.read(name, OpenAiImages.BASE_URL), _http_client())
 
 
 @cache

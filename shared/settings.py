@@ -260,20 +260,12 @@ class ProviderSettings:
     poll_interval_s: float
 
     @classmethod
-    def read_dashscope(cls) -> "ProviderSettings":
-        """Read DASHSCOPE_API_KEY and DASHSCOPE_BASE_URL."""
-        return cls._read("DASHSCOPE", "https://dashscope.aliyuncs.com/api/v1")
-
-    @classmethod
-    def read_openai(cls) -> "ProviderSettings":
-        """Read OPENAI_API_KEY and OPENAI_BASE_URL."""
-        return cls._read("OPENAI", "https://api.openai.com/v1")
-
-    @classmethod
-    def _read(cls, name: str, base_url: str) -> "ProviderSettings":
+    def read(cls, name: str, default_base_url: str) -> "ProviderSettings":
+        """Read ``{NAME}_API_KEY``, ``{NAME}_BASE_URL`` and POLL_INTERVAL_S; ``name`` is that of the provider."""
+        prefix = name.upper()
         return cls(
-            base_url=_url(f"{name}_BASE_URL", _get(f"{name}_BASE_URL") or base_url),
-            api_key=SecretStr(_require(f"{name}_API_KEY")),
+            base_url=_url(f"{prefix}_BASE_URL", _get(f"{prefix}_BASE_URL") or default_base_url),
+            api_key=SecretStr(_require(f"{prefix}_API_KEY")),
             poll_interval_s=_parse("POLL_INTERVAL_S", _seconds, 5.0, "a number of seconds above 0"),
         )
 

@@ -37,7 +37,9 @@ _BILLING = {"CommodityNotPurchased", "PrepaidBillOverdue", "PostpaidBillOverdue"
 
 
 class DashScope:
-    """One account in one region; threads may share it."""
+    """One account in one region; threads may share it. The base URL of another region is in DASHSCOPE_BASE_URL."""
+
+    BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
 
     def __init__(self, config: ProviderSettings, client: httpx.Client) -> None:
         self.poll_interval_s = config.poll_interval_s

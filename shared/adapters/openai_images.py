@@ -22,6 +22,8 @@ from shared.settings import ProviderSettings
 class OpenAiImages:
     """One account; threads may share it."""
 
+    BASE_URL = "https://api.openai.com/v1"
+
     def __init__(self, config: ProviderSettings, client: httpx.Client) -> None:
         self.poll_interval_s = config.poll_interval_s
         self._http = ProviderHttp("the images API", config, client)

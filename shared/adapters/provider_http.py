@@ -15,7 +15,10 @@ from shared.domain.errors import ProviderUnavailableError, SubmissionUnknownErro
 from shared.settings import ProviderSettings
 
 T = TypeVar("T")
-SUBMIT_WITHIN_S = 200.0  # the client ends a silence sooner, the lease of a submit lasts longer
+# A synchronous images API is silent while it draws. All of a submit ends within SUBMIT_WITHIN_S, which is shorter than
+# the lease of a submitting job (``jobs.SUBMIT_LEASE_S``).
+_SUBMIT_SILENCE = httpx.Timeout(180.0, connect=10.0)
+SUBMIT_WITHIN_S = 200.0
 ASK_WITHIN_S = 10.0
 _MAX_RESULTS_BYTES = 64 * 1024 * 1024  # four large images in base64 fit, and so does this in 512 MB of memory
 _MAX_STATE_BYTES = 1024 * 1024  # JSON takes up to 30 times its size in memory
@@ -71,7 +74,11 @@ class ProviderHttp:
         anything else went wrong: the provider may be at work.
         """
         request = self._client.build_request(
-            "POST", self._base_url + path, json=body, headers={**self._headers, **(headers or {})}
+            "POST",
+            self._base_url + path,
+            json=body,
+            headers={**self._headers, **(headers or {})},
+            timeout=_SUBMIT_SILENCE,
         )
         try:
             return self._send(request, self._submit_within_s, _MAX_RESULTS_BYTES)

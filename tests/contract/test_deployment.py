@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from shared.domain.keys import MediaType
+from shared.domain.models import MODELS, ProviderName
 from tests.mariadb import ROOT
 
 
@@ -103,6 +105,12 @@ def test_a_function_may_write_its_log_and_reach_the_network(function: str) -> No
 def test_only_the_function_that_signs_webhooks_has_their_secret() -> None:
     holders = [name for name, props in functions().items() if "WEBHOOK_SECRET" in props["environmentVariables"]]
     assert holders == ["deliver-webhooks"]
+
+
+@pytest.mark.parametrize(("type", "provider"), sorted({(model.type, model.provider) for model in MODELS.values()}))
+def test_the_function_for_a_model_has_the_variables_of_its_provider(type: MediaType, provider: ProviderName) -> None:
+    variables = functions()[f"generate-{type}"]["environmentVariables"]
+    assert {f"{provider.upper()}_API_KEY", f"{provider.upper()}_BASE_URL"} <= variables.keys()
 
 
 def test_requests_that_call_themselves_asynchronous_are_kept_for_a_second_and_never_repeated() -> None:

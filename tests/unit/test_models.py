@@ -1,5 +1,7 @@
 """The model table."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from shared import bootstrap
@@ -13,7 +15,6 @@ ALL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 @ALL
 def test_each_model_takes_its_own_defaults(model: Model) -> None:
     model.sizes.check(model.default_size)
-    assert model.provider in {"dashscope", "openai"}
     if model.type is MediaType.VIDEO:
         model.check_duration(DEFAULT_DURATION_S)
     else:
@@ -94,6 +95,21 @@ def test_what_a_model_does_not_heed_is_said() -> None:
     (cut,) = MODELS["wan2.2-t2i-flash"].warnings("x" * 501, None, None)
     assert "first 500 characters" in cut
     assert len(MODELS["gpt-image-1"].warnings("x", "no", 0)) == 2
+
+
+@pytest.fixture
+def no_provider_kept() -> Iterator[None]:
+    """Let no provider that was built with the variables of one test live on in another."""
+    bootstrap._provider.cache_clear()
+    yield
+    bootstrap._provider.cache_clear()
+
+
+@ALL
+@pytest.mark.usefixtures("no_provider_kept")
+def test_each_model_has_an_adapter(model: Model, clean_environment: pytest.MonkeyPatch) -> None:
+    clean_environment.setenv(f"{model.provider.upper()}_API_KEY", "sk-test")
+    assert bootstrap.provider_of(model.name).poll_interval_s > 0
 
 
 def test_a_model_that_a_release_dropped_is_named() -> None:

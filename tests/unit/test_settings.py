@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -30,8 +31,8 @@ READERS: dict[str, Callable[[], object]] = {
     "credentials": settings.oss_credentials,
     "role": settings.role_credentials,
     "database": settings.DatabaseSettings.read,
-    "dashscope": settings.ProviderSettings.read_dashscope,
-    "openai": settings.ProviderSettings.read_openai,
+    "dashscope": partial(settings.ProviderSettings.read, "dashscope", "https://dashscope.example.com"),
+    "openai": partial(settings.ProviderSettings.read, "openai", "https://openai.example.com"),
     "web": settings.read_web_policy,
     "downloads": settings.DownloadSettings.read,
     "webhooks": settings.WebhookSettings.read,
@@ -340,3 +341,12 @@ def test_what_is_no_origin_is_a_line_that_names_the_variable(environment: pytest
     environment.setenv("CORS_ORIGINS", f"https://good.example.com,{origin}")
     with pytest.raises(ConfigurationError, match="CORS_ORIGINS must be origins like"):
         settings.RuntimeSettings.read()
+
+
+def test_provider_has_its_own_variables_and_a_default_address(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("NEWAI_API_KEY", SECRET)
+    read = settings.ProviderSettings.read("newai", "https://newai.example.com/v1")
+    assert (read.base_url, read.api_key.get_secret_value()) == ("https://newai.example.com/v1", SECRET)
+    environment.setenv("NEWAI_BASE_URL", "https://eu.newai.example.com/")
+    read = settings.ProviderSettings.read("newai", "https://newai.example.com/v1")
+    assert read.base_url == "https://eu.newai.example.com"
