@@ -75,7 +75,7 @@ def test_what_is_missing_is_named(environment: pytest.MonkeyPatch, reader: str, 
     with pytest.raises(ConfigurationError) as caught:
         READERS[reader]()
     message = str(caught.value)
-    assert name.replace("ALIBABA_CLOUD_ACCESS_KEY_ID", "OSS_ACCESS_KEY") in message
+    assert name in message
     assert "\n" not in message
     assert SECRET not in message
 
@@ -181,7 +181,7 @@ def test_the_scope_of_services(environment: pytest.MonkeyPatch) -> None:
 
 def test_two_kinds_of_keys_are_one_too_many(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("AUTH_JWKS", JWKS)
-    with pytest.raises(ConfigurationError, match="AUTH_JWKS and AUTH_HS256_SECRET are set"):
+    with pytest.raises(ConfigurationError, match="exactly one of .*; now AUTH_JWKS and AUTH_HS256_SECRET are set"):
         settings.AuthSettings.read()
 
 
