@@ -49,10 +49,12 @@ HOSTILE = [
     *("http://[2001:0:7f00:1::]:{port}/x", "http://[fe80::1]:{port}/x", "http://[fe80::1%25lo]:{port}/x"),
     *("http://[::1%25lo]:{port}/x", "http://[fc00::1]:{port}/x", "http://[fd00:ec2::254]:{port}/x"),
     *("http://[ff02::1]:{port}/x", "http://[127.0.0.1]:{port}/x", "http://[::ffff:169.254.169.254]/x"),
+    *("http://[64:ff9b::169.254.169.254]/x", "http://[fec0::1]/x", "http://[::1/x"),
     # networks that are not public
     *("http://10.0.0.1/x", "http://172.16.0.1/x", "http://192.168.0.1/x", "http://100.64.0.1/x", "http://198.18.0.1/x"),
     *("http://169.254.169.254/latest/meta-data/", "http://100.100.100.200/latest/meta-data/", "http://192.0.0.192/x"),
     *("http://224.0.0.1/x", "http://240.0.0.1/x", "http://255.255.255.255/x", "http://203.0.113.1/x"),
+    *("http://172.31.255.255/x", "http://100.127.255.255/x", "http://192.0.2.1/x"),
     # names
     *("http://localhost:{port}/x", "http://LOCALHOST.:{port}/x", "http://a.localhost:{port}/x"),
     *("http://localhost.localdomain:{port}/x", "http://metadata.internal/x", "http://printer.local/x"),
@@ -75,8 +77,17 @@ HOSTILE = [
     *("http://[2606:4700::1][::1]:{port}/x", "http://[2606:4700::1%25lo]:{port}/x", "http://example.com:443:{port}/x"),
     *("http://metadata\u200d.example.com/x", "http://faß.example.com:{port}/x", "http://metadata。example。com/x"),
     *("http://example.com:0{port}/x", "http://example.com:{port}\u0661/x", "http://example.com/\ud83d"),
+    *("http://user:password@example.com/x", "http://user@example.com/x", "http://example.com\\@127.0.0.1/x"),
+    *("", "example.com/x", "http://", "http:///x", "http://example.com/\x00x", "http://example.com/\x1fx"),
+    *("http://" + "a" * 64 + ".example.com/x", "http://example.com/" + "a" * 70_000),
     # other schemes and ports
-    *("file:///etc/passwd", "file://127.0.0.1/etc/passwd", "ftp://127.0.0.1:{port}/x", "gopher://127.0.0.1:{port}/_x"),
+    *(
+        "file:///etc/passwd",
+        "FILE:///etc/passwd",
+        "file://127.0.0.1/etc/passwd",
+        "ftp://127.0.0.1:{port}/x",
+        "gopher://127.0.0.1:{port}/_x",
+    ),
     *(
         "dict://127.0.0.1:{port}/x",
         "data:image/png;base64,iVBORw0KGgo=",
@@ -84,6 +95,7 @@ HOSTILE = [
         "ws://127.0.0.1:{port}/",
     ),
     *("http://example.com:0/x", "http://example.com:22/x", "http://example.com:65536/x", "http://example.com:-1/x"),
+    *("http://example.com:99999/x", "http://example.com:port/x", "gopher://127.0.0.1:6379/_x"),
     # names whose addresses the resolver below knows
     *("http://private.example.com:{port}/x", "http://mapped.example.com:{port}/x", "http://zone.example.com:{port}/x"),
     *("http://first-private.example.com:{port}/x", "http://last-private.example.com:{port}/x"),
@@ -270,7 +282,8 @@ TARGETS = [
     *("file:///etc/passwd", "FILE:/etc/passwd", "ftp://127.0.0.1:{port}/x", "gopher://127.0.0.1:{port}/x"),
     *("http://localhost:{port}/x", "http://[::1]:{port}/x", "http://127.0.0.1:22/x", "http://[::1"),
     *("http://127.0.0.2[2606:4700::1]:{port}/x", "http://127.0.0.1[::1]:{port}/x", "http://127.0.0.1:0{port}/x"),
-    *("data:image/png;base64,iVBORw0KGgo=", "http://127.0.0.2:{port}\\@127.0.0.1/x"),
+    *("data:image/png;base64,iVBORw0KGgo=", "http://127.0.0.2:{port}\\@127.0.0.1/x", "//192.168.0.1/x"),
+    *("http://100.100.100.200/latest/meta-data/", "http://user@127.0.0.1/x", "http://127.0.0.1:99999/"),
 ]
 
 
