@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from shared.domain.errors import ValidationError
 from shared.domain.keys import MediaType
+from shared.domain.texts import bounded
 
 
 class ProviderName(StrEnum):
@@ -35,7 +36,7 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class Size:
-    """Pixels."""
+    """Width and height in pixels."""
 
     width: int
     height: int
@@ -48,7 +49,7 @@ class Size:
         """Read ``"1024x1024"``. Raises ValidationError."""
         match = re.fullmatch(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})", text)
         if match is None:
-            raise _size_refusal('must be like "1024x1024"')
+            raise _size_refusal(f'must be width and height in pixels, like "1024x1024", got "{bounded(text, 40)}"')
         return cls(int(match[1]), int(match[2]))
 
 
@@ -58,7 +59,7 @@ def _size_refusal(rule: str) -> ValidationError:
 
 @dataclass(frozen=True)
 class SizeRule:
-    """What sizes a model takes: sides (pixels), pixels in all, or a closed list."""
+    """The sizes that a model accepts: limits for each side and for the product (pixels), or a closed list."""
 
     min_side: int = 1
     max_side: int = 99_999
@@ -68,15 +69,20 @@ class SizeRule:
     even: bool = False
 
     def check(self, size: Size) -> None:
-        """Raise ValidationError, with what would be right, if the model does not take ``size``."""
+        """Raise ValidationError, which names the accepted sizes, if the model does not accept ``size``."""
         if self.only and str(size) not in self.only:
-            raise _size_refusal(f"must be one of {', '.join(self.only)} for this model")
+            raise _size_refusal(f"must be one of {', '.join(self.only)} for this model, got {size}")
         if min(size.width, size.height) < self.min_side or max(size.width, size.height) > self.max_side:
-            raise _size_refusal(f"must have sides of {self.min_side} to {self.max_side} pixels for this model")
+            raise _size_refusal(
+                f"must have sides of {self.min_side} to {self.max_side} pixels for this model, got {size}"
+            )
         if not self.min_pixels <= size.width * size.height <= self.max_pixels:
-            raise _size_refusal(f"must have {self.min_pixels} to {self.max_pixels} pixels in all for this model")
+            raise _size_refusal(
+                f"must have {self.min_pixels} to {self.max_pixels} pixels in total (width × height) for this model, "
+                f"got {size} = {size.width * size.height}"
+            )
         if self.even and (size.width % 2 or size.height % 2):
-            raise _size_refusal("must have even sides for a video")
+            raise _size_refusal(f"must have an even width and an even height for a video, got {size}")
 
 
 @dataclass(frozen=True)
@@ -116,9 +122,11 @@ class Model:
         return tuple(found)
 
     def check_duration(self, seconds: int) -> None:
-        """Raise ValidationError, with what would be right, if the model does not make ``seconds``."""
+        """Raise ValidationError, which names the possible durations, if the model does not make ``seconds``."""
         if seconds not in self.durations:
-            rule = f"must be one of {', '.join(map(str, self.durations))} seconds for the model {self.name}"
+            rule = (
+                f"must be one of {', '.join(map(str, self.durations))} seconds for the model {self.name}, got {seconds}"
+            )
             raise ValidationError(f"duration {rule}", errors=[{"field": "duration", "message": rule}])
 
 
@@ -148,13 +156,13 @@ MAX_COUNT = 4  # outputs of one job
 
 
 def choose_model(name: str | None, type: MediaType, *, from_image: bool) -> Model:
-    """Return the model asked for, or the default one for the job. Raises ValidationError, naming the good ones."""
+    """Return the model named ``name``, or the default model. Raises ValidationError, which names possible models."""
     fitting = [m for m in _TABLE if m.type is type and (m.form is Form.IMAGE_TO_VIDEO) is from_image]
     if name is None:
         return fitting[0]
     for model in fitting:
         if model.name == name:
             return model
-    what = "video from an image" if from_image else type.value
-    rule = f"must be one of {', '.join(m.name for m in fitting)} for {what}"
+    job = "a video from an image" if from_image else f"{'an' if type is MediaType.IMAGE else 'a'} {type}"
+    rule = f'must be one of {", ".join(m.name for m in fitting)} for {job}, got "{bounded(name, 64)}"'
     raise ValidationError(f"model {rule}", errors=[{"field": "model", "message": rule}])

@@ -280,7 +280,7 @@ def test_a_refusal_is_told_from_what_is_not_there(
         "head": lambda: refusing.head(KEYS[0]),
         "read_range": lambda: refusing.read_range(KEYS[0], 0, 10),
     }
-    with pytest.raises(StorageRefusedError, match="OSS refused: 40") as caught:
+    with pytest.raises(StorageRefusedError, match="OSS refused the request: HTTP 40") as caught:
         calls[what]()
     for secret in (KEY.access_key_secret, KEYS[0], str(png), "Signature="):
         assert secret not in str(caught.value)

@@ -143,5 +143,8 @@ def test_threads_share_an_adapter(client: httpx.Client) -> None:
     with serving(_Meeting()) as server, ThreadPoolExecutor(AT_ONCE) as threads:
         dashscope = DashScope(settings(f"http://127.0.0.1:{server.server_port}"), client)
         said = list(threads.map(ask, range(3 * AT_ONCE)))
-    expected = [str(task) if task % 2 else f"DashScope failed: task {task}: no message" for task in range(3 * AT_ONCE)]
+    expected = [
+        str(task) if task % 2 else f"the task failed at DashScope: task {task}: no message"
+        for task in range(3 * AT_ONCE)
+    ]
     assert said == expected
