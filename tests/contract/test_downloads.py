@@ -102,14 +102,14 @@ def fetch(url: str, policy: WebPolicy = OPEN, resolver: Any = resolve) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["bücher.example", "例え.jp", "xn--r8jz45g.jp"])
-def test_a_name_in_another_script_is_one_too(name: str, no_connections: list[Any]) -> None:
+def test_names_in_other_scripts_are_contacted(name: str, no_connections: list[Any]) -> None:
     resolver = Recorder({name.encode("idna").decode(): ["93.184.216.34"]})
     with pytest.raises(DownloadInterruptedError, match="did not answer"):
         fetch(f"https://{name}/x", CAREFUL, resolver)
     assert no_connections == [("93.184.216.34", 443)]
 
 
-def test_a_name_that_does_not_exist_can_be_tried_again() -> None:
+def test_an_unknown_name_is_an_interrupted_download() -> None:
     def nowhere(name: str, port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -117,12 +117,12 @@ def test_a_name_that_does_not_exist_can_be_tried_again() -> None:
         fetch("https://nowhere.example.com/x", CAREFUL, nowhere)
 
 
-def test_a_result_is_fetched_whole(ai: ServedEmulator) -> None:
+def test_a_result_is_downloaded_completely(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     assert sniff_format(fetch(url)) is PNG
 
 
-def test_http_and_loopback_only_by_setting(ai: ServedEmulator) -> None:
+def test_http_and_loopback_need_a_setting(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     with pytest.raises(DownloadRefusedError, match="https"):
         fetch(url, CAREFUL)
@@ -132,7 +132,7 @@ def test_http_and_loopback_only_by_setting(ai: ServedEmulator) -> None:
         fetch(url, WebPolicy(allow_networks=LOOPBACK))
 
 
-def test_the_host_is_asked_by_its_name(host: _Server) -> None:
+def test_the_request_has_the_name_of_the_host(host: _Server) -> None:
     host.behaviours["/x"] = lambda request: request.answer(body=b"hello")
     url = host.url("/x?a=1&b=%2F", "results.example.com")
     assert fetch(url, OPEN, Recorder({"results.example.com": ["127.0.0.1"]})) == b"hello"
@@ -144,7 +144,7 @@ def test_the_host_is_asked_by_its_name(host: _Server) -> None:
     assert "cookie" not in headers
 
 
-def test_a_connection_that_was_checked_for_one_name_serves_no_other(host: _Server) -> None:
+def test_a_connection_is_not_shared_between_names(host: _Server) -> None:
     host.behaviours["/x"] = lambda request: request.answer(body=b"hello")
     table = {"one.example.com": ["127.0.0.1"], "two.example.com": ["127.0.0.1"]}
     guard = guard_with(OPEN, Recorder(table))
@@ -153,7 +153,7 @@ def test_a_connection_that_was_checked_for_one_name_serves_no_other(host: _Serve
     assert len(host.connections) == 2
 
 
-def test_what_one_host_sets_no_other_gets(host: _Server) -> None:
+def test_a_cookie_is_not_sent_to_another_host(host: _Server) -> None:
     host.behaviours["/x"] = lambda request: request.answer(body=b"hello", Set_Cookie="a=b")
     table = {"one.example.com": ["127.0.0.1"], "two.example.com": ["127.0.0.1"]}
     guard = guard_with(OPEN, Recorder(table))
@@ -170,14 +170,14 @@ def test_a_redirect_is_followed(host: _Server, status: int) -> None:
     assert [path for path, _ in host.requests] == ["/x", "/y?z=1"]
 
 
-def test_redirects_end(host: _Server) -> None:
+def test_at_most_five_redirects_are_followed(host: _Server) -> None:
     host.behaviours["/x"] = lambda request: request.answer(302, Location="/x")
     with pytest.raises(DownloadRefusedError, match="more than 5 times"):
         fetch(host.url("/x"))
     assert len(host.requests) == 6
 
 
-def test_a_redirect_to_nowhere_ends_too(host: _Server) -> None:
+def test_a_redirect_without_a_location_is_refused(host: _Server) -> None:
     host.behaviours["/x"] = lambda request: request.answer(302)
     with pytest.raises(DownloadRefusedError):
         fetch(host.url("/x"))
@@ -191,7 +191,7 @@ def test_an_expired_result_is_lost(host: _Server, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [204, 206, 400, 401, 416, 429, 500, 503])
-def test_any_other_answer_can_be_tried_again(host: _Server, status: int) -> None:
+def test_any_other_answer_is_an_interrupted_download(host: _Server, status: int) -> None:
     host.behaviours["/x"] = lambda request: request.answer(status)
     with pytest.raises(DownloadInterruptedError, match=f"HTTP {status}"):
         fetch(host.url("/x"))
@@ -204,7 +204,7 @@ def test_an_expired_link_of_the_provider_is_lost(ai: ServedEmulator) -> None:
         fetch(url)
 
 
-def test_a_body_that_breaks_off_is_no_result(ai: ServedEmulator) -> None:
+def test_a_body_that_breaks_off_is_an_error(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"truncateBytes": 100}, operation="result")
     with pytest.raises(DownloadInterruptedError, match="100 of"):
@@ -237,7 +237,7 @@ def _drip(request: _Handler) -> None:
             return
 
 
-def test_a_body_that_drips_ends_in_time(host: _Server) -> None:
+def test_a_body_that_comes_byte_by_byte_ends_in_time(host: _Server) -> None:
     host.behaviours["/x"] = _drip
     began = time.monotonic()
     with pytest.raises(DownloadInterruptedError, match=r"longer than 0\.3 s"):
@@ -263,7 +263,7 @@ def test_an_answer_that_never_begins_ends_in_time(host: _Server) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_body_without_length_that_is_broken_off_is_no_result(host: _Server) -> None:
+def test_a_body_without_length_that_breaks_off_is_an_error(host: _Server) -> None:
     def half(request: _Handler) -> None:
         request.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf")
         request.server.stopping.wait(5)
@@ -273,7 +273,7 @@ def test_a_body_without_length_that_is_broken_off_is_no_result(host: _Server) ->
         list(guard_with(OPEN, settings=replace(SETTINGS, timeout_s=0.3)).stream(host.url("/x"), max_bytes=LIMIT))
 
 
-def test_a_body_without_length_is_taken(host: _Server) -> None:
+def test_a_body_without_length_is_downloaded(host: _Server) -> None:
     def unannounced(request: _Handler) -> None:
         request.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
         request.close_connection = True
@@ -282,7 +282,7 @@ def test_a_body_without_length_is_taken(host: _Server) -> None:
     assert fetch(host.url("/x")) == b"hello"
 
 
-def test_chunked_bodies_are_whole_or_an_error(host: _Server) -> None:
+def test_a_chunked_body_is_complete_or_an_error(host: _Server) -> None:
     def chunked(end: bytes) -> Behaviour:
         def behave(request: _Handler) -> None:
             request.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" + end)
@@ -318,7 +318,7 @@ _LENGTHS = [
 
 @pytest.mark.parametrize("length", _LENGTHS, ids=lambda length: ascii(length[:6]))
 @pytest.mark.parametrize("more", [b"", b"Transfer-Encoding: chunked\r\n"])
-def test_a_length_that_is_a_lie_is_an_error_of_ours(host: _Server, length: bytes, more: bytes) -> None:
+def test_a_wrong_length_is_an_error(host: _Server, length: bytes, more: bytes) -> None:
     body = b"5\r\nhello\r\n0\r\n\r\n" if more else b"hello"
     head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " + length + b"\r\n" + more + b"\r\n"
 
@@ -332,7 +332,7 @@ def test_a_length_that_is_a_lie_is_an_error_of_ours(host: _Server, length: bytes
 
 
 @pytest.mark.parametrize("length", [b"5", b"5, 5", b"005"])
-def test_a_length_that_is_told_twice_is_one(host: _Server, length: bytes) -> None:
+def test_a_repeated_length_counts_once(host: _Server, length: bytes) -> None:
     def stutter(request: _Handler) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\n"
         request.wfile.write(head + b"Connection: close\r\n\r\nhello")
@@ -354,7 +354,7 @@ _LOCATIONS = [
 
 
 @pytest.mark.parametrize("location", _LOCATIONS, ids=lambda location: ascii(location[:20]))
-def test_a_location_that_is_no_address_is_refused(host: _Server, location: bytes) -> None:
+def test_an_invalid_location_is_refused(host: _Server, location: bytes) -> None:
     def misdirect(request: _Handler) -> None:
         request.wfile.write(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n")
 
@@ -371,7 +371,7 @@ def test_a_proxy_of_the_environment_is_not_used(host: _Server, monkeypatch: pyte
     assert fetch(host.url("/x"), replace(OPEN)) == b"hello"
 
 
-def test_no_message_holds_the_address(host: _Server) -> None:
+def test_no_message_contains_the_address(host: _Server) -> None:
     host.behaviours["/x"] = lambda request: request.answer(403)
     with pytest.raises(ResultLostError) as caught:
         fetch(host.url("/x?Signature=secret"))

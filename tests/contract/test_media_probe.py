@@ -58,7 +58,7 @@ def test_an_image_has_a_size_and_no_duration(tmp_path: Path, name: str, how: str
 
 
 @pytest.mark.parametrize("ext", ["mp4", "mov"])
-def test_a_video_has_everything(tmp_path: Path, ext: str) -> None:
+def test_a_video_has_all_facts(tmp_path: Path, ext: str) -> None:
     path = make_video(tmp_path / f"x.{ext}")
     assert sniff_format(path.read_bytes()).name == ext
     facts = PROBE.probe(path, ext)
@@ -91,7 +91,7 @@ def test_an_object_is_probed_by_its_two_ends(tmp_path: Path, size: int, moov_fir
     assert len(world.store.ranges) == (1 if moov_first or not size else 2)
 
 
-def test_the_stub_says_the_same_of_a_png() -> None:
+def test_the_stub_returns_the_same_facts_for_a_png() -> None:
     data = make_png(4, 3)
     assert PROBE.probe(io.BytesIO(data), "png") == StubProbe().probe(io.BytesIO(data), "png")
 
@@ -134,7 +134,7 @@ class LookingFile(io.BytesIO):
         return super().read(size)
 
 
-def test_the_parser_has_nothing_of_ours_and_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_parser_has_limits_and_no_access(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OSS_SECRET", "secret")
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     file = LookingFile(make_image("png"))
@@ -170,14 +170,14 @@ def find_busy_child(instance: "subprocess.Popen[bytes]") -> psutil.Process:
     raise AssertionError("nothing is busy")
 
 
-def test_an_instance_that_was_frozen_has_lost_one_slice_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_instance_loses_one_slice_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     an_hour_between_two_looks = itertools.count(step=3600)
     monkeypatch.setattr(media_info, "time", SimpleNamespace(monotonic=lambda: next(an_hour_between_two_looks)))
     assert PROBE.probe(io.BytesIO(make_image("png")), "png").width == 64
 
 
 @pytest.mark.parametrize("python", ["/bin/false", "/nowhere/python"])
-def test_a_parser_that_does_not_start_says_nothing_of_the_file(monkeypatch: pytest.MonkeyPatch, python: str) -> None:
+def test_a_parser_that_does_not_start_is_not_wrong_media(monkeypatch: pytest.MonkeyPatch, python: str) -> None:
     monkeypatch.setattr(sys, "executable", python)
     with pytest.raises(ProbeUnavailableError) as caught:
         PROBE.probe(io.BytesIO(make_image("png")), "png")
@@ -210,7 +210,7 @@ def test_an_object_that_cannot_be_read_is_not_wrong_media() -> None:
         ("b''", "crashed"),
     ],
 )
-def test_what_a_parser_says_is_not_believed(
+def test_an_invalid_answer_of_the_parser_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, message: str
 ) -> None:
     """A file may take the parser over; this one asks for the file's start, and then says what it likes."""
@@ -222,9 +222,7 @@ def test_what_a_parser_says_is_not_believed(
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-1", "1e300", "0", "a lot", ""])
-def test_a_number_that_cannot_be_true_is_not_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
-) -> None:
+def test_an_impossible_number_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str) -> None:
     script = tmp_path / "parser.py"
     script.write_text(f"import os\nos.write(0, b'video\\t64\\t48\\t{number}\\tA\\x07\\t{number}\\n')\n")
     monkeypatch.setattr(media_info, "_SCRIPT", script)
@@ -233,7 +231,7 @@ def test_a_number_that_cannot_be_true_is_not_known(
     assert (facts.duration, facts.codec, facts.frame_rate) == (None, None, None)
 
 
-def test_a_parser_that_sleeps_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sleeping_parser_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "parser.py"
     script.write_text("import os\nos.write(0, b'0\\n')\nwhile os.read(0, 1 << 20): pass\n")
     monkeypatch.setattr(media_info, "_SCRIPT", script)

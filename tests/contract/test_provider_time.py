@@ -71,7 +71,7 @@ def http(server: ThreadingHTTPServer, client: httpx.Client, **limits: float) -> 
     return ProviderHttp("the provider", settings(f"http://127.0.0.1:{server.server_port}"), client, **limits)
 
 
-def test_a_question_that_is_answered_byte_by_byte_is_given_up(dripping: Dripping, client: httpx.Client) -> None:
+def test_a_poll_that_is_answered_byte_by_byte_is_given_up(dripping: Dripping, client: httpx.Client) -> None:
     provider = http(dripping, client, ask_within_s=SHORT_S)
     for ask in (provider.get, provider.post):
         with pytest.raises(ProviderUnavailableError, match="did not answer"):
@@ -90,7 +90,7 @@ def test_a_slow_answer_within_the_limit_is_read(dripping: Dripping, client: http
     assert http(dripping, client).submit("/tasks", {}).body == {}
 
 
-def test_the_name_server_counts(monkeypatch: pytest.MonkeyPatch, client: httpx.Client) -> None:
+def test_the_time_of_the_name_server_counts(monkeypatch: pytest.MonkeyPatch, client: httpx.Client) -> None:
     asked, answered = threading.Event(), threading.Event()
 
     def resolve(*_: object, **__: object) -> None:

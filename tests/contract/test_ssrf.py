@@ -190,11 +190,11 @@ def web(resolver: Resolver) -> PublicWeb:
     return PublicWeb(WebPolicy(allow_http=True), resolver=resolver)
 
 
-def test_there_are_enough_of_them() -> None:
+def test_at_least_90_different_addresses_are_tested() -> None:
     assert len(set(HOSTILE)) == len(HOSTILE) >= 90
 
 
-def test_the_trap_hears(trap: tuple[int, list[Any]]) -> None:
+def test_the_trap_records_connections(trap: tuple[int, list[Any]]) -> None:
     port, heard = trap
     before = len(heard)
     with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -204,7 +204,7 @@ def test_the_trap_hears(trap: tuple[int, list[Any]]) -> None:
 
 @in_each_place
 @pytest.mark.parametrize("url", HOSTILE, ids=ascii)
-def test_a_hostile_address_is_refused_and_nobody_contacted(
+def test_a_hostile_address_is_refused_without_a_connection(
     place: str, url: str, web: PublicWeb, resolver: Resolver, trap: tuple[int, list[Any]]
 ) -> None:
     port, heard = trap
@@ -230,7 +230,9 @@ def test_a_name_that_changes_its_address_is_contacted_where_it_was_checked(
     assert no_connections == [(PUBLIC, 8080)]
 
 
-def test_an_image_is_vetted_without_contact(web: PublicWeb, resolver: Resolver, no_connections: list[Any]) -> None:
+def test_an_image_is_checked_without_a_connection(
+    web: PublicWeb, resolver: Resolver, no_connections: list[Any]
+) -> None:
     resolver.asked.clear()
     ask_for_image("http://example.com/first-frame.png", web)
     assert (resolver.asked, no_connections) == (["example.com"], [])
@@ -288,7 +290,7 @@ TARGETS = [
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_redirect_of_a_result_is_vetted_like_the_first_address(
+def test_a_redirect_of_a_result_is_checked_like_the_first_address(
     target: str, redirecting: _Server, narrow_web: PublicWeb, trap: tuple[int, list[Any]]
 ) -> None:
     port, heard = trap
@@ -314,7 +316,7 @@ def test_a_redirect_of_a_webhook_is_not_followed(
     assert len(heard) == before
 
 
-def test_a_name_that_cannot_be_found_is_not_refused(resolver: Resolver) -> None:
+def test_an_image_on_an_unknown_host_is_left_to_the_provider(resolver: Resolver) -> None:
     def nowhere(name: str, port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 

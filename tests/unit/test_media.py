@@ -47,7 +47,7 @@ def ftyp(brand: bytes) -> bytes:
         (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x84webm", WEBM),
     ],
 )
-def test_each_format_is_known_by_its_bytes(head: bytes, expected: MediaFormat) -> None:
+def test_each_format_is_recognized_by_its_bytes(head: bytes, expected: MediaFormat) -> None:
     assert sniff_format(head) is expected
 
 
@@ -69,7 +69,7 @@ def test_each_format_is_known_by_its_bytes(head: bytes, expected: MediaFormat) -
         (b"RIFF\x24\0\0\0WAVE\xff\xff\xff\xff\xff", "an unknown format"),
     ],
 )
-def test_what_is_no_media_is_named(head: bytes, name: str) -> None:
+def test_the_kind_of_other_bytes_is_named(head: bytes, name: str) -> None:
     with pytest.raises(WrongMediaError, match=f"got {name}"):
         sniff_format(head)
 
@@ -80,7 +80,7 @@ def test_text_cut_in_the_middle_of_a_character_is_text() -> None:
 
 
 @given(st.binary(max_size=600))
-def test_anything_is_either_known_or_refused(head: bytes) -> None:
+def test_any_bytes_are_recognized_or_refused(head: bytes) -> None:
     try:
         format_ = sniff_format(head)
     except WrongMediaError as error:

@@ -40,7 +40,7 @@ NOT_PUBLIC = "not on the public internet"
         ("HTTPS://example.com/湖.png", "example.com", None),
     ],
 )
-def test_what_may_be_contacted(url: str, host: str, port: int | None) -> None:
+def test_allowed_addresses_are_read(url: str, host: str, port: int | None) -> None:
     read = read_web_address(url, CAREFUL)
     assert (read.host, read.port, read.port_to_contact) == (host, port, port or 443)
 
@@ -138,13 +138,13 @@ def test_what_may_be_contacted(url: str, host: str, port: int | None) -> None:
         ("https://a.0x7f/", "does not have a valid host"),
     ],
 )
-def test_what_may_not_be_contacted_and_why(url: str, rule: str) -> None:
+def test_refused_addresses_name_the_broken_rule(url: str, rule: str) -> None:
     with pytest.raises(AddressRefusedError, match=rule) as caught:
         read_web_address(url, CAREFUL)
     assert "example" not in str(caught.value)
 
 
-def test_http_and_networks_by_policy_only() -> None:
+def test_http_and_private_networks_need_a_policy() -> None:
     read = read_web_address("http://127.0.0.1:9000/x", OPEN)
     assert (str(read.ip), read.port_to_contact) == ("127.0.0.1", 9000)
     assert read_web_address("http://127.0.0.1/x", OPEN).port_to_contact == 80
@@ -153,7 +153,7 @@ def test_http_and_networks_by_policy_only() -> None:
             read_web_address(url, OPEN)
 
 
-def test_the_address_stands_in_place_of_the_name() -> None:
+def test_the_url_to_contact_has_the_ip_in_place_of_the_name() -> None:
     read = read_web_address("https://bücher.example:8443/a/../b?c=%2F#d", CAREFUL)
     assert read.url_at("93.184.216.34") == "https://93.184.216.34:8443/a/../b?c=%2F"
     assert read.url_at("2606:4700::1111") == "https://[2606:4700::1111]:8443/a/../b?c=%2F"
@@ -182,14 +182,14 @@ def _spellings(value: int) -> list[str]:
 
 
 @given(st.ip_addresses(v=4, network="127.0.0.0/8") | st.ip_addresses(v=4, network="10.0.0.0/8"))
-def test_no_spelling_of_a_private_address_passes(address: ipaddress.IPv4Address) -> None:
+def test_every_spelling_of_a_private_address_is_refused(address: ipaddress.IPv4Address) -> None:
     for host in _spellings(int(address)):
         with pytest.raises(AddressRefusedError):
             read_web_address(f"https://{host}/", CAREFUL)
 
 
 @given(st.text(max_size=40))
-def test_whatever_it_is_it_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_or_refused(text: str) -> None:
     for url in (text, f"https://{text}", f"https://example.com{text}", f"https://{text}.com/"):
         try:
             read = read_web_address(url, CAREFUL)
@@ -272,7 +272,7 @@ _HOSTS = st.lists(_HOST_PARTS, max_size=6).map("".join) | st.text(st.characters(
 @given(_HOSTS, st.sampled_from(["", ".", ".example", ".example:8443"]))
 @example("169.254.169.254[2606:4700::1]", "")
 @example("faß", ".de")
-def test_other_readers_find_the_same_host_and_port_or_none(host: str, rest: str) -> None:
+def test_other_libraries_read_the_same_host_and_port(host: str, rest: str) -> None:
     url = f"https://{host}{rest}/x"
     try:
         read = read_web_address(url, CAREFUL)
@@ -304,11 +304,11 @@ def _same_host(text: str) -> str:
         *("64:ff9b::7f00:1", "64:ff9b:1::1", "::ffff:10.0.0.1", "3fff::1", "2001:db8::1", "4000::1"),
     ],
 )
-def test_ip_addresses_that_are_not_public(text: str) -> None:
+def test_ip_addresses_that_are_not_public_are_refused(text: str) -> None:
     with pytest.raises(AddressRefusedError, match=NOT_PUBLIC):
         check_ip(text, CAREFUL)
 
 
 @pytest.mark.parametrize("text", ["93.184.216.34", "2606:4700::1111", "::ffff:93.184.216.34", "192.0.1.1"])
-def test_ip_addresses_that_are_public(text: str) -> None:
+def test_public_ip_addresses_are_allowed(text: str) -> None:
     check_ip(text, CAREFUL)
