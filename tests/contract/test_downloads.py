@@ -41,7 +41,7 @@ Behaviour = Callable[["_Handler"], None]
 
 
 class _Server(ThreadingHTTPServer):
-    """A host on loopback that keeps every request and behaves as its path says."""
+    """A host on loopback that records every request. Each path has its own behaviour."""
 
     daemon_threads = True
 
@@ -75,7 +75,7 @@ def host() -> Iterator[_Server]:
 
 
 class Recorder:
-    """A resolver that keeps what it was asked and answers from a table, else as the system does."""
+    """A resolver that records its questions and answers from a table, or else like the system."""
 
     def __init__(self, table: dict[str, list[str]] | None = None) -> None:
         self.table = table or {}
@@ -88,7 +88,7 @@ class Recorder:
 
 @cache
 def open_guard() -> GuardedDownloads:
-    """The guard that lets loopback pass; building one costs a TLS context."""
+    """The guard that allows loopback. It is cached, because each one builds a TLS context."""
     return guard_with(OPEN)
 
 
@@ -226,7 +226,7 @@ def test_chunks_are_small(host: _Server) -> None:
 
 
 def _drip(request: _Handler) -> None:
-    """Send a byte every hundredth of a second, for ever."""
+    """Send a byte every hundredth of a second, without end."""
     request.send_response(200)
     request.send_header("Content-Length", "1000000")
     request.end_headers()
@@ -246,7 +246,7 @@ def test_a_body_that_comes_byte_by_byte_ends_in_time(host: _Server) -> None:
 
 
 def _drip_headers(request: _Handler) -> None:
-    """Never come to the end of the headers."""
+    """Send headers without end."""
     request.wfile.write(b"HTTP/1.1 200 OK\r\n")
     while not request.server.stopping.wait(0.01):
         try:

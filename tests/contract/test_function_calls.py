@@ -1,4 +1,4 @@
-"""Calls of Function Compute's API: our signer against the official SDK's, and what each answer means."""
+"""Calls of Function Compute's API: our signer against the official SDK's, and the meaning of each answer."""
 
 import io
 import json
@@ -26,7 +26,7 @@ ID, SECRET, TOKEN = "LTAItest", "secret-of-the-test", "CAIS+token/with=odd&chara
 
 
 class _Platform(ThreadingHTTPServer):
-    """Keeps each request and answers with one status."""
+    """Records each request and answers with one status."""
 
     daemon_threads = True
     status = 202

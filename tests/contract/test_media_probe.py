@@ -1,4 +1,4 @@
-"""What MediaInfo reads of real files, whole and from their first bytes alone."""
+"""The facts that MediaInfo reads from real files, complete or only their first bytes."""
 
 import io
 import itertools
@@ -75,7 +75,7 @@ def test_a_header_without_a_picture_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize("moov_first", [True, False])
 @pytest.mark.parametrize("size", [0, 1_500_000, 3_000_000])
 def test_an_object_is_probed_by_its_two_ends(tmp_path: Path, size: int, moov_first: bool) -> None:
-    """A large video is read in two pieces, wherever its ``moov`` is, and says the same as the whole file."""
+    """A large video is read in two pieces, wherever its ``moov`` is, and gives the same facts as the whole file."""
     data = make_video(tmp_path / "x.mp4").read_bytes()
     moov = data.index(b"moov") - 4
     filler = (size + 8).to_bytes(4, "big") + b"mdat" + b"\x55" * size
@@ -97,7 +97,7 @@ def test_the_stub_returns_the_same_facts_for_a_png() -> None:
 
 
 def make_runaway() -> bytes:
-    """Return an AVIF that says that 4278190081 items have properties, which MediaInfo looks for for minutes."""
+    """Return an AVIF that declares properties of 4278190081 items, for which MediaInfo searches for minutes."""
     data = bytearray(make_image("avif"))
     data[data.index(b"ipma") + 8] = 0xFF
     return bytes(data)
@@ -122,7 +122,7 @@ def parsers() -> list[psutil.Process]:
 
 
 class LookingFile(io.BytesIO):
-    """A file that looks at the process by which it is being read."""
+    """A file that inspects the process that reads it."""
 
     def read(self, size: int | None = -1) -> bytes:
         (process,) = parsers()
@@ -141,7 +141,7 @@ def test_the_parser_has_limits_and_no_access(monkeypatch: pytest.MonkeyPatch) ->
     with Path(__file__).open("rb") as ours:
         os.set_inheritable(ours.fileno(), True)
         PROBE.probe(file, "png")
-    assert file.variables.keys() <= {"LC_CTYPE"}  # Python sets this one by itself
+    assert file.variables.keys() <= {"LC_CTYPE"}  # Python sets this variable itself
     assert file.descriptors == [0, 1, 2]
     assert list(file.limits.values()) == [(MEMORY_BYTES, MEMORY_BYTES), (CPU_S, CPU_S + 1), (0, 0)]
 
@@ -213,7 +213,7 @@ def test_an_object_that_cannot_be_read_is_not_wrong_media() -> None:
 def test_an_invalid_answer_of_the_parser_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, message: str
 ) -> None:
-    """A file may take the parser over; this one asks for the file's start, and then says what it likes."""
+    """A file may take over the parser. This parser asks for the start of the file and then answers ``says``."""
     script = tmp_path / "parser.py"
     script.write_text(f"import os\nos.write(0, b'0\\n')\nos.read(0, 1 << 20)\nos.write(0, {says})\n")
     monkeypatch.setattr(media_info, "_SCRIPT", script)

@@ -62,7 +62,7 @@ def real(oss: RunningOss, bucket: str) -> OssObjectStore:
 
 @pytest.fixture
 def turnable(tmp_path: Path) -> Iterator[RunningOss]:
-    """An emulator of the test's own, whose clock it may turn."""
+    """A separate emulator, whose clock the test can advance."""
     with running_oss(tmp_path / "oss") as running:
         yield running
 
@@ -351,7 +351,7 @@ def test_each_failure_is_translated(
 
 
 class _Proxy(QuietHandler):
-    """Answers every request with 200 and what is no answer of OSS."""
+    """Answers every request with 200 and a body that is not from OSS."""
 
     body = b""
 

@@ -1,4 +1,4 @@
-"""Our presigner against the official SDK's, byte for byte, and against the emulator."""
+"""URLs of outputs: our presigner against the official SDK's, byte for byte, and against the emulator."""
 
 import io
 import secrets

@@ -1,4 +1,4 @@
-"""Whatever a provider answers, one of our errors or results comes of it, and nothing is paid twice."""
+"""Every answer of a provider becomes a result or a typed error, and nothing is paid twice."""
 
 import copy
 import json
@@ -99,7 +99,7 @@ def put(document: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 def odd_forms_of(*documents: Any) -> st.SearchStrategy[Any]:
-    """Return answers that are as documented but for one place, where there may be anything."""
+    """Return documented answers in which one place is replaced by anything."""
     known = [(document, path) for document in documents for path in places(document)]
     return st.builds(lambda at, value: put(*at, value), st.sampled_from(known), ANY_JSON)
 

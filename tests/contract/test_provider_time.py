@@ -96,7 +96,7 @@ def test_the_time_of_the_name_server_counts(monkeypatch: pytest.MonkeyPatch, cli
     def resolve(*_: object, **__: object) -> None:
         asked.set()
         answered.wait(3)
-        raise OSError("there is no such host")
+        raise OSError("the host does not exist")
 
     monkeypatch.setattr("socket.getaddrinfo", resolve)
     provider = ProviderHttp("the provider", settings("http://slow.test"), client, ask_within_s=SHORT_S)

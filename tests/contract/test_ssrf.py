@@ -1,7 +1,7 @@
-"""No address that a user, a provider or a redirect names leads into a network of ours.
+"""SSRF: no address from a user, a provider or a redirect leads into our own network.
 
-Each hostile address is given in each place where somebody else may name one: the image that a provider is to fetch, the
-result of a provider, a webhook. Plain http is allowed here, so that it is not what protects; nothing else is.
+Each hostile address is tried in each place that accepts addresses: an image for a provider, the result of a provider, a
+webhook. Plain http is the only addition to the strict policy, so that "https only" does not protect by accident.
 """
 
 import ipaddress
@@ -32,9 +32,9 @@ LIMITS = DownloadSettings(timeout_s=5, max_bytes={MediaType.IMAGE: LIMIT, MediaT
 SECRET = WebhookSettings((SecretStr("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),))
 PUBLIC, PRIVATE = "93.184.216.34", "127.0.0.1"
 
-# {port} is that of a server that must never hear of it.
+# {port} is the port of a server that must never be contacted.
 HOSTILE = [
-    # IPv4 by every notation that a resolver takes
+    # IPv4 in every notation that a resolver accepts
     *("http://127.0.0.1:{port}/x", "http://127.1:{port}/x", "http://127.0.1:{port}/x", "http://2130706433:{port}/x"),
     *("http://0x7f000001:{port}/x", "http://0x7f.1:{port}/x", "http://0X7F.0x0.0x0.0x1:{port}/x"),
     *("http://0177.0.0.1:{port}/x", "http://017700000001:{port}/x", "http://0177.1:{port}/x"),
@@ -59,7 +59,7 @@ HOSTILE = [
     *("http://localhost:{port}/x", "http://LOCALHOST.:{port}/x", "http://a.localhost:{port}/x"),
     *("http://localhost.localdomain:{port}/x", "http://metadata.internal/x", "http://printer.local/x"),
     *("http://ｌｏｃａｌｈｏｓｔ:{port}/x", "http://intranet:{port}/x", "http://nas.home.arpa/x"),
-    # what is read in two ways
+    # addresses that programs read differently
     *("http://example.com@127.0.0.1:{port}/x", "http://127.0.0.1:{port}\\@example.com/x", "http://@127.0.0.1:{port}/x"),
     *("http://127.0.0.1:{port}#@example.com/x", "http://127.0.0.1:{port}?@example.com/x", "http:127.0.0.1:{port}/x"),
     *(
@@ -115,7 +115,7 @@ TABLE = {
 
 @dataclass
 class Resolver:
-    """Keeps what it is asked; each name has its answers from ``table``, and "rebinding" is private from the 2nd on."""
+    """Records its questions and answers from ``TABLE``. "rebinding" is private from the second answer on."""
 
     asked: list[str] = field(default_factory=list)
 
@@ -149,7 +149,7 @@ REFUSED = (DownloadRefusedError, AddressRefusedError)
 
 @contextmanager
 def listening(host: str, family: socket.AddressFamily = socket.AF_INET) -> Iterator[tuple[int, list[Any]]]:
-    """Listen, and keep who connects."""
+    """Listen, and record every connection."""
     with closing(socket.socket(family, socket.SOCK_STREAM)) as listener:
         listener.bind((host, 0))
         listener.listen()
@@ -186,7 +186,7 @@ def resolver() -> Resolver:
 
 @pytest.fixture(scope="module")
 def web(resolver: Resolver) -> PublicWeb:
-    """The guard as deployed, but for plain http; building one costs a TLS context."""
+    """The guard as deployed, plus plain http. It is shared, because each one builds a TLS context."""
     return PublicWeb(WebPolicy(allow_http=True), resolver=resolver)
 
 
@@ -254,7 +254,7 @@ class _Redirecting(QuietHandler):
 
 
 class _Server(ThreadingHTTPServer):
-    """The one host that may be contacted; it redirects to ``target``."""
+    """The only host that may be contacted; it redirects to ``target``."""
 
     daemon_threads = True
     target = ""
@@ -272,11 +272,11 @@ def redirecting() -> Iterator[_Server]:
 
 @pytest.fixture(scope="module")
 def narrow_web(resolver: Resolver) -> PublicWeb:
-    """A guard that lets one address pass, so that the test's own server can be reached."""
+    """A guard that allows one address, so that the test's own server can be contacted."""
     return PublicWeb(WebPolicy(True, (ipaddress.ip_network("127.0.0.1"),)), resolver=resolver)
 
 
-# The trap listens on 127.0.0.2, too, which is not allowed.
+# The trap listens on 127.0.0.2 too, which is not allowed.
 TARGETS = [
     *("http://127.0.0.2:{port}/x", "//127.0.0.2:{port}/x", "http://127.2:{port}/x", "http://2130706434:{port}/x"),
     *("http://[::ffff:127.0.0.2]:{port}/x", "http://private.example.com@127.0.0.1:{port}/x", "http://10.0.0.1/x"),
@@ -323,7 +323,7 @@ def test_an_image_on_an_unknown_host_is_left_to_the_provider(resolver: Resolver)
     web = PublicWeb(WebPolicy(), resolver=nowhere)
     with pytest.raises(HostUnavailableError, match="cannot be resolved"):
         web.check("https://example.com/x")
-    # Of an image the provider may find the host; what the text alone tells is refused all the same.
+    # The provider may find the host of an image. An address that is refused by its text alone stays refused.
     GuardedDownloads(LIMITS, web).check("https://example.com/x")
     with pytest.raises(DownloadRefusedError):
         GuardedDownloads(LIMITS, web).check("https://127.0.0.1/x")

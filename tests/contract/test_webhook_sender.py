@@ -1,4 +1,4 @@
-"""What a receiver gets, by the specification's own library, and what becomes of its answers."""
+"""Webhooks as a receiver verifies them with the specification's own library, and the receiver's answers."""
 
 import ipaddress
 import json
@@ -32,7 +32,7 @@ Behaviour = Callable[["_Handler"], None]
 
 
 class _Receiver(ThreadingHTTPServer):
-    """Keeps what it gets and answers as ``behaviour`` does."""
+    """Records its requests and answers with ``behaviour``."""
 
     daemon_threads = True
 
@@ -190,7 +190,7 @@ def test_every_answer_is_a_reply_or_an_unavailable_host(receiver: _Receiver, web
 
 
 def _pour(request: _Handler) -> None:
-    """Send a body without an end as fast as it is taken."""
+    """Send an endless body as fast as the client reads it."""
     request.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
     while not request.server.stopping.is_set():
         try:
@@ -200,7 +200,7 @@ def _pour(request: _Handler) -> None:
 
 
 def _drip(request: _Handler) -> None:
-    """Send headers without an end, one now and then."""
+    """Send endless headers, one now and then."""
     request.wfile.write(b"HTTP/1.1 200 OK\r\n")
     while not request.server.stopping.wait(0.02):
         try:

@@ -1,4 +1,4 @@
-"""From the platform's bytes to a typed event, and from an error to what the platform shall see."""
+"""Entrypoints: from the platform's bytes to a typed event, and from an error to the platform's answer."""
 
 import json
 import logging
@@ -40,7 +40,7 @@ SECRET = "a-secret-in-a-message"
 
 @pytest.fixture(autouse=True)
 def temp_dir(tmp_path: Path, clean_environment: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A temp folder of the test's own, for entrypoints sweep it."""
+    """A separate temp folder, because entrypoints sweep it."""
     clean_environment.setenv("TEMP_DIR", str(tmp_path))
     bootstrap.temp_files.cache_clear()
     yield tmp_path
@@ -49,7 +49,7 @@ def temp_dir(tmp_path: Path, clean_environment: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.fixture(autouse=True)
 def own_logging(monkeypatch: pytest.MonkeyPatch, clean_environment: pytest.MonkeyPatch) -> None:
-    """Entrypoints set logging up; give the test's own back afterwards."""
+    """Restore logging after the test, because entrypoints configure it."""
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", list(root.handlers))
     monkeypatch.setattr(root, "level", root.level)

@@ -1,4 +1,4 @@
-"""Function Compute's events, as its documentation shows them."""
+"""Function Compute's events, in the form of its documentation."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where the keys of tokens come from: which are used, and how often an issuer is asked for them."""
+"""The keys that verify tokens: which keys are used, and how often they are fetched."""
 
 import threading
 import time
@@ -95,7 +95,7 @@ def test_keys_of_different_algorithms_may_share_an_id() -> None:
 
 
 class Monotonic:
-    """Time that passes when a test says so."""
+    """Time that a test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -1,4 +1,4 @@
-"""The object key: what it looks like, and what can never become one."""
+"""The object key: its form, and the values that it refuses."""
 
 from datetime import UTC, datetime, timedelta
 

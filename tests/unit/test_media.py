@@ -1,4 +1,4 @@
-"""What the bytes are."""
+"""Recognizing media formats by their bytes."""
 
 import pytest
 from hypothesis import given

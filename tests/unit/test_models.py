@@ -101,7 +101,7 @@ def test_ignored_parameters_cause_warnings() -> None:
 
 @pytest.fixture
 def no_provider_kept() -> Iterator[None]:
-    """Let no provider that was built with the variables of one test live on in another."""
+    """Forget the providers that were built with the variables of another test."""
     bootstrap._provider.cache_clear()
     yield
     bootstrap._provider.cache_clear()

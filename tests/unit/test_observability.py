@@ -1,4 +1,4 @@
-"""Logs: one line of JSON each, with the request id and without a local path."""
+"""Logs: one line of JSON each, with the request id and without local paths."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Configuration: what is missing or wrong is one line that names the variable, and secrets show nowhere."""
+"""Configuration: an error is one line that names the variable, and never shows a secret."""
 
 import json
 from collections.abc import Callable

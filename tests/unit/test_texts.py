@@ -1,4 +1,4 @@
-"""Text from outside, made fit to be kept."""
+"""Text from outside, cut and cleaned."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Bearer tokens: what holds, and every way in which one does not."""
+"""Bearer tokens: valid ones, and every reason why a token is not valid."""
 
 import base64
 import hashlib
@@ -71,7 +71,7 @@ def bearer(key: Any = SECRET, algorithm: str = "HS256", kid: str | None = None, 
 
 
 def forged(header: dict[str, Any], secret: bytes | None = None, payload: str | None = None) -> str:
-    """Make a token by hand, as no library would."""
+    """Make a token by hand, because libraries refuse to make an invalid one."""
     texts = (json.dumps(header), json.dumps(claims()) if payload is None else payload)
     parts = [base64.urlsafe_b64encode(text.encode()).rstrip(b"=") for text in texts]
     body = b".".join(parts)
