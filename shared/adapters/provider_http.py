@@ -86,8 +86,8 @@ class ProviderHttp:
             raise ProviderUnavailableError(f"{self._name} cannot be reached") from error
         except _LOST as error:
             raise SubmissionUnknownError(
-                f"{self._name} received the request, but its answer was lost ({type(error).__name__}); "
-                "the request is not repeated, because that may cost twice"
+                f"the request was sent to {self._name}, but the answer was lost ({type(error).__name__}); "
+                "it is not repeated, because that may cost twice"
             ) from error
 
     def get(self, path: str) -> Answer:
