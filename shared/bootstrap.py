@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from shared import settings
 from shared.domain.errors import ProviderRefusedError
-from shared.domain.models import MODELS
+from shared.domain.models import MODELS, ProviderName
 from shared.domain.quotas import Quotas
 from shared.ports import Limits
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from shared.adapters.invoker import FunctionInvoker
     from shared.adapters.media_info import MediaInfoProbe
-    from shared.adapters.oss import OssObjectStore
-    from shared.adapters.oss_urls import OutputUrls
+    from shared.adapters.object_store import OssObjectStore
+    from shared.adapters.output_urls import OutputUrls
     from shared.adapters.public_web import PublicWeb
     from shared.adapters.sql.database import Database
     from shared.adapters.sql.deletions import SqlDeletionStore
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from shared.services.storage import StorageService
     from shared.services.upkeep import UpkeepService
     from shared.services.webhooks import WebhookService
-
-_PROVIDER_TIMEOUT_S = 180.0  # a synchronous images API draws while the caller waits
-_CONNECT_TIMEOUT_S = 10.0
 
 
 @cache
@@ -93,14 +90,14 @@ def deletions() -> "SqlDeletionStore":
 
 @cache
 def object_store() -> "OssObjectStore":
-    from shared.adapters.oss import OssObjectStore
+    from shared.adapters.object_store import OssObjectStore
 
     return OssObjectStore(settings.OssSettings.read())
 
 
 @cache
 def output_urls() -> "OutputUrls":
-    from shared.adapters.oss_urls import OutputUrls
+    from shared.adapters.output_urls import OutputUrls
 
     return OutputUrls(settings.OssSettings.read(), clock())
 
@@ -143,8 +140,8 @@ def dispatcher() -> "FunctionInvoker":
 def _http_client() -> "httpx.Client":
     import httpx
 
-    # One client per process: each builds a TLS context, which costs 25 to 36 ms.
-    return httpx.Client(timeout=httpx.Timeout(_PROVIDER_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S), trust_env=False)
+    # One client per process: each builds a TLS context, which costs 25 to 36 ms. Adapters state their own time limits.
+    return httpx.Client(trust_env=False)
 
 
 @cache
@@ -161,14 +158,16 @@ def provider_of(model: str) -> "Provider":
 
 
 @cache
-def _provider(name: str) -> "Provider":
-    if name == "openai":
-        from shared.adapters.openai_images import OpenAiImages
+def _provider(name: ProviderName) -> "Provider":
+    match name:
+        case ProviderName.DASHSCOPE:
+            from shared.adapters.dashscope import DashScope
 
-        return OpenAiImages(settings.ProviderSettings.read_openai(), _http_client())
-    from shared.adapters.dashscope import DashScope
+            return DashScope(settings.ProviderSettings.read(name, DashScope.BASE_URL), _http_client())
+        case ProviderName.OPENAI:
+            from shared.adapters.openai_images import OpenAiImages
 
-    return DashScope(settings.ProviderSettings.read_dashscope(), _http_client())
+            return OpenAiImages(settings.ProviderSettings.read(name, OpenAiImages.BASE_URL), _http_client())
 
 
 @cache
@@ -199,7 +198,7 @@ def deliveries() -> "SqlDeliveryStore":
 
 @cache
 def webhook_service() -> "WebhookService":
-    from shared.adapters.webhooks import StandardWebhookSender
+    from shared.adapters.webhook_sender import StandardWebhookSender
     from shared.representations import find_and_show_job
     from shared.services.webhooks import WebhookService
 

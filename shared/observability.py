@@ -1,4 +1,7 @@
-"""Logs: one JSON object a line, with the request id; a constant message, data in fields, no local path."""
+"""Logs: one JSON object per line, with the request id, a constant message and the data in fields.
+
+Log lines contain no local paths.
+"""
 
 import json
 import logging
@@ -32,9 +35,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """Return what an error is and where it was raised, causes included: module, line and function, no paths.
+    """Return an error's type, message, causes and places, each as file name, line and function, without paths.
 
-    The message of an ``OSError`` names files, so its ``strerror`` stands in for it.
+    For an ``OSError`` the message is its ``strerror``, because its full message contains the path of a file.
     """
     message = error.strerror or "" if isinstance(error, OSError) else str(error)
     frames = traceback.extract_tb(error.__traceback__)
@@ -57,5 +60,5 @@ def configure_logging(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     for noisy in ("httpx", "httpcore", "oss2", "urllib3", "peewee"):
-        # Their INFO lines hold whole URLs, signatures included.
+        # Their INFO lines contain whole URLs with their signatures.
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -8,12 +8,12 @@ from typing import BinaryIO, Protocol
 
 from shared.domain.cursors import Place
 from shared.domain.deletions import Deletion, DeletionScope
+from shared.domain.deliveries import Delivery
 from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import MediaType
 from shared.domain.media import MediaFacts
 from shared.domain.quotas import Quotas, Usage
-from shared.domain.webhooks import Delivery
 
 
 class Clock(Protocol):

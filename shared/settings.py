@@ -1,6 +1,7 @@
 """The only reader of ``os.environ``: one frozen class per outside system, read when its adapter is built.
 
-A missing or wrong value is one clear line that names the variable. An empty value counts as missing.
+A missing or wrong value raises ConfigurationError with one line that names the variable, the value (unless it may be
+secret) and a correct value. An empty value counts as missing.
 """
 
 import base64
@@ -19,7 +20,7 @@ from pydantic import SecretStr
 
 from shared.domain.errors import ConfigurationError
 from shared.domain.keys import MediaType
-from shared.domain.web_addresses import WebPolicy
+from shared.domain.web_addresses import IpNetwork, WebPolicy
 
 T = TypeVar("T")
 MIB = 1024 * 1024
@@ -32,10 +33,10 @@ def _get(*names: str) -> str | None:
     return None
 
 
-def _require(*names: str) -> str:
+def _require(*names: str, expected: str) -> str:
     value = _get(*names)
     if value is None:
-        raise ConfigurationError(f"{' or '.join(names)} is not set")
+        raise ConfigurationError(f"{' or '.join(names)} is not set; it must be {expected}")
     return value
 
 
@@ -49,11 +50,8 @@ def _parse(name: str, parse: Callable[[str], T], default: T, expected: str) -> T
         raise ConfigurationError(f"{name} must be {expected}, got {value!r}") from None
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise ValueError
-    return number
+def _read_seconds(name: str, default: float) -> float:
+    return _parse(name, _seconds, default, "a number of seconds above 0")
 
 
 def _seconds(text: str) -> float:
@@ -63,7 +61,30 @@ def _seconds(text: str) -> float:
     return number
 
 
-def _url(name: str, value: str) -> str:
+def _read_number(name: str, default: int, unit: str) -> int:
+    return _parse(name, _positive, default, f"a whole number of {unit} above 0")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number <= 0:
+        raise ValueError
+    return number
+
+
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def _read_flag(name: str) -> bool:
+    return _parse(name, lambda text: _BOOLEANS[text.lower()], False, "true or false")
+
+
+def _read_url(name: str, default: str) -> str:
+    value = _get(name)
+    return default if value is None else _check_url(name, value)
+
+
+def _check_url(name: str, value: str) -> str:
     try:
         parts = urlsplit(value)
         good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -74,16 +95,9 @@ def _url(name: str, value: str) -> str:
     return value.rstrip("/")
 
 
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-
-
-def _boolean(text: str) -> bool:
-    return _BOOLEANS[text.lower()]
-
-
 @dataclass(frozen=True)
 class OssCredentials:
-    """Who signs. ``security_token`` belongs to the temporary credentials of a function's role."""
+    """An AccessKey that signs requests. Only the temporary credentials of a role have a ``security_token``."""
 
     access_key_id: str
     access_key_secret: SecretStr
@@ -91,12 +105,14 @@ class OssCredentials:
 
 
 def oss_credentials() -> OssCredentials:
-    """Return the configured OSS keys, else those of the function's role; read anew at every call.
+    """Return the configured AccessKey for OSS, or else the credentials of the function's role.
 
-    Function Compute renews the role's credentials in the environment; they live 36 hours.
+    Every call reads them again, because Function Compute renews a role's credentials in the environment. They are
+    valid for 36 hours.
     """
     if key_id := _get("OSS_ACCESS_KEY", "OSS_ACCESS_KEY_ID"):
-        return OssCredentials(key_id, SecretStr(_require("OSS_SECRET", "OSS_ACCESS_KEY_SECRET")), None)
+        secret = _require("OSS_SECRET", "OSS_ACCESS_KEY_SECRET", expected="the secret of OSS_ACCESS_KEY")
+        return OssCredentials(key_id, SecretStr(secret), None)
     return role_credentials()
 
 
@@ -104,16 +120,21 @@ def role_credentials() -> OssCredentials:
     """Return the credentials of the function's role."""
     key_id = _get("ALIBABA_CLOUD_ACCESS_KEY_ID")
     if key_id is None:
-        raise ConfigurationError("OSS_ACCESS_KEY is not set, and the function has no role to use instead")
+        raise ConfigurationError(
+            "ALIBABA_CLOUD_ACCESS_KEY_ID is not set: give the function a role (for OSS alone, OSS_ACCESS_KEY and "
+            "OSS_SECRET are enough)"
+        )
+    secret = _require("ALIBABA_CLOUD_ACCESS_KEY_SECRET", expected="the secret of the function's role")
     token = _get("ALIBABA_CLOUD_SECURITY_TOKEN")
-    return OssCredentials(
-        key_id, SecretStr(_require("ALIBABA_CLOUD_ACCESS_KEY_SECRET")), SecretStr(token) if token else None
-    )
+    return OssCredentials(key_id, SecretStr(secret), SecretStr(token) if token else None)
 
 
 @dataclass(frozen=True)
 class OssSettings:
-    """The bucket. ``region`` is like ``cn-hangzhou``; ``url_ttl_s`` None means public URLs."""
+    """The bucket.
+
+    ``region`` is like ``cn-hangzhou``. ``url_ttl_s`` is how long a signed URL is valid; None means public URLs.
+    """
 
     bucket: str
     region: str
@@ -124,17 +145,15 @@ class OssSettings:
     @classmethod
     def read(cls) -> "OssSettings":
         """Read OSS_BUCKET, OSS_REGION, OSS_ENDPOINT, OSS_BASE_URL and OSS_URL_TTL_S."""
-        bucket = _require("OSS_BUCKET")
-        region = _require("OSS_REGION").removeprefix("oss-")
-        override = _get("OSS_ENDPOINT")
-        endpoint = _url("OSS_ENDPOINT", override) if override else f"https://oss-{region}.aliyuncs.com"
-        base = _get("OSS_BASE_URL")
+        bucket = _require("OSS_BUCKET", expected="the name of the bucket")
+        region = _require("OSS_REGION", expected="a region like cn-hangzhou").removeprefix("oss-")
+        endpoint = _read_url("OSS_ENDPOINT", f"https://oss-{region}.aliyuncs.com")
         return cls(
             bucket=bucket,
             region=region,
             endpoint=endpoint,
-            base_url=_url("OSS_BASE_URL", base) if base else bucket_url(endpoint, bucket),
-            url_ttl_s=_parse("OSS_URL_TTL_S", _ttl, None, "1 to 604800 seconds"),
+            base_url=_read_url("OSS_BASE_URL", bucket_url(endpoint, bucket)),
+            url_ttl_s=_parse("OSS_URL_TTL_S", _ttl, None, "a whole number of seconds from 1 to 604800 (a week)"),
         )
 
 
@@ -146,7 +165,7 @@ def _ttl(text: str) -> int | None:
 
 
 def bucket_url(endpoint: str, bucket: str) -> str:
-    """Return the bucket's own URL: a host of its own, or a path where the endpoint is an IP address."""
+    """Return the bucket's own URL: the bucket is part of the host, or of the path if the endpoint is an IP address."""
     parts = urlsplit(endpoint)
     try:
         ipaddress.ip_address(parts.hostname or "")
@@ -158,18 +177,18 @@ def bucket_url(endpoint: str, bucket: str) -> str:
 class SslMode(StrEnum):
     """How the connection to MySQL is protected, in MySQL's own words.
 
-    PREFERRED is left out: whoever is on the way can turn it into DISABLED.
+    PREFERRED is not supported: an attacker on the network can turn it into DISABLED.
     """
 
     DISABLED = "DISABLED"  # plain text
-    REQUIRED = "REQUIRED"  # encrypted, with whoever answers
-    VERIFY_CA = "VERIFY_CA"  # encrypted, with a server that the CA knows
-    VERIFY_IDENTITY = "VERIFY_IDENTITY"  # encrypted, with the server that the CA knows by the host's name
+    REQUIRED = "REQUIRED"  # encrypted, with a server that nobody has verified
+    VERIFY_CA = "VERIFY_CA"  # encrypted, with a server whose certificate is from the CA
+    VERIFY_IDENTITY = "VERIFY_IDENTITY"  # encrypted, with a server whose certificate is from the CA and for this host
 
 
 @dataclass(frozen=True)
 class DatabaseTls:
-    """How MySQL's server is verified; ``ca_file`` None means the CAs of the system."""
+    """How the client verifies MySQL's server. With ``ca_file`` None, the client trusts the system's CAs."""
 
     mode: SslMode
     ca_file: Path | None
@@ -177,29 +196,29 @@ class DatabaseTls:
 
 @dataclass(frozen=True)
 class DatabaseSettings:
-    """``url`` is ``mysql+pymysql://user:password@host:3306/name?ssl_mode=…&ssl_ca=…`` or ``sqlite:///path``."""
+    """The database. ``url`` is ``mysql+pymysql://user:password@host:3306/name?ssl_mode=…&ssl_ca=…`` or ``sqlite:///path``."""
 
     url: SecretStr
 
     @classmethod
     def read(cls) -> "DatabaseSettings":
         """Read DATABASE_URL."""
-        url = _require("DATABASE_URL")
+        url = _require("DATABASE_URL", expected="a URL like mysql+pymysql://user:password@host:3306/name")
         if not url.startswith(("mysql+pymysql://", "sqlite:///")):
             scheme = url.split(":", 1)[0]
             raise ConfigurationError(f"DATABASE_URL must begin with mysql+pymysql:// or sqlite:///, got {scheme}:…")
         if not _names_a_database(url):
-            # The URL is not shown: there is a password in it.
+            # The URL is not shown, because it contains a password.
             raise ConfigurationError(
-                "DATABASE_URL must name a host and a database, or a file; "
-                "special characters of the password are percent-encoded"
+                "DATABASE_URL must name a host and a database, or a file of SQLite; "
+                "special characters in the password must be percent-encoded"
             )
         return cls(SecretStr(url))
 
     def tls(self) -> DatabaseTls | None:
-        """Return how the server is verified, or None for plain text: to a loopback host, or because it is asked for.
+        """Return how to verify the server, or None for plain text.
 
-        Raises ConfigurationError: the options of the URL are not valid.
+        Plain text is the default for a loopback host only. Raises ConfigurationError: an option is not valid.
         """
         parts = urlsplit(self.url.get_secret_value())
         if parts.scheme == "sqlite":
@@ -217,10 +236,11 @@ def _read_options(query: str, known: tuple[str, ...]) -> dict[str, str]:
     options = dict(given)
     if unknown := sorted(options.keys() - set(known)):
         raise ConfigurationError(
-            f"DATABASE_URL may have {' and '.join(known) or 'no options'} behind its ?, got {', '.join(unknown)}"
+            f"DATABASE_URL has unknown options after its ?: {', '.join(unknown)}; "
+            f"allowed: {' and '.join(known) or 'no options'}"
         )
     if len(options) < len(given):
-        raise ConfigurationError("DATABASE_URL must have each of its options once")
+        raise ConfigurationError("DATABASE_URL must state each option only once")
     return options
 
 
@@ -228,18 +248,20 @@ def _ssl_mode(text: str) -> SslMode:
     try:
         return SslMode(text.upper())
     except ValueError:
-        raise ConfigurationError(f"ssl_mode of DATABASE_URL must be {', '.join(SslMode)}, got {text!r}") from None
+        raise ConfigurationError(
+            f"ssl_mode of DATABASE_URL must be one of {', '.join(SslMode)}, got {text!r}"
+        ) from None
 
 
 def _ssl_ca(text: str, mode: SslMode) -> Path:
     if mode not in {SslMode.VERIFY_CA, SslMode.VERIFY_IDENTITY}:
         raise ConfigurationError(
-            f"ssl_ca of DATABASE_URL verifies nothing with ssl_mode={mode}; use VERIFY_IDENTITY or VERIFY_CA"
+            f"ssl_ca of DATABASE_URL has no effect with ssl_mode={mode}; use ssl_mode=VERIFY_IDENTITY or VERIFY_CA"
         )
-    # The folder that holds shared/: /code in a function, the checkout elsewhere.
+    # Relative to the folder that contains shared/: /code in a function, the checkout elsewhere.
     file = Path(__file__).parents[1] / text
     if not file.is_file():
-        raise ConfigurationError(f"ssl_ca of DATABASE_URL must name a file, {file} is not one")
+        raise ConfigurationError(f"ssl_ca of DATABASE_URL must name a file, but {file} is not a file")
     return file
 
 
@@ -253,47 +275,40 @@ def _names_a_database(url: str) -> bool:
 
 @dataclass(frozen=True)
 class ProviderSettings:
-    """One provider's address, key and polling interval."""
+    """One AI provider: its address, its API key and how often to ask for the state of a task."""
 
     base_url: str
     api_key: SecretStr
     poll_interval_s: float
 
     @classmethod
-    def read_dashscope(cls) -> "ProviderSettings":
-        """Read DASHSCOPE_API_KEY and DASHSCOPE_BASE_URL."""
-        return cls._read("DASHSCOPE", "https://dashscope.aliyuncs.com/api/v1")
-
-    @classmethod
-    def read_openai(cls) -> "ProviderSettings":
-        """Read OPENAI_API_KEY and OPENAI_BASE_URL."""
-        return cls._read("OPENAI", "https://api.openai.com/v1")
-
-    @classmethod
-    def _read(cls, name: str, base_url: str) -> "ProviderSettings":
+    def read(cls, name: str, default_base_url: str) -> "ProviderSettings":
+        """Read ``{NAME}_API_KEY``, ``{NAME}_BASE_URL`` and POLL_INTERVAL_S; ``name`` is that of the provider."""
+        prefix = name.upper()
         return cls(
-            base_url=_url(f"{name}_BASE_URL", _get(f"{name}_BASE_URL") or base_url),
-            api_key=SecretStr(_require(f"{name}_API_KEY")),
-            poll_interval_s=_parse("POLL_INTERVAL_S", _seconds, 5.0, "a number of seconds above 0"),
+            base_url=_read_url(f"{prefix}_BASE_URL", default_base_url),
+            api_key=SecretStr(_require(f"{prefix}_API_KEY", expected="an API key of the provider")),
+            poll_interval_s=_read_seconds("POLL_INTERVAL_S", 5.0),
         )
 
 
 def read_web_policy() -> WebPolicy:
-    """Read DOWNLOAD_ALLOW_HTTP and DOWNLOAD_ALLOW_NETWORKS: whom image inputs, results and webhooks may name."""
+    """Read DOWNLOAD_ALLOW_HTTP and DOWNLOAD_ALLOW_NETWORKS, which apply to image inputs, results and webhooks alike."""
     return WebPolicy(
-        allow_http=_parse("DOWNLOAD_ALLOW_HTTP", _boolean, False, "true or false"),
+        allow_http=_read_flag("DOWNLOAD_ALLOW_HTTP"),
         allow_networks=_parse(
-            "DOWNLOAD_ALLOW_NETWORKS",
-            lambda t: tuple(ipaddress.ip_network(part.strip()) for part in t.split(",")),
-            (),
-            "networks like 10.0.0.0/8, separated by commas",
+            "DOWNLOAD_ALLOW_NETWORKS", _networks, (), "networks like 10.0.0.0/8, separated by commas"
         ),
     )
 
 
+def _networks(text: str) -> tuple[IpNetwork, ...]:
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(","))
+
+
 @dataclass(frozen=True)
 class DownloadSettings:
-    """The limits of downloads."""
+    """The limits of downloads: seconds, bytes of each type of media, and pixels of one picture."""
 
     timeout_s: float
     max_bytes: dict[MediaType, int]
@@ -301,22 +316,23 @@ class DownloadSettings:
 
     @classmethod
     def read(cls) -> "DownloadSettings":
-        """Read DOWNLOAD_TIMEOUT_S and the MAX_… variables."""
+        """Read DOWNLOAD_TIMEOUT_S, MAX_IMAGE_BYTES, MAX_VIDEO_BYTES and MAX_PIXELS."""
         return cls(
-            timeout_s=_parse("DOWNLOAD_TIMEOUT_S", _seconds, 300.0, "a number of seconds above 0"),
+            timeout_s=_read_seconds("DOWNLOAD_TIMEOUT_S", 300.0),
             max_bytes={
-                MediaType.IMAGE: _parse("MAX_IMAGE_BYTES", _positive, 64 * MIB, "a number of bytes above 0"),
-                MediaType.VIDEO: _parse("MAX_VIDEO_BYTES", _positive, 2048 * MIB, "a number of bytes above 0"),
+                MediaType.IMAGE: _read_number("MAX_IMAGE_BYTES", 64 * MIB, "bytes"),
+                MediaType.VIDEO: _read_number("MAX_VIDEO_BYTES", 2048 * MIB, "bytes"),
             },
-            max_pixels=_parse("MAX_PIXELS", _positive, 100_000_000, "a number of pixels above 0"),
+            max_pixels=_read_number("MAX_PIXELS", 100_000_000, "pixels"),
         )
 
 
 @dataclass(frozen=True)
 class AuthSettings:
-    """How tokens are verified: exactly one of the three kinds of key is set.
+    """How tokens are verified, with exactly one of three kinds of key.
 
-    ``service_scope`` is the scope of the tokens that act for users.
+    ``user_claim`` names the claim that contains the user id. A token with the scope ``service_scope`` belongs to a
+    backend that acts for users.
     """
 
     jwks_url: str | None
@@ -329,15 +345,15 @@ class AuthSettings:
 
     @classmethod
     def read(cls) -> "AuthSettings":
-        """Read the AUTH_… variables. There is no anonymous mode: without a key this is an error."""
+        """Read the AUTH_… variables. A missing key is an error, because there is no anonymous mode."""
         sources = {name: _get(name) for name in ("AUTH_JWKS_URL", "AUTH_JWKS", "AUTH_HS256_SECRET")}
         given = [name for name, value in sources.items() if value]
         if len(given) != 1:
-            what = "none is set" if not given else f"{' and '.join(given)} are set"
-            raise ConfigurationError(f"exactly one of {', '.join(sources)} must be set, {what}")
+            found = f"{' and '.join(given)} are set" if given else "no variable of these is set"
+            raise ConfigurationError(f"set exactly one of {', '.join(sources)}; now {found}")
         secret = sources["AUTH_HS256_SECRET"]
         if secret and len(secret.encode()) < 32:  # RFC 7518 § 3.2
-            raise ConfigurationError(f"AUTH_HS256_SECRET must have at least 32 bytes, it has {len(secret.encode())}")
+            raise ConfigurationError(f"AUTH_HS256_SECRET must have at least 32 bytes, got {len(secret.encode())}")
         url = sources["AUTH_JWKS_URL"]
         return cls(
             jwks_url=_keys_url("AUTH_JWKS_URL", url) if url else None,
@@ -346,15 +362,17 @@ class AuthSettings:
             issuer=_get("AUTH_ISSUER"),
             audience=_get("AUTH_AUDIENCE"),
             user_claim=_get("AUTH_USER_CLAIM") or "sub",
-            service_scope=_parse("AUTH_SERVICE_SCOPE", _scope, "act-for-user", "one scope, like act-for-user"),
+            service_scope=_parse(
+                "AUTH_SERVICE_SCOPE", _scope, "act-for-user", "one scope, like act-for-user, without spaces or quotes"
+            ),
         )
 
 
 def _keys_url(name: str, value: str) -> str:
-    """Return ``value`` if nobody on the way can change what is fetched there."""
-    parts = urlsplit(_url(name, value))
+    """Return ``value`` if nobody on the network can change the keys that are fetched from it."""
+    parts = urlsplit(_check_url(name, value))
     if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
-        raise ConfigurationError(f"{name} must begin with https; http is for loopback hosts alone")
+        raise ConfigurationError(f"{name} must begin with https:// (http:// only for loopback hosts), got {value!r}")
     return value
 
 
@@ -380,7 +398,7 @@ def _jwks(text: str) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class WebhookSettings:
-    """What webhooks are signed with: every secret signs, so that receivers can change from one to the next."""
+    """The secrets that sign webhooks. Every secret signs, so that receivers can change from an old to a new one."""
 
     secrets: tuple[SecretStr, ...]
 
@@ -390,18 +408,19 @@ class WebhookSettings:
 
         Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
         """
-        secrets = _require("WEBHOOK_SECRET").split()
+        secrets = _require("WEBHOOK_SECRET", expected=_WHSEC_FORMAT).split()
         if not all(map(_is_webhook_secret, secrets)):
-            # They are not shown: one of them may be nearly right.
-            raise ConfigurationError(
-                "WEBHOOK_SECRET must be whsec_ and base64 of 24 to 64 bytes; spaces between several"
-            )
+            # The value is not shown: it may contain a valid secret.
+            raise ConfigurationError(f"WEBHOOK_SECRET must be {_WHSEC_FORMAT}")
         return cls(tuple(map(SecretStr, secrets)))
 
 
+_WHSEC_FORMAT = "whsec_ followed by base64 of 24 to 64 bytes; several secrets are separated by spaces"
+
+
 def webhooks_are_enabled() -> bool:
-    """Read WEBHOOKS_ENABLED: whether deliver-webhooks has a secret to sign with, which is not shown to others."""
-    return _parse("WEBHOOKS_ENABLED", _boolean, False, "true or false")
+    """Read WEBHOOKS_ENABLED: whether deliver-webhooks has a secret. The other functions do not know the secret."""
+    return _read_flag("WEBHOOKS_ENABLED")
 
 
 def _is_webhook_secret(text: str) -> bool:
@@ -414,24 +433,26 @@ def _is_webhook_secret(text: str) -> bool:
 
 @dataclass(frozen=True)
 class DispatchSettings:
-    """Function Compute's API, as the functions reach it."""
+    """Function Compute's API, through which the functions invoke each other."""
 
     endpoint: str
 
     @classmethod
     def read(cls) -> "DispatchSettings":
-        """Read DISPATCH_ENDPOINT, else make the endpoint of the account and region that FC states."""
+        """Read DISPATCH_ENDPOINT, or else derive the endpoint from FC_ACCOUNT_ID and FC_REGION."""
         if endpoint := _get("DISPATCH_ENDPOINT"):
-            return cls(_url("DISPATCH_ENDPOINT", endpoint))
+            return cls(_check_url("DISPATCH_ENDPOINT", endpoint))
         account, region = _get("FC_ACCOUNT_ID"), _get("FC_REGION")
         if account is None or region is None:
-            raise ConfigurationError("DISPATCH_ENDPOINT is not set, and FC_ACCOUNT_ID and FC_REGION are not either")
+            raise ConfigurationError(
+                "DISPATCH_ENDPOINT is not set; set it, or both FC_ACCOUNT_ID and FC_REGION, as Function Compute does"
+            )
         return cls(f"https://{account}.{region}-internal.fc.aliyuncs.com")
 
 
 @dataclass(frozen=True)
 class QuotaSettings:
-    """What each user may take up: unfinished jobs, jobs begun in a day of UTC, bytes of outputs."""
+    """The quotas of each user: unfinished jobs, jobs started in one day of UTC, bytes of outputs."""
 
     concurrent_jobs: int
     jobs_per_day: int
@@ -441,19 +462,22 @@ class QuotaSettings:
     def read(cls) -> "QuotaSettings":
         """Read QUOTA_CONCURRENT_JOBS, QUOTA_JOBS_PER_DAY and QUOTA_STORED_BYTES."""
         return cls(
-            concurrent_jobs=_parse("QUOTA_CONCURRENT_JOBS", _quota, 200, _A_QUOTA),
-            jobs_per_day=_parse("QUOTA_JOBS_PER_DAY", _quota, 5000, _A_QUOTA),
-            stored_bytes=_parse("QUOTA_STORED_BYTES", _quota, 100 * 1024 * MIB, _A_QUOTA),
+            concurrent_jobs=_read_quota("QUOTA_CONCURRENT_JOBS", 200),
+            jobs_per_day=_read_quota("QUOTA_JOBS_PER_DAY", 5000),
+            stored_bytes=_read_quota("QUOTA_STORED_BYTES", 100 * 1024 * MIB),
         )
 
 
-# An integer of a structured header field has 15 digits at most (RFC 9651).
+# An integer of a structured header field has at most 15 digits (RFC 9651).
 _MAX_QUOTA = 10**15 - 1
-_A_QUOTA = f"a whole number from 1 to {_MAX_QUOTA}"
+
+
+def _read_quota(name: str, default: int) -> int:
+    return _parse(name, _quota, default, f"a whole number from 1 to {_MAX_QUOTA}")
 
 
 def _quota(text: str) -> int:
-    number = _positive(text)  # 0 might be meant as none or as no limit
+    number = _positive(text)  # 0 could mean "nothing" or "no limit"
     if number > _MAX_QUOTA:
         raise ValueError
     return number
@@ -461,7 +485,10 @@ def _quota(text: str) -> int:
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """The function instance itself."""
+    """The function instance.
+
+    ``patience_s`` is how long an attempt waits for a provider before it gives the job back.
+    """
 
     temp_dir: str
     log_level: str
@@ -472,11 +499,11 @@ class RuntimeSettings:
 
     @classmethod
     def read(cls) -> "RuntimeSettings":
-        """Read TEMP_DIR, LOG_LEVEL, PATIENCE_S, CORS_ORIGINS and what Function Compute says of the function."""
+        """Read TEMP_DIR, LOG_LEVEL, PATIENCE_S, CORS_ORIGINS, and the name and version from Function Compute."""
         return cls(
             temp_dir=_get("TEMP_DIR") or "/tmp/dream-factory",  # noqa: S108 - Function Compute's only writable folder
             log_level=_parse("LOG_LEVEL", _level, "INFO", "DEBUG, INFO, WARNING or ERROR"),
-            patience_s=_parse("PATIENCE_S", _seconds, 60.0, "a number of seconds above 0"),
+            patience_s=_read_seconds("PATIENCE_S", 60.0),
             cors_origins=_parse(
                 "CORS_ORIGINS", _origins, (), "origins like https://app.example.com, separated by commas"
             ),
@@ -492,7 +519,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(part.strip() for part in text.split(",") if part.strip())
     for origin in origins:
-        # As browsers write it (RFC 6454 § 6.2): in lower case, without a default port. Whatever else would never match.
+        # Browsers write an origin in lower case and without a default port (RFC 6454 § 6.2); no other form would match.
         match = _ORIGIN.fullmatch(origin)
         if match is None or match[3] == _DEFAULT_PORTS.get(match[1], ""):
             raise ValueError

@@ -14,6 +14,7 @@ from fastcrc import crc64
 from shared.adapters.temp_folder import TempFolder
 from shared.domain.cursors import Place
 from shared.domain.deletions import Deletion, DeletionScope
+from shared.domain.deliveries import Delivery, DeliveryStatus, delivery_of
 from shared.domain.errors import (
     DatabaseUnavailableError,
     LeaseLostError,
@@ -27,7 +28,6 @@ from shared.domain.jobs import LEASE_S, Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.domain.media import MediaFacts
 from shared.domain.quotas import Quotas, Usage, check_quotas, day_of
-from shared.domain.webhooks import Delivery, DeliveryStatus, delivery_of
 from shared.ports import (
     Finished,
     Limits,

@@ -1,4 +1,4 @@
-"""A token issuer's address for its keys, as a server that a test scripts itself."""
+"""A token issuer: a server with its key set, scripted by a test."""
 
 import json
 from http.server import ThreadingHTTPServer

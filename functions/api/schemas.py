@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from shared.domain.deliveries import DeliveryStatus
 from shared.domain.errors import AddressRefusedError
 from shared.domain.keys import MediaType
 from shared.domain.models import MAX_COUNT, MODELS
 from shared.domain.web_addresses import read_web_address
-from shared.domain.webhooks import DeliveryStatus
 from shared.representations import JobJson, Json, OutputJson, Time
 from shared.settings import read_web_policy, webhooks_are_enabled
 

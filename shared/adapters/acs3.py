@@ -1,6 +1,6 @@
 """Alibaba Cloud's signature ACS3-HMAC-SHA256 for API calls.
 
-The official SDK costs half a second of cold start and 68 MB for the one call that is made here.
+The official SDK would cost half a second of cold start and 68 MB, for one kind of call.
 Source: https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature
 """
 
@@ -24,7 +24,7 @@ def sign_request(
 ) -> dict[str, str]:
     """Return ``headers``, in lower case, with ``x-acs-content-sha256`` and ``authorization`` added; all are signed.
 
-    ``path`` is percent-encoded already; ``headers`` must hold ``host``, ``x-acs-date`` and ``x-acs-signature-nonce``.
+    ``path`` must be percent-encoded; ``headers`` must contain ``host``, ``x-acs-date`` and ``x-acs-signature-nonce``.
     """
     body_hash = hashlib.sha256(body).hexdigest()
     signed = {name.lower(): value.strip() for name, value in headers.items()} | {"x-acs-content-sha256": body_hash}

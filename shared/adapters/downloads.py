@@ -20,29 +20,29 @@ from shared.domain.errors import (
 from shared.settings import DownloadSettings
 
 _MAX_REDIRECTS = 5
-_CONTENT_LENGTH = re.compile(r"[0-9]{1,20}")  # the HTTP client refuses an answer that states more digits
+_CONTENT_LENGTH = re.compile(r"[0-9]{1,20}")  # the HTTP client refuses a length of more digits
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
 class GuardedDownloads:
-    """Fetches https URLs of public hosts. Every hop of a redirect is vetted like the first address."""
+    """Fetches https URLs of public hosts. Every redirect is checked like the first address."""
 
     def __init__(self, config: DownloadSettings, web: PublicWeb) -> None:
         self._config = config
         self._web = web
 
     def check(self, url: str) -> None:
-        """Refuse an image that a provider is to fetch if its host is not public; nobody is contacted.
+        """Raise DownloadRefusedError if the host of an image for a provider is not public. No host is contacted.
 
-        A host that cannot be resolved here is the provider's to find. Raises DownloadRefusedError.
+        A host that cannot be resolved here passes: the provider may be able to resolve it.
         """
-        with _said_of("the image"), suppress(HostUnavailableError):
+        with _named("the image"), suppress(HostUnavailableError):
             self._web.check(url)
 
     def stream(self, url: str, *, max_bytes: int) -> Iterator[bytes]:
-        """Yield the body in chunks of at most 64 KiB, whole or not at all."""
+        """Yield the whole body in chunks of at most 64 KiB. A body that is not complete ends in an error."""
         ends_at = time.monotonic() + self._config.timeout_s
-        with _said_of("the result"):
+        with _named("the result"):
             for _ in range(_MAX_REDIRECTS + 1):
                 self._check_time(ends_at)
                 with self._web.open("GET", url, within_s=ends_at - time.monotonic()) as response:
@@ -57,10 +57,10 @@ class GuardedDownloads:
     def _read(self, response: httpx.Response, max_bytes: int, ends_at: float) -> Iterator[bytes]:
         announced = _announced_bytes(response)
         if announced is not None and announced > max_bytes:
-            raise MediaTooLargeError(f"the result has {announced} bytes, more than {max_bytes}")
+            raise MediaTooLargeError(f"the result has {announced} bytes; at most {max_bytes} bytes are allowed")
         received = 0
         try:
-            # Chunks as they come, at most 64 KiB each: gathering them would keep the time limit waiting for a full one.
+            # Chunks are yielded as they arrive, at most 64 KiB each: waiting for full chunks would delay the limit.
             for chunk in response.iter_raw():
                 received += len(chunk)
                 yield chunk
@@ -70,7 +70,7 @@ class GuardedDownloads:
             raise DownloadInterruptedError(
                 f"the download broke off after {received} of {'unknown' if announced is None else announced} bytes"
             ) from error
-        # A body of no stated length ends like this, too, when its connection is broken off.
+        # A body without a stated length ends here too when its connection breaks off.
         self._check_time(ends_at)
         if announced is not None and received != announced:
             raise DownloadInterruptedError(f"the download ended after {received} of {announced} bytes")
@@ -81,8 +81,8 @@ class GuardedDownloads:
 
 
 @contextmanager
-def _said_of(what: str) -> Iterator[None]:
-    """Say of ``what``, in a download's words, what is wrong with its address or its host."""
+def _named(what: str) -> Iterator[None]:
+    """Turn an error about an address or its host into an error of a download that names ``what``."""
     try:
         yield
     except AddressRefusedError as error:
@@ -92,7 +92,7 @@ def _said_of(what: str) -> Iterator[None]:
 
 
 def _announced_bytes(response: httpx.Response) -> int | None:
-    """Return the size that the answer states, or None."""
+    """Return the size in the header Content-Length, or None."""
     text = response.headers.get("content-length", "")
     return int(text) if _CONTENT_LENGTH.fullmatch(text) else None
 
@@ -101,7 +101,7 @@ def _target(url: str, response: httpx.Response) -> str:
     try:
         return urljoin(url, str(response.headers.get("location", "")))
     except ValueError as error:
-        raise DownloadRefusedError("the result's address redirects to what is not a valid URL") from error
+        raise DownloadRefusedError("the result's address redirects to an invalid URL") from error
 
 
 def _check_status(response: httpx.Response) -> None:
@@ -109,5 +109,5 @@ def _check_status(response: httpx.Response) -> None:
     if status == 200:
         return
     if status in {403, 404, 410}:
-        raise ResultLostError(f"the provider no longer hands the result out (HTTP {status}); its URL has expired")
+        raise ResultLostError(f"the result's URL has expired: the provider answered HTTP {status}")
     raise DownloadInterruptedError(f"the result's host answered HTTP {status}")

@@ -14,15 +14,15 @@ from shared.domain.jobs import Job
 
 _TIMEOUT_S = 30.0
 _INDEXING_TIMEOUT_S = 10.0  # a user waits for the answer
-_DELETION_TIMEOUT_S = 30.0  # here, too; then the minute timer goes on with it
+_DELETION_TIMEOUT_S = 30.0  # a user waits here too; after that the minute timer continues the deletion
 _FUNCTIONS = {"image": "generate-image", "video": "generate-video"}
 
 
 class FunctionInvoker:
-    """Starts the functions that advance a job and deliver its webhook, and asks those that index and delete objects.
+    """Starts the functions that advance a job and deliver its webhook, and calls those that index and delete objects.
 
-    The task id is made of the job and its attempt. Function Compute takes an id once and answers 409 afterwards,
-    so a repeated hand-over starts nothing twice.
+    The task id is made from the job and its attempt. Function Compute accepts an id once and answers 409 after that, so
+    that a repeated dispatch starts nothing twice.
     Source: https://www.alibabacloud.com/help/en/functioncompute/fc/developer-reference/api-fc-2023-03-30-invokefunction
     """
 
@@ -31,24 +31,24 @@ class FunctionInvoker:
         self._client = client
 
     def dispatch(self, job: Job) -> None:
-        """Hand the job over. Raises DispatchError."""
+        """Start the function that advances the job. Raises DispatchError."""
         asynchronous = {"x-fc-invocation-type": "Async", "x-fc-async-task-id": job.task_id}
         response = self._invoke(_FUNCTIONS[job.type], {"jobId": job.id}, asynchronous)
         if response.status_code not in {202, 409}:
             raise DispatchError(f"Function Compute answered HTTP {response.status_code}")
 
     def announce(self, job: Job) -> None:
-        """Have the webhook of a job that has ended delivered. Raises DispatchError."""
+        """Start the delivery of the webhook of a job that has ended. Raises DispatchError."""
         response = self._invoke("deliver-webhooks", {"jobId": job.id}, {"x-fc-invocation-type": "Async"})
         if response.status_code != 202:
             raise DispatchError(f"Function Compute answered HTTP {response.status_code}")
 
     def index(self, job: Job) -> None:
-        """Have what lies below the job's prefix indexed, and wait. Raises DispatchError: it was not, or not yet."""
+        """Index the objects below the job's prefix, and wait. Raises DispatchError: it failed or is not finished."""
         self._call("index-outputs", {"jobId": job.id}, timeout_s=_INDEXING_TIMEOUT_S)
 
     def delete(self, deletion_id: str) -> None:
-        """Have a deletion carried out, and wait. Raises DispatchError: it failed, or takes longer than 30 seconds."""
+        """Carry out a deletion, and wait. Raises DispatchError: it failed, or takes longer than 30 seconds."""
         task = json.dumps({"task": "delete", "deletionId": deletion_id})
         self._call("clean-up", {"payload": task}, timeout_s=_DELETION_TIMEOUT_S)
 

@@ -1,6 +1,6 @@
-"""The keys that tokens are verified with: a JSON Web Key Set, at hand or at its issuer's, or a shared secret.
+"""The keys that verify tokens: a JSON Web Key Set, configured or fetched from its issuer, or a shared secret.
 
-Each key is bound to one algorithm, so what a token says of its algorithm can only be refused.
+Each key has exactly one algorithm. A token cannot choose its algorithm: a token with another one is refused.
 """
 
 import base64
@@ -18,36 +18,36 @@ from shared.domain.errors import InvalidTokenError, KeysUnavailableError
 log = logging.getLogger(__name__)
 MAX_AGE_S = 600.0
 REST_S = 30.0
-REST_WITHOUT_KEYS_S = 5.0  # until there are keys nobody is served, so they are asked for again sooner
+REST_WITHOUT_KEYS_S = 5.0  # without keys every request fails, so the next fetch is sooner
 _MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
 
 
 class TokenKeys(Protocol):
-    """Where the key of a token is found."""
+    """Finds the key for a token."""
 
     def key_for(self, header: Mapping[str, Any]) -> jwt.PyJWK:
         """Return the key for a token of this header.
 
-        Raises InvalidTokenError: there is none; KeysUnavailableError: that cannot be told.
+        Raises InvalidTokenError: no key fits; KeysUnavailableError: the keys cannot be fetched.
         """
 
 
 class SharedSecret:
-    """An HS256 secret. It has no id."""
+    """An HS256 secret. The secret has no key id."""
 
     def __init__(self, secret: str) -> None:
         key = base64.urlsafe_b64encode(secret.encode()).decode()
         self._key = jwt.PyJWK({"kty": "oct", "k": key}, algorithm="HS256")
 
     def key_for(self, header: Mapping[str, Any]) -> jwt.PyJWK:
-        """Return the secret, whatever the header says."""
+        """Return the secret; the header is not used."""
         return self._key
 
 
 class KeySet:
     """The usable keys of a JSON Web Key Set: RS256 of 2048 bits or more and ES256, public and for signatures.
 
-    Raises KeysUnavailableError: there is none in ``document``.
+    Raises KeysUnavailableError: ``document`` has no usable key.
     """
 
     def __init__(self, document: object) -> None:
@@ -55,27 +55,29 @@ class KeySet:
         made = [_read_key(entry) for entry in listed] if isinstance(listed, list) else []
         self._keys = [key for key in made if key is not None]
         if not self._keys:
-            raise KeysUnavailableError("the key set holds no key that can be used")
+            raise KeysUnavailableError(
+                "the key set has no usable key: RSA of 2048 bits or more, or EC on P-256, public, for signatures"
+            )
 
     def knows(self, key_id: str) -> bool:
-        """Say whether there is a key of that id."""
+        """Whether the set has a key with this id."""
         return any(key.key_id == key_id for key in self._keys)
 
     def key_for(self, header: Mapping[str, Any]) -> jwt.PyJWK:
-        """Return the key that the header names, or else the only one that fits."""
+        """Return the key that the header names, or else the only key that fits."""
         named = [key for key in self._keys if "kid" not in header or key.key_id == header["kid"]]
         if not named:
-            raise InvalidTokenError("the token does not hold: there is no key of its id")
+            raise InvalidTokenError('invalid token: its "kid" is not the id of a known key')
         fitting = [key for key in named if key.algorithm_name == header.get("alg")]
         if not fitting:
-            raise InvalidTokenError("the token does not hold: its algorithm is not accepted")
+            raise InvalidTokenError("invalid token: its algorithm is not accepted for this key")
         if len(fitting) > 1 and "kid" not in header:
-            raise InvalidTokenError("the token does not hold: it names no key, and several fit")
+            raise InvalidTokenError('invalid token: it has no "kid", and several keys fit')
         return fitting[0]
 
 
 def _read_key(entry: object) -> jwt.PyJWK | None:
-    """Return the key, or None if it cannot be used: it is for something else, too weak, or unreadable."""
+    """Return the key, or None if it is not usable: for another purpose, too weak, or unreadable."""
     if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
         return None
     operations = entry.get("key_ops", ["verify"])
@@ -83,7 +85,7 @@ def _read_key(entry: object) -> jwt.PyJWK | None:
         return None
     try:
         key = jwt.PyJWK(entry)
-    except (jwt.PyJWTError, ValueError, TypeError, AttributeError):  # whatever malformed members lead to
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError):  # malformed members raise any of these
         return None
     match key.key:
         case RSAPublicKey(key_size=bits):
@@ -96,11 +98,11 @@ def _read_key(entry: object) -> jwt.PyJWK | None:
 
 
 class RemoteKeySet:
-    """A key set that is fetched when it is needed and kept for ten minutes.
+    """A key set that is fetched when it is needed and cached for ten minutes.
 
-    A token with an id that is not known has it fetched anew, but never within half a minute of the last time, so that a
-    stream of made-up ids does not become a stream of requests. When it cannot be fetched, the keys at hand go on being
-    used. ``fetch`` returns the document or raises KeysUnavailableError; ``monotonic`` is the time in seconds.
+    A token with an unknown key id causes a new fetch, but at most one every half minute, so that invented ids do not
+    cause a flood of requests. When a fetch fails, the cached keys stay in use. ``fetch`` returns the document or raises
+    KeysUnavailableError; ``monotonic`` returns the time in seconds.
     """
 
     def __init__(self, fetch: Callable[[], object], *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -110,12 +112,12 @@ class RemoteKeySet:
         self._fresh_until = self._rest_until = float("-inf")
 
     def key_for(self, header: Mapping[str, Any]) -> jwt.PyJWK:
-        """Return the key that the header names, or else the only one that fits."""
+        """Return the key that the header names, or else the only key that fits."""
         unknown = self._keys is not None and "kid" in header and not self._keys.knows(header["kid"])
         if unknown or self._monotonic() >= self._fresh_until:
             self._refresh()
         if self._keys is None:
-            raise KeysUnavailableError("the keys for tokens cannot be fetched")
+            raise KeysUnavailableError("tokens cannot be verified now, because the issuer's keys cannot be fetched")
         return self._keys.key_for(header)
 
     def _refresh(self) -> None:

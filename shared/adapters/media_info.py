@@ -1,7 +1,7 @@
-"""Media facts by MediaInfo, which reads each file in a process for that file alone (``media_info_process.py``).
+"""Media facts by MediaInfo, which reads each file in a separate process (``media_info_process.py``).
 
-The library is large and written in C++, and the files come from strangers: one may make it loop, take all memory or
-break it. Whatever happens there, the file is refused, and this process goes on.
+The library is large and written in C++, and the files come from strangers: a file may make it loop, take all memory or
+crash. In each case the file is refused, and this process continues.
 """
 
 import os
@@ -26,10 +26,10 @@ _CODECS = {"AVC": "h264", "HEVC": "hevc", "AV1": "av1", "VP8": "vp8", "VP9": "vp
 _SCRIPT = Path(__file__).with_name("media_info_process.py")
 _READ_BYTES = 64 * 1024
 _LINE_BYTES = 4096
-# A quarter of a vCPU, as the smallest functions have, needs 8 s for the 2 s of CPU time that a file may take.
+# With a quarter of a vCPU, as in the smallest functions, the 2 s of CPU time that a file may take need 8 s.
 WALL_S = 15.0
 _SLICE_S = 0.1
-_MAX_SIDE = 2**32 - 1  # no format that is stored has room for more
+_MAX_SIDE = 2**32 - 1  # the largest number in any format that is stored
 _MAX_DURATION_S = 2**31
 _MAX_FRAME_RATE = 10_000
 _MAX_CODEC = 32
@@ -39,10 +39,10 @@ class MediaInfoProbe:
     """Reads the header of a file; 30 ms each, most of it the start of the process."""
 
     def probe(self, source: Path | BinaryIO, format_name: str) -> MediaFacts:
-        """Return what the header tells.
+        """Return the facts in the file's header.
 
-        Raises WrongMediaError: the file holds no picture, or it cannot be read within the limits; and
-        ProbeUnavailableError: the process did not start, which says nothing of the file.
+        Raises WrongMediaError: the file has no picture, or cannot be read within the limits; ProbeUnavailableError: the
+        process did not start, so that nothing is known about the file.
         """
         with source.open("rb", buffering=0) if isinstance(source, Path) else nullcontext(source) as file:
             facts = _parse(_read_header(file, format_name), format_name)
@@ -53,7 +53,7 @@ class MediaInfoProbe:
 
 
 def _read_header(file: BinaryIO, format_name: str) -> str:
-    """Return the process's last line. Its questions before that are offsets."""
+    """Return the last line from the process. Its earlier lines are questions: offsets in the file."""
     size = file.seek(0, os.SEEK_END)
     with _Process(size) as process:
         try:
@@ -62,7 +62,7 @@ def _read_header(file: BinaryIO, format_name: str) -> str:
                 process.send(_read_at(file, int(line), size))
                 line = process.receive()
         except _BrokenOffError as error:
-            raise WrongMediaError(f"the file begins like {format_name} and cannot be read: {error}") from None
+            raise WrongMediaError(f"the file begins like {format_name} but cannot be read: {error}") from None
     return line.decode(errors="replace")
 
 
@@ -74,24 +74,24 @@ def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
 
 
 class _BrokenOffError(Exception):
-    """The process ended, or said nothing for too long; the message says which."""
+    """The process ended, or took too long; the message says which."""
 
 
 class _Process:
-    """A process that reads one file. It gets nothing of ours: no variables, no descriptors, no credentials.
+    """A process that reads one file. It gets no variables, no file descriptors and no credentials of this process.
 
-    ``question`` is its first one, with which it has shown that it works. Raises ProbeUnavailableError before that.
+    ``question`` is its first question, which shows that the process works. Raises ProbeUnavailableError without one.
     """
 
     def __init__(self, size: int) -> None:
         arguments = [sys.executable, "-I", "-S", str(_SCRIPT), _library(), str(size)]
-        # The interpreter of the platform may need the one variable to find itself.
+        # The platform's interpreter may need this variable to find its libraries.
         environment = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         self._channel, theirs = socket.socketpair()
         self._channel.settimeout(_SLICE_S)
         with theirs:
             try:
-                # What hinders its start is written to our log; later it can write nowhere.
+                # Errors of its start are written to our log (stderr); later the process cannot write anywhere else.
                 self._process = subprocess.Popen(
                     arguments, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, cwd="/", env=environment
                 )
@@ -119,7 +119,7 @@ class _Process:
             left = left[self._wait(partial(self._channel.send, left)) :]
 
     def receive(self) -> bytes:
-        """Return its next line, without the line's end."""
+        """Return the next line from the process, without the line's end."""
         line = b""
         while not line.endswith(b"\n"):
             part = self._wait(partial(self._channel.recv, _LINE_BYTES))
@@ -127,11 +127,11 @@ class _Process:
                 raise _BrokenOffError(self._cause())
             line += part
             if len(line) > _LINE_BYTES:
-                raise _BrokenOffError("the parser does not end its answer")
+                raise _BrokenOffError(f"the parser's answer has more than {_LINE_BYTES} bytes")
         return line[:-1]
 
     def _wait(self, operation: Callable[[], _T]) -> _T:
-        """Repeat what waits for a slice of time at most. An instance that was frozen meanwhile has lost one slice."""
+        """Repeat an operation that waits at most a slice of time. A freeze of the instance counts as one slice only."""
         while self._left_s > 0:
             began = time.monotonic()
             try:
@@ -142,13 +142,13 @@ class _Process:
                 raise _BrokenOffError(self._cause()) from None
             finally:
                 self._left_s -= min(time.monotonic() - began, _SLICE_S)
-        raise _BrokenOffError(f"that takes longer than {WALL_S:g} s")
+        raise _BrokenOffError(f"reading it takes longer than {WALL_S:g} s")
 
     def _cause(self) -> str:
         self._end()
         if self._process.returncode == -signal.SIGXCPU:
-            return "that takes too much CPU time"
-        return f"the parser broke down (status {self._process.returncode})"
+            return "reading it takes too much CPU time"
+        return f"the parser crashed (status {self._process.returncode})"
 
     def _end(self) -> None:
         self._process.kill()
@@ -158,22 +158,24 @@ class _Process:
 
 @cache
 def _library() -> str:
-    """Return the path of the library in the wheel, whose Python is not loaded here."""
+    """Return the path of the library in the wheel; the wheel's Python code is not loaded."""
     spec = find_spec("pymediainfo")
     for folder in (spec and spec.submodule_search_locations) or ():
         for path in Path(folder).glob("libmediainfo.*"):
             return str(path)
-    raise ProbeUnavailableError("pymediainfo is not installed, or was installed without its library")
+    raise ProbeUnavailableError("pymediainfo is not installed, or its library is missing")
 
 
 def _parse(line: str, format_name: str) -> MediaFacts:
-    """Read the facts. A parser that a file has taken over may say anything, so nothing is believed."""
+    """Read the facts. A malicious file may control the parser, so every value is checked."""
     fields = line.split("\t")
     if len(fields) != 6 or fields[0] not in {"", "image", "video"}:
-        raise WrongMediaError(f"the file begins like {format_name} and its header makes the parser talk nonsense")
+        raise WrongMediaError(
+            f"the file begins like {format_name} but its header cannot be read: the parser's answer is not valid"
+        )
     kind, width, height, duration, codec, frame_rate = fields
     if not kind:
-        raise WrongMediaError(f"the file begins like {format_name} and holds no picture that can be read")
+        raise WrongMediaError(f"the file begins like {format_name} but has no picture that can be read")
     size = MediaFacts(format_name, width=_side(width), height=_side(height))
     if kind == "image":
         return size
@@ -187,16 +189,18 @@ def _parse(line: str, format_name: str) -> MediaFacts:
 
 
 def _side(text: str) -> int | None:
-    """Read a width or a height. One that no format can state is not taken for unknown: it would pass every limit."""
+    """Read a width or a height. An impossible value raises WrongMediaError: as "unknown" it would pass every limit."""
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and int(text) <= _MAX_SIDE):
-        raise WrongMediaError(f"no picture is {text[:20]!r} pixels wide or high")
+        raise WrongMediaError(
+            f"the width and the height must be whole numbers of pixels up to {_MAX_SIDE}, got {text[:20]!r}"
+        )
     return int(text) or None
 
 
 def _number(text: str, limit: float) -> float | None:
-    """Read a number above 0 and up to ``limit``; anything else is not known."""
+    """Read a number above 0 and up to ``limit``; None for anything else."""
     try:
         value = float(text)
     except ValueError:
@@ -210,7 +214,7 @@ def _codec(name: str) -> str | None:
 
 
 def _webp_size(file: BinaryIO) -> tuple[int | None, int | None]:
-    """Read what MediaInfo leaves out: width and height of a WebP file (RFC 9649 §§ 2.5 to 2.7)."""
+    """Read the width and the height of a WebP file, which MediaInfo does not read (RFC 9649 §§ 2.5 to 2.7)."""
     file.seek(0)
     head = file.read(30)
     if len(head) < 30:

@@ -1,11 +1,12 @@
-"""The process that reads one file with MediaInfo, within limits that it cannot lift, and ends.
+"""The process that reads one file with MediaInfo, within limits that it cannot lift, and then ends.
 
-Started as a script by ``media_info.py`` with the path of the library and the file's size. It has no environment, no
-file but its socket (0), and can open none once the library is loaded: what it reads may have been made to break it.
+``media_info.py`` starts this script with the path of the library and the file's size. The process has no environment
+and no open file except its socket (0). After it has loaded the library it cannot open files, because the media file may
+be an attack.
 
-It asks for bytes by a line that holds an offset; the answer is a length (4 bytes, big-endian) and the bytes, none at
-the file's end. Its last line is the facts, as MediaInfo writes them, with tabs between them. It uses ctypes and nothing
-heavier, so that a process for each file costs about as much as reading the file.
+The process asks for bytes with a line that contains an offset. The answer is a length (4 bytes, big-endian) and the
+bytes; at the end of the file the length is 0. The last line contains the facts as MediaInfo writes them, separated by
+tabs. The script uses ctypes and nothing heavier, so that the process costs about as much as reading the file.
 """
 
 import ctypes
@@ -16,18 +17,20 @@ import sys
 CPU_S = 2
 MEMORY_BYTES = 256 * 1024 * 1024
 _CHANNEL = 0
-_GENERAL, _VIDEO, _IMAGE = 0, 1, 5  # MediaInfo's numbers of streams; what they hold is in its Get
+_GENERAL, _VIDEO, _IMAGE = 0, 1, 5  # MediaInfo's numbers for kinds of streams
 _FINISHED = 8
 _NOWHERE = 2**64 - 1
 
 
 def _limit() -> None:
     if sys.platform == "linux":
-        # The function that started this process may be killed while a file keeps the process busy.
+        # The function that started this process may be killed while the process is busy with a file.
         set_parent_death_signal, sigkill = 1, 9
         ctypes.CDLL(None).prctl(set_parent_death_signal, sigkill)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))  # the first is told by its signal
+    resource.setrlimit(
+        resource.RLIMIT_CPU, (CPU_S, CPU_S + 1)
+    )  # SIGXCPU at the first limit tells the parent the reason
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
@@ -66,7 +69,7 @@ def _receive(length: int) -> bytes:
 
 
 def _read(library: ctypes.CDLL, handle: int, size: int) -> None:
-    """Give MediaInfo the parts of the file that it asks for; after a leap, reading goes on at the new offset."""
+    """Give MediaInfo the parts of the file that it asks for; after a jump, continue at the new offset."""
     offset = 0
     library.MediaInfo_Open_Buffer_Init(handle, size, offset)
     while data := _ask(offset):
@@ -81,7 +84,7 @@ def _read(library: ctypes.CDLL, handle: int, size: int) -> None:
 
 
 def _facts(library: ctypes.CDLL, handle: int) -> str:
-    """Return "image", "video" or nothing, and the facts of the first picture; what is not known stays empty."""
+    """Return "image", "video" or nothing, and the facts of the first picture; unknown values are empty."""
 
     def get(kind: int, name: str) -> str:
         as_text, by_name = 1, 0

@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible images API: synchronous, the images come as base64 in the answer."""
+"""Any OpenAI-compatible images API. It is synchronous: the answer contains the images in base64."""
 
 from typing import Any
 
@@ -22,12 +22,14 @@ from shared.settings import ProviderSettings
 class OpenAiImages:
     """One account; threads may share it."""
 
+    BASE_URL = "https://api.openai.com/v1"
+
     def __init__(self, config: ProviderSettings, client: httpx.Client) -> None:
         self.poll_interval_s = config.poll_interval_s
         self._http = ProviderHttp("the images API", config, client)
 
     def submit(self, job: Job) -> Pending | Finished:
-        """Generate and return the images at once."""
+        """Generate the images and return them."""
         body = {"model": job.model, "prompt": job.prompt, "n": job.count, "size": job.size}
         answer = self._http.submit("/images/generations", body)
         if not answer.good or answer.body is None:
@@ -35,11 +37,11 @@ class OpenAiImages:
         return delivered("the images API", read_part(_read_data, answer.body, "the answer"))
 
     def poll(self, task_id: str) -> Pending | Finished:
-        """There are no tasks here: whatever was not stored in the attempt that asked for it is gone."""
-        raise ResultLostError("the images API keeps no results")
+        """Raise ResultLostError: the API has no tasks, so images that the submitting attempt did not store are lost."""
+        raise ResultLostError("the images API does not keep results; the images came with an answer that was lost")
 
     def cancel(self, task_id: str) -> bool:
-        """There are no tasks here: what was asked for has been drawn."""
+        """Return False: the API has no tasks, and the images have been generated."""
         return False
 
 
@@ -65,16 +67,16 @@ def _detail(value: dict[str, Any] | None) -> str:
 
 
 def _error(answer: Answer) -> ProviderError:
-    """Return what became of a request that brought no images. What is not documented tells nothing."""
+    """Return the error for an answer without images. Only a documented answer shows that nothing was generated."""
     status, detail = answer.status, _detail(answer.body)
     if status == 401:
-        # The provider's own message quotes the key.
+        # The provider's own message contains the key.
         return ProviderRefusedError("the images API refused the configured API key")
     passing = status in {408, 409, 429}
     if answer.text("error", "code") == "insufficient_quota" or (400 <= status < 500 and not passing):
-        return ProviderRefusedError(f"the images API refused: {detail}")
+        return ProviderRefusedError(f"the images API refused the request: {detail}")
     if passing or (status in {500, 503} and answer.text("error", "message")):
-        return ProviderUnavailableError(f"the images API did not take the request: HTTP {status}, {detail}")
+        return ProviderUnavailableError(f"the images API did not accept the request: HTTP {status}, {detail}")
     return SubmissionUnknownError(
-        f"the images API's answer is not as documented: HTTP {status}; whether it was at work is not known"
+        f"the images API may have accepted the request, because its answer is not as documented: HTTP {status}"
     )

@@ -1,4 +1,7 @@
-"""Reading providers' answers, which may hold anything: what is as documented becomes a result, the rest a reason."""
+"""Read providers' answers, which may contain anything.
+
+Each part that is as documented becomes a result; each other part becomes a refused result with a reason.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +10,7 @@ from shared.domain.errors import ProviderFailedError
 from shared.domain.texts import bounded
 from shared.ports import Finished, RefusedResult, Result
 
-Read = Callable[[Any, str], list[Result]]  # of a part of an answer, and of its path for messages
+Read = Callable[[Any, str], list[Result]]  # takes a part of an answer, and the path of the part for messages
 _NAMES = {
     type(None): "null",
     bool: "a boolean",
@@ -30,7 +33,7 @@ def odd(path: str, value: object, expected: str) -> OddAnswerError:
 
 
 def text_at(value: object, *path: str) -> str | None:
-    """Return the text at a path of names; None: there is none, it is empty, or it is something else."""
+    """Return the text at a path of names, or None if it is missing, empty or not a string."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, str) and value else None
@@ -44,12 +47,15 @@ def object_in(value: object, path: str) -> dict[str, Any]:
 
 
 def reason_in(value: object) -> str:
-    """Return what a provider's error says: its ``code`` and its ``message``."""
+    """Return the ``code`` and the ``message`` of a provider's error."""
     return bounded(f"{text_at(value, 'code') or 'no code'}: {text_at(value, 'message') or 'no message'}")
 
 
 def read_part(read: Read, value: object, path: str) -> list[Result]:
-    """Return the results in a part of an answer; where it is odd, one that says so, for the others were paid for."""
+    """Return the results in a part of an answer.
+
+    A part that is not as documented becomes a refused result: the other results were paid for and are kept.
+    """
     try:
         return read(value, path)
     except OddAnswerError as error:
@@ -64,9 +70,9 @@ def read_each(read: Read, value: object, path: str) -> list[Result]:
 
 
 def delivered(name: str, found: list[Result]) -> Finished:
-    """Return the results. Raises ProviderFailedError: ``name`` has delivered nothing."""
+    """Return the results. Raises ProviderFailedError: the provider ``name`` has delivered nothing."""
     refused = [result for result in found if isinstance(result, RefusedResult)]
     if len(refused) == len(found):
-        why = refused[0].reason if refused else "there are no results in its answer"
-        raise ProviderFailedError(f"{name} reports success and delivers nothing ({why})")
+        why = refused[0].reason if refused else "its answer has no results"
+        raise ProviderFailedError(f"{name} reported success but delivered nothing: {why}")
     return Finished(tuple(found))

@@ -1,4 +1,4 @@
-"""HTTP to a provider, so that one thing is always known: whether it can have accepted the task."""
+"""HTTP to a provider. Its errors always show whether the provider can have accepted the task."""
 
 import json
 import time
@@ -15,37 +15,40 @@ from shared.domain.errors import ProviderUnavailableError, SubmissionUnknownErro
 from shared.settings import ProviderSettings
 
 T = TypeVar("T")
-SUBMIT_WITHIN_S = 200.0  # the client ends a silence sooner, the lease of a submit lasts longer
+# A synchronous images API is silent while it draws. All of a submit ends within SUBMIT_WITHIN_S, which is shorter than
+# the lease of a submitting job (``jobs.SUBMIT_LEASE_S``).
+_SUBMIT_SILENCE = httpx.Timeout(180.0, connect=10.0)
+SUBMIT_WITHIN_S = 200.0
 ASK_WITHIN_S = 10.0
-_MAX_RESULTS_BYTES = 64 * 1024 * 1024  # four large images in base64 fit, and so does this in 512 MB of memory
+_MAX_RESULTS_BYTES = 64 * 1024 * 1024  # enough for four large images in base64, and little enough for 512 MB of memory
 _MAX_STATE_BYTES = 1024 * 1024  # JSON takes up to 30 times its size in memory
-# httpx looks into redirects that it does not follow, and lets through what it finds in the name of a host.
+# httpx parses redirects that it does not follow, and raises these errors for hosts that it cannot parse.
 _LOST = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, TimeoutError)
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP status and the JSON that came with it; ``body`` is None where the body is not a JSON object."""
+    """An HTTP status and a JSON body; ``body`` is None if the body is not a JSON object."""
 
     status: int
     body: dict[str, Any] | None
 
     @property
     def good(self) -> bool:
-        """Whether the status is one of success."""
+        """Whether the status is 2xx."""
         return 200 <= self.status < 300
 
     def text(self, *path: str) -> str | None:
-        """Return the text at a path of names; None: there is none."""
+        """Return the text at a path of names, or None."""
         return text_at(self.body, *path)
 
 
 class ProviderHttp:
     """One provider's API; threads may share it. ``name`` is for messages.
 
-    A submit ends after ``submit_within_s``, any other request after ``ask_within_s``: all of it, from the name server
-    to the last byte.
+    A submit ends after ``submit_within_s``, any other request after ``ask_within_s``. The limits cover the whole
+    request, from the name server to the last byte.
     """
 
     def __init__(
@@ -67,11 +70,15 @@ class ProviderHttp:
     def submit(self, path: str, body: dict[str, Any], *, headers: Mapping[str, str] | None = None) -> Answer:
         """POST a task.
 
-        Raises ProviderUnavailableError when no connection came about (nothing was sent), SubmissionUnknownError when
-        anything else went wrong: the provider may be at work.
+        Raises ProviderUnavailableError if there was no connection, so that nothing was sent. Raises
+        SubmissionUnknownError for any other failure, because the provider may have accepted the task.
         """
         request = self._client.build_request(
-            "POST", self._base_url + path, json=body, headers={**self._headers, **(headers or {})}
+            "POST",
+            self._base_url + path,
+            json=body,
+            headers={**self._headers, **(headers or {})},
+            timeout=_SUBMIT_SILENCE,
         )
         try:
             return self._send(request, self._submit_within_s, _MAX_RESULTS_BYTES)
@@ -79,8 +86,8 @@ class ProviderHttp:
             raise ProviderUnavailableError(f"{self._name} cannot be reached") from error
         except _LOST as error:
             raise SubmissionUnknownError(
-                f"{self._name} was asked and its answer was lost ({type(error).__name__}); "
-                "it is not asked again, because that may cost twice"
+                f"the request was sent to {self._name}, but the answer was lost ({type(error).__name__}); "
+                "it is not repeated, because that may cost twice"
             ) from error
 
     def get(self, path: str) -> Answer:
@@ -88,7 +95,7 @@ class ProviderHttp:
         return self._ask("GET", path)
 
     def post(self, path: str) -> Answer:
-        """POST nothing, as often as needed. Raises ProviderUnavailableError."""
+        """POST without a body; repeating the request is safe. Raises ProviderUnavailableError."""
         return self._ask("POST", path)
 
     def _ask(self, method: str, path: str) -> Answer:
@@ -119,10 +126,9 @@ class ProviderHttp:
 
 
 def _within(seconds: float, action: Callable[[], T]) -> T:
-    """Return what ``action`` returns. Raises TimeoutError after ``seconds``, and leaves the action to itself.
+    """Return the result of ``action``. Raises TimeoutError after ``seconds``; the action's thread then continues alone.
 
-    httpx's own limits are for each silence between two bytes and for each address of a host, and none is for the name
-    server.
+    httpx's own limits apply to each silence between two bytes and to each address of a host, not to the name server.
     """
     outcome: Future[T] = Future()
 

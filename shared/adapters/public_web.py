@@ -1,4 +1,4 @@
-"""Requests to hosts that others name, through a guard against requests into our own network."""
+"""Requests to hosts that users and providers name, with a guard against requests into our own network (SSRF)."""
 
 import socket
 import threading
@@ -14,12 +14,12 @@ from shared.domain.errors import AddressRefusedError, HostUnavailableError
 from shared.domain.web_addresses import WebAddress, WebPolicy, check_ip, read_web_address
 
 _LOOKUP_TIMEOUT_S = 10.0
-# A look-up that nobody waits for any more goes on until the resolver gives up, by default after two rounds of 5 s for
-# each name server. Thirty-two webhooks at once, each of which waits for ten seconds, leave fewer behind than this.
+# A look-up continues after its caller has given up, until the resolver gives up: by default after two rounds of 5 s for
+# each name server. 32 webhooks at once, each with a look-up of at most ten seconds, leave fewer threads than this.
 _LOOKUPS_AT_ONCE = 128
 _CONNECT_TIMEOUT_S = 10.0
 _SILENCE_TIMEOUT_S = 30.0
-_LEAST_TIME_S = 0.001  # a socket takes 0 for "do not wait", and nothing below
+_LEAST_TIME_S = 0.001  # for a socket 0 means "do not wait", and negative numbers are errors
 _CONNECTED = "connection.connect_tcp.complete"
 
 Resolver = Callable[[str, int], list[str]]
@@ -27,16 +27,16 @@ _Trace = Callable[[str, Mapping[str, Any]], None]
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Return the addresses of a host as text."""
+    """Return the IP addresses of a host as text."""
     return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 class PublicWeb:
     """Opens requests to hosts of the public internet; threads may share it.
 
-    Every host is resolved once, checked, and contacted at the very address that was checked, so that a name which
-    changes its address in between gains nothing. Certificates are checked against the name all the same. Redirects are
-    answers like any other: whoever follows one opens it here, too.
+    Every host is resolved once, checked, and contacted at exactly the checked address, so that a name which changes its
+    address in between has no effect. Certificates are still checked against the name. Redirects are not followed: the
+    caller opens the target of a redirect with ``open``, too.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class PublicWeb:
         self._policy = policy
         self._lookups = _Lookups(resolver)
         self._lookup_timeout_s = lookup_timeout_s
-        # Connections are pooled by address: one whose certificate was checked for one name must not serve another.
-        # A client would also keep cookies by address, and look into redirects that it does not follow.
+        # A pool keeps connections by address: a connection whose certificate was checked for one name must not serve
+        # another name. A client would also keep cookies by address, and parse redirects that it does not follow.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._transport = httpx.HTTPTransport(limits=limits, trust_env=False)
 
     def check(self, url: str) -> None:
-        """Resolve the host and contact nobody. Raises AddressRefusedError or HostUnavailableError."""
+        """Resolve and check the host without contacting it. Raises AddressRefusedError or HostUnavailableError."""
         self._vet(url, within_s=self._lookup_timeout_s)
 
     @contextmanager
@@ -64,11 +64,10 @@ class PublicWeb:
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
     ) -> Iterator[httpx.Response]:
-        """Send a request and lend the answer with its body unread.
+        """Send a request and yield the answer with its body unread.
 
-        The time counts from the look-up of the name on. After ``within_s`` the connection breaks, however little is
-        missing: what is read from then on raises httpx.HTTPError. Raises AddressRefusedError (nobody was contacted) or
-        HostUnavailableError.
+        The time starts with the look-up of the name. After ``within_s`` the connection is closed in any case, and
+        reading raises httpx.HTTPError. Raises AddressRefusedError (no host was contacted) or HostUnavailableError.
         """
         ends_at = time.monotonic() + within_s
         address, ip = self._vet(url, within_s=min(self._lookup_timeout_s, within_s))
@@ -103,9 +102,9 @@ class PublicWeb:
 
 
 class _Lookups:
-    """Look-ups of names, one thread for each: the resolver knows no time limit but its own, and no stopping.
+    """Look-ups of names, each in its own thread: the resolver has its own time limit only, and cannot be stopped.
 
-    A look-up that hangs keeps its thread, and nobody else waiting as long as there are threads left.
+    A look-up that hangs occupies its thread. Other look-ups do not wait while threads are left.
     """
 
     def __init__(self, resolver: Resolver) -> None:
@@ -116,9 +115,9 @@ class _Lookups:
         """Return the addresses of a host, at least one, within ``within_s``. Raises HostUnavailableError."""
         ends_at = time.monotonic() + within_s
         if not self._threads.acquire(timeout=max(within_s, 0.0)):
-            raise HostUnavailableError("cannot be resolved now: too many look-ups are under way")
+            raise HostUnavailableError("cannot be resolved now: too many look-ups are running")
         answer: Future[list[str]] = Future()
-        # A daemon thread: the end of the process does not wait for a name server.
+        # A daemon thread, so that the end of the process does not wait for a name server.
         threading.Thread(target=self._look_up, args=(host, port, answer), name="look-up", daemon=True).start()
         try:
             found = answer.result(max(ends_at - time.monotonic(), 0.0))
@@ -133,7 +132,7 @@ class _Lookups:
     def _look_up(self, host: str, port: int, answer: "Future[list[str]]") -> None:
         try:
             answer.set_result(self._resolver(host, port))
-        except Exception as error:  # whoever waits raises it
+        except Exception as error:  # the waiting thread raises it
             answer.set_exception(error)
         finally:
             self._threads.release()
@@ -141,12 +140,12 @@ class _Lookups:
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[_Trace]:
-    """Break the connection of one request after ``seconds``; what is lent here is httpcore's trace of it.
+    """Close the connection of one request after ``seconds``. Yields a trace function for httpcore.
 
-    httpx's own limits are for the silence between two bytes, and who sends one now and then would never end.
+    httpx's own limits apply to the silence between two bytes: a host that sends a byte now and then never reaches them.
     """
     ends_at = time.monotonic() + seconds
-    # TLS takes the socket itself over, and a second handle reaches the connection all the same.
+    # TLS takes over the socket object; a second handle still reaches the connection.
     handles: list[socket.socket] = []
 
     def trace(event: str, info: Mapping[str, Any]) -> None:

@@ -1,17 +1,17 @@
-"""Time as the machine has it."""
+"""The clock of the machine."""
 
 import time
 from datetime import UTC, datetime
 
 
 class SystemClock:
-    """UTC, to the millisecond: what every database column holds."""
+    """UTC, to the millisecond, which is the precision of the database columns."""
 
     def now(self) -> datetime:
-        """Return the time, in UTC."""
+        """Return the current time, in UTC."""
         now = datetime.now(UTC)
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Wait."""
         time.sleep(seconds)

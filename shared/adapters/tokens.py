@@ -1,4 +1,4 @@
-"""JWT verification by PyJWT. What is refused beyond what PyJWT refuses follows RFC 8725."""
+"""JWT verification by PyJWT, with the additional checks of RFC 8725."""
 
 import logging
 import re
@@ -22,19 +22,20 @@ from shared.settings import AuthSettings
 
 log = logging.getLogger(__name__)
 _LEEWAY_S = 30
-_MAX_TOKEN_CHARACTERS = 8 * 1024  # Function Compute takes no longer headers, and no other way in may, either
+_MAX_TOKEN_CHARACTERS = 8 * 1024  # the limit of Function Compute for headers; tokens from elsewhere have the same limit
 _LAST_TIME = 253_402_300_799  # the end of the year 9999, Unix time
+_UNREADABLE = "it cannot be read as a JSON Web Token"
 _TIMES = ("exp", "nbf", "iat")
 _COMPACT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-# Extensions that must be understood, and keys that a token brings along or says where to fetch: RFC 7515, section 4.1.
+# Critical extensions, and keys that the token contains or links to: RFC 7515, section 4.1.
 _REFUSED_HEADERS = {"crit", "jku", "jwk", "x5u", "x5c"}
 
 
 class TokenVerifier:
-    """Verifies bearer tokens with the one kind of key that is configured; the token has no say in it.
+    """Verifies bearer tokens with the configured kind of key; a token cannot choose the kind.
 
-    ``fetch_keys`` returns the document at AUTH_JWKS_URL or raises KeysUnavailableError; ``monotonic`` is the time in
-    seconds. Raises ConfigurationError: there is no usable key in AUTH_JWKS.
+    ``fetch_keys`` returns the document at AUTH_JWKS_URL or raises KeysUnavailableError; ``monotonic`` returns the time
+    in seconds. Raises ConfigurationError: AUTH_JWKS has no usable key.
     """
 
     def __init__(
@@ -47,18 +48,18 @@ class TokenVerifier:
         self._config = config
         self._keys = _token_keys(config, fetch_keys, monotonic)
         if config.audience is None and config.hs256_secret is None:
-            # RFC 8725, section 3.9: the keys sign for every application of their issuer.
+            # RFC 8725, section 3.9: the issuer's keys sign tokens for all of its applications.
             log.warning("AUTH_AUDIENCE is not set: tokens for any application of the issuer are accepted")
 
     def caller_of(self, authorization: str | None) -> Caller:
-        """Return who sends an ``Authorization`` header.
+        """Return the caller who sends this ``Authorization`` header.
 
-        Raises UnauthenticatedError: there is no token; InvalidTokenError: it does not hold, or what it names cannot be
-        a user id; KeysUnavailableError.
+        Raises UnauthenticatedError: the token is missing; InvalidTokenError: the token or its user id is not valid;
+        KeysUnavailableError.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise UnauthenticatedError("send a token: Authorization: Bearer …")
+            raise UnauthenticatedError("the token is missing; send the header Authorization: Bearer …")
         claims = self._verify(token.strip())
         if self._config.service_scope in _scopes(claims):
             return ServiceCaller(_text_claim(claims, "sub"))
@@ -93,32 +94,30 @@ def _token_keys(config: AuthSettings, fetch_keys: Callable[[str], object], monot
     try:
         return KeySet(config.jwks)
     except KeysUnavailableError as error:
-        raise ConfigurationError(
-            "AUTH_JWKS holds no key that can be used: RSA of 2048 bits or more, or EC on P-256, public, for signatures"
-        ) from error
+        raise ConfigurationError(f"AUTH_JWKS is not usable: {error}") from error
 
 
 def _read_header(token: str) -> dict[str, Any]:
     if len(token) > _MAX_TOKEN_CHARACTERS:
-        raise _refusal(f"it has more than {_MAX_TOKEN_CHARACTERS} characters")
+        raise _refusal(f"it must have at most {_MAX_TOKEN_CHARACTERS} characters, got {len(token)}")
     if not _COMPACT.fullmatch(token):
-        raise _refusal("it cannot be read")
+        raise _refusal(_UNREADABLE)
     header = jwt.get_unverified_header(token)
     if refused := _REFUSED_HEADERS & header.keys():
-        raise _refusal(f"its header has {', '.join(sorted(refused))}")
+        raise _refusal(f"its header must not have {', '.join(sorted(refused))}")
     return header
 
 
 def _check_times(claims: dict[str, Any]) -> None:
-    """Refuse what PyJWT takes for a time though it is no number of seconds: text, booleans, the far future."""
+    """Refuse times that PyJWT accepts but that are not numbers of seconds: strings, booleans, the far future."""
     for name in _TIMES:
         value = claims.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LAST_TIME:
-            raise _refusal(f"the claim {name!r} is no time")
+            raise _refusal(f'"{name}" is not a valid timestamp')
 
 
 def _scopes(claims: dict[str, Any]) -> list[object]:
-    """Return the claim ``scope``: text with spaces (RFC 8693, section 4.2), or the list that some issuers make."""
+    """Return the scopes in the claim ``scope``: text with spaces (RFC 8693, section 4.2), or a list (some issuers)."""
     match claims.get("scope"):
         case str() as text:
             return [*text.split(" ")]
@@ -129,21 +128,21 @@ def _scopes(claims: dict[str, Any]) -> list[object]:
 
 
 def _check_email_is_verified(claims: dict[str, Any]) -> None:
-    """Refuse an address that its user may have made up: OpenID Connect Core, section 5.1.
+    """Refuse an e-mail address that the issuer has not verified: OpenID Connect Core, section 5.1.
 
     Some issuers write the boolean as text.
     """
     verified = claims.get("email_verified")
     if verified is not True and verified != "true":
-        raise _refusal("the claim 'email_verified' is not true, so the claim 'email' names nobody")
+        raise _refusal('"email_verified" must be true, because "email" is the user id')
 
 
 def _text_claim(claims: dict[str, Any], name: str) -> str:
     value = claims.get(name)
     if value is None:
-        raise _refusal(f"the claim {name!r} is missing")
+        raise _refusal(f'"{name}" is missing')
     if not isinstance(value, str):
-        raise _refusal(f"the claim {name!r} is no text")
+        raise _refusal(f'"{name}" is not a string')
     return value
 
 
@@ -151,11 +150,11 @@ def _user_id(value: str) -> str:
     try:
         return check_user_id(value)
     except ValidationError as error:
-        raise InvalidTokenError(f"the token cannot be used: {error}") from error
+        raise InvalidTokenError(f"invalid token: {error}") from error
 
 
 def _refusal(reason: str) -> InvalidTokenError:
-    return InvalidTokenError(f"the token does not hold: {reason}")
+    return InvalidTokenError(f"invalid token: {reason}")
 
 
 def _reason(error: jwt.PyJWTError) -> str:
@@ -165,14 +164,14 @@ def _reason(error: jwt.PyJWTError) -> str:
         case jwt.ImmatureSignatureError():
             return "it is not valid yet"
         case jwt.InvalidAudienceError():
-            return "it is for another audience"
+            return '"aud" is another audience'
         case jwt.InvalidIssuerError():
-            return "it is from another issuer"
+            return '"iss" is another issuer'
         case jwt.InvalidAlgorithmError():
             return "its algorithm is not accepted"
         case jwt.MissingRequiredClaimError():
-            return f"the claim {error.claim!r} is missing"
+            return f'"{error.claim}" is missing'
         case jwt.InvalidSignatureError():
-            return "its signature is wrong"
+            return "its signature is not valid"
         case _:
-            return "it cannot be read"
+            return _UNREADABLE

@@ -1,18 +1,18 @@
-"""Who asks, as a token says it."""
+"""The caller of the API, as the token identifies it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class UserCaller:
-    """A user; ``user_id`` can be a folder of an object key."""
+    """A user. ``user_id`` is valid as a folder of an object key."""
 
     user_id: str
 
 
 @dataclass(frozen=True)
 class ServiceCaller:
-    """A back end that acts for users. ``subject`` is its own identity, which owns nothing."""
+    """A backend that acts for users. ``subject`` is the backend's own identity, which owns no jobs."""
 
     subject: str
 

@@ -1,4 +1,7 @@
-"""Deletions: wishes that stay written down until nothing is left of what they delete, and a while longer."""
+"""Deletions: requests to delete outputs, jobs or everything of a user.
+
+A deletion stays in the database until nothing is left of its target, and for ``SECOND_LOOK_AFTER`` longer.
+"""
 
 import uuid
 from dataclasses import dataclass, replace
@@ -7,8 +10,8 @@ from enum import StrEnum
 
 from shared.domain.jobs import Job, JobOutput
 
-# How long a deletion is remembered after its end. By then no attempt is alive that began before it: the longest
-# timeout of a generating function is half an hour.
+# How long a deletion is kept after its end. By then no attempt that started before the deletion is still running: the
+# longest timeout of a generating function is half an hour.
 SECOND_LOOK_AFTER = timedelta(hours=1)
 AGAIN_AFTER = timedelta(seconds=45)  # in time for the next run of the minute timer
 LONGEST_DELAY = timedelta(days=1)
@@ -16,7 +19,7 @@ MAX_FAILURES = 14  # after about four days
 
 
 class DeletionScope(StrEnum):
-    """What a deletion takes away."""
+    """What a deletion removes."""
 
     OUTPUT = "output"
     JOB = "job"
@@ -27,10 +30,10 @@ class DeletionScope(StrEnum):
 class Deletion:
     """A row of ``deletions``. ``target_id`` is the id of the output, the job or the user.
 
-    ``oss_path`` is an output's key, for its row goes before the deletion does. ``told_at`` is when the user of a
-    deletion of everything was told that it has ended; only then is another request a new deletion.
-    ``failures`` counts the turns that failed since it was last asked for; ``next_attempt_at`` is when its next turn is
-    due, None for at once.
+    ``oss_path`` is the key of an output, because the output's row is removed before the deletion. ``told_at`` is when
+    the user was told that a deletion of everything has ended; only after that, another request is a new deletion.
+    ``failures`` counts the failed turns since the last request for this deletion. ``next_attempt_at`` is when the next
+    turn is due; None means now.
     """
 
     id: str
@@ -46,29 +49,29 @@ class Deletion:
 
     @property
     def due_at(self) -> datetime:
-        """When its next turn is due. Those that are due longest come first."""
+        """When the next turn is due. The deletion that has been due for longest comes first."""
         return self.next_attempt_at or self.requested_at
 
     def due(self, now: datetime) -> bool:
-        """Tell whether it is time to carry it out, or to look again; never once it is given up."""
+        """Whether to carry out the deletion, or to check it again, now. A deletion that was given up is never due."""
         open_ = self.finished_at is None or self.finished_at < now - SECOND_LOOK_AFTER
         return open_ and not self.given_up and self.due_at <= now
 
     @property
     def given_up(self) -> bool:
-        """Whether it has failed too often. Another request for the same begins it again."""
+        """Whether the deletion has failed too often. Another request for the same target starts it again."""
         return self.failures >= MAX_FAILURES
 
     def begun_again(self) -> "Deletion":
-        """Forget the failures, because it was asked for again."""
+        """Forget the failures, because the user has requested the deletion again."""
         return replace(self, failures=0, next_attempt_at=None)
 
     def postponed(self, now: datetime) -> "Deletion":
-        """Leave it to the next minute; a turn says so when it begins, so that no other run takes it up."""
+        """Wait for the next minute. A turn does so when it starts, so that no other run starts the same deletion."""
         return replace(self, next_attempt_at=now + AGAIN_AFTER)
 
     def interrupted(self, now: datetime) -> "Deletion":
-        """End a turn whose time was over: the next turn is due at once, behind those of all others."""
+        """End a turn whose time is over: the next turn is due now, after the turns of all other deletions."""
         return replace(self, next_attempt_at=now)
 
     def failed(self, now: datetime) -> "Deletion":
@@ -78,17 +81,17 @@ class Deletion:
 
 
 def deletion_of_output(output: JobOutput, now: datetime) -> Deletion:
-    """Return the wish to delete one output."""
+    """Return the deletion of one output."""
     return Deletion(_new_id(), output.user_id, DeletionScope.OUTPUT, output.id, now, output.oss_path)
 
 
 def deletion_of_job(job: Job, now: datetime) -> Deletion:
-    """Return the wish to delete a job with everything of it."""
+    """Return the deletion of a job and of everything that belongs to it."""
     return Deletion(_new_id(), job.user_id, DeletionScope.JOB, job.id, now)
 
 
 def deletion_of_user(user_id: str, now: datetime) -> Deletion:
-    """Return the wish to delete everything that a user has now."""
+    """Return the deletion of everything that a user has now."""
     return Deletion(_new_id(), user_id, DeletionScope.USER, user_id, now)
 
 

@@ -4,46 +4,46 @@
 
     DreamFactoryError
     ├── ConfigurationError            an environment variable is missing or wrong
-    ├── CallerError                   the caller can mend it
-    │   ├── BadRequestError           400: unreadable
-    │   ├── UnauthenticatedError      401: no token
-    │   │   └── InvalidTokenError     401: one that does not hold
-    │   ├── ForbiddenError            403: a token without the right
-    │   ├── NotFoundError             404: not there, or another user's
-    │   ├── ConflictError             409: the state forbids it
+    ├── CallerError                   the caller can correct the request
+    │   ├── BadRequestError           400: the request cannot be read
+    │   ├── UnauthenticatedError      401: the token is missing
+    │   │   └── InvalidTokenError     401: the token is not valid
+    │   ├── ForbiddenError            403: the token does not allow the request
+    │   ├── NotFoundError             404: it does not exist, or belongs to another user
+    │   ├── ConflictError             409: the current state does not allow the request
     │   ├── BodyTooLargeError         413
     │   ├── UnsupportedTypeError      415
-    │   ├── ValidationError           422: readable, and against the rules
-    │   └── QuotaExceededError        429: the user has used up a quota
+    │   ├── ValidationError           422: the request can be read, but breaks a rule
+    │   └── QuotaExceededError        429: the user has reached a quota
     ├── ProviderError                 the AI provider
-    │   ├── ProviderRefusedError      it will not do this, however often it is asked
-    │   ├── ProviderFailedError       it accepted the task and failed
-    │   ├── ProviderUnavailableError  it did not accept the task; asking again is safe
-    │   ├── SubmissionUnknownError    whether it accepted the task is not known; asking again may pay twice
-    │   └── ResultLostError           the task succeeded once; its result is gone
-    ├── MediaError                    what the provider delivered
-    │   ├── DownloadRefusedError      its address, or an image input's, is one that we do not contact
-    │   ├── DownloadInterruptedError  it broke off, or its host cannot be found; asking again is free
-    │   ├── MediaTooLargeError        more bytes, more pixels or more time than allowed
-    │   └── WrongMediaError           no image or video of a kind that we store
+    │   ├── ProviderRefusedError      the provider refuses the request; repeating it does not help
+    │   ├── ProviderFailedError       the provider accepted the task, and the task failed
+    │   ├── ProviderUnavailableError  the provider did not accept the task; repeating the request is safe
+    │   ├── SubmissionUnknownError    the provider may have accepted the task; repeating the request may cost twice
+    │   └── ResultLostError           the task succeeded, but its result is gone
+    ├── MediaError                    a file from the provider, or an image input
+    │   ├── DownloadRefusedError      the address may not be contacted
+    │   ├── DownloadInterruptedError  the download broke off, or its host was not found; repeating it is free
+    │   ├── MediaTooLargeError        too many bytes, too many pixels or too long
+    │   └── WrongMediaError           not an image or video in a format that is stored
     ├── StorageError                  OSS and the temp disk
-    │   ├── StorageRefusedError       OSS said no (rights, bucket, arguments)
-    │   ├── StorageUnavailableError   OSS did not answer, or answered 5xx
-    │   ├── ObjectExistsError         there is an object of that key, and it is not replaced
-    │   ├── ChecksumMismatchError     what OSS holds is not what arrived here
-    │   └── TempDiskFullError         no room in the temp folder
-    ├── WebError                      a host of the web that somebody else named
-    │   ├── AddressRefusedError       its address is one that we do not contact
-    │   └── HostUnavailableError      it cannot be resolved, or did not answer
+    │   ├── StorageRefusedError       OSS refused the request (rights, bucket, arguments)
+    │   ├── StorageUnavailableError   OSS did not answer, or answered with 5xx
+    │   ├── ObjectExistsError         the key exists already; the object is not replaced
+    │   ├── ChecksumMismatchError     the bytes in OSS differ from the bytes that were received
+    │   └── TempDiskFullError         the temp disk is full
+    ├── WebError                      a host on the web that a user or a provider named
+    │   ├── AddressRefusedError       the address may not be contacted
+    │   └── HostUnavailableError      the host cannot be resolved, or did not answer
     ├── DatabaseUnavailableError      the database did not answer
     ├── ProbeUnavailableError         the process that reads media did not start
     ├── KeysUnavailableError          the keys for tokens cannot be fetched
-    ├── LeaseLostError                another attempt has taken this job over
+    ├── LeaseLostError                another attempt has taken over this job
     ├── DeadlineExceededError         the job's time is over
     └── DispatchError                 Function Compute did not accept the invocation
 
-``code`` is for programs and never changes; the message is for people and holds no local path, no object key
-and no credential. ``retryable`` says whether the same thing may succeed later.
+``code`` is for programs and never changes. The message is for people and contains no local path, no object key and no
+credential. ``retryable`` says whether the same operation may succeed later.
 """
 
 from typing import TYPE_CHECKING
@@ -73,7 +73,7 @@ class ConfigurationError(DreamFactoryError):
 
 
 class CallerError(DreamFactoryError):
-    """The caller can mend it. ``status`` is the HTTP status that says so."""
+    """The caller can correct the request. ``status`` is the HTTP status of the answer."""
 
     status = 400
     code = "bad_request"
@@ -84,34 +84,34 @@ class BadRequestError(CallerError):
 
 
 class UnauthenticatedError(CallerError):
-    """There is no token."""
+    """The request has no token."""
 
     status = 401
     code = "unauthenticated"
 
 
 class InvalidTokenError(UnauthenticatedError):
-    """There is a token, and it does not hold; the message says why. The code is that of RFC 6750."""
+    """The token is not valid; the message says why. The code is that of RFC 6750."""
 
     code = "invalid_token"
 
 
 class ForbiddenError(CallerError):
-    """The token holds and does not give the right to this."""
+    """The token is valid, but does not allow this request."""
 
     status = 403
     code = "forbidden"
 
 
 class NotFoundError(CallerError):
-    """It is not there, or it is another user's: the two are not told apart."""
+    """The resource does not exist or belongs to another user. The answer is the same in both cases."""
 
     status = 404
     code = "not_found"
 
 
 class ConflictError(CallerError):
-    """The state forbids it."""
+    """The current state does not allow the request."""
 
     status = 409
     code = "conflict"
@@ -125,14 +125,14 @@ class BodyTooLargeError(CallerError):
 
 
 class UnsupportedTypeError(CallerError):
-    """The request's body is of another type than JSON."""
+    """The request's body is not JSON, according to its Content-Type."""
 
     status = 415
     code = "unsupported_media_type"
 
 
 class ValidationError(CallerError):
-    """The request can be read and breaks a rule. ``errors`` names each field and its rule."""
+    """The request can be read, but breaks a rule. ``errors`` names each field and its rule."""
 
     status = 422
     code = "validation_failed"
@@ -143,7 +143,7 @@ class ValidationError(CallerError):
 
 
 class QuotaExceededError(CallerError):
-    """The user has used up a quota; ``retry_after_s`` says when to ask again, ``usage`` what the user takes up."""
+    """The user has reached a quota. ``retry_after_s`` says when to repeat the request, ``usage`` what the user uses."""
 
     status = 429
     code = "quota_exceeded"
@@ -162,26 +162,26 @@ class ProviderError(DreamFactoryError):
 
 
 class ProviderRefusedError(ProviderError):
-    """The provider will not do this, however often it is asked."""
+    """The provider refuses the request; repeating it does not help."""
 
     code = "provider_refused"
 
 
 class ProviderFailedError(ProviderError):
-    """The provider accepted the task and failed."""
+    """The provider accepted the task, and the task failed."""
 
     code = "provider_failed"
 
 
 class ProviderUnavailableError(ProviderError):
-    """The provider did not accept the task, or did not tell its state; asking again is safe."""
+    """The provider did not accept the task, or did not report its state; repeating the request is safe."""
 
     code = "provider_unavailable"
     retryable = True
 
 
 class SubmissionUnknownError(ProviderError):
-    """Whether the provider accepted the task is not known, so it is not submitted again."""
+    """The provider may have accepted the task, so the task is not submitted again."""
 
     code = "submission_unknown"
 
@@ -193,32 +193,32 @@ class ResultLostError(ProviderError):
 
 
 class MediaError(DreamFactoryError):
-    """What the provider delivered cannot be taken."""
+    """A file from a provider, or an image input, cannot be used."""
 
     code = "media_error"
 
 
 class DownloadRefusedError(MediaError):
-    """The address of a result, or of an image that a provider is to fetch, is one that we do not contact."""
+    """The address of a result, or of an image that a provider is to fetch, may not be contacted."""
 
     code = "download_refused"
 
 
 class DownloadInterruptedError(MediaError):
-    """The download broke off, or its host could not be found."""
+    """The download broke off, or its host was not found."""
 
     code = "download_interrupted"
     retryable = True
 
 
 class MediaTooLargeError(MediaError):
-    """More bytes, more pixels or more time than allowed."""
+    """The file has too many bytes or pixels, or is too long."""
 
     code = "media_too_large"
 
 
 class WrongMediaError(MediaError):
-    """The bytes are no image or video of a kind that is stored; the message names what they are."""
+    """The bytes are not an image or video in a format that is stored; the message names what they are."""
 
     code = "wrong_media_type"
 
@@ -231,7 +231,7 @@ class StorageError(DreamFactoryError):
 
 
 class StorageRefusedError(StorageError):
-    """OSS said no. It is retryable because an operator can mend rights while the result still lives."""
+    """OSS refused the request. It is retryable, because an operator can correct rights before the result expires."""
 
     code = "storage_refused"
 
@@ -243,37 +243,37 @@ class StorageUnavailableError(StorageError):
 
 
 class ObjectExistsError(StorageError):
-    """There is an object of that key already, and it is not replaced."""
+    """The key exists already; the object is not replaced."""
 
     code = "object_exists"
 
 
 class ChecksumMismatchError(StorageError):
-    """What OSS holds is not what arrived here."""
+    """The bytes in OSS differ from the bytes that were received."""
 
     code = "checksum_mismatch"
 
 
 class TempDiskFullError(StorageError):
-    """There is no room in the temp folder."""
+    """The temp disk is full."""
 
     code = "temp_disk_full"
 
 
 class WebError(DreamFactoryError):
-    """A host of the web that somebody else named."""
+    """A host on the web that a user or a provider named."""
 
     code = "web_error"
 
 
 class AddressRefusedError(WebError):
-    """The address is one that we do not contact. The message is the rule, for a sentence about the address."""
+    """The address may not be contacted. The message is the end of a sentence about the address."""
 
     code = "address_refused"
 
 
 class HostUnavailableError(WebError):
-    """The host cannot be resolved, or did not answer. The message is for a sentence about the host."""
+    """The host cannot be resolved, or did not answer. The message is the end of a sentence about the host."""
 
     code = "host_unavailable"
     retryable = True
@@ -287,27 +287,27 @@ class DatabaseUnavailableError(DreamFactoryError):
 
 
 class ProbeUnavailableError(DreamFactoryError):
-    """The process that reads media did not start; nothing is known of the file."""
+    """The process that reads media did not start; nothing is known about the file."""
 
     code = "probe_unavailable"
     retryable = True
 
 
 class KeysUnavailableError(DreamFactoryError):
-    """The issuer's keys cannot be fetched, and none are at hand, so no token can be verified just now."""
+    """The issuer's keys cannot be fetched and are not cached, so tokens cannot be verified now."""
 
     code = "keys_unavailable"
     retryable = True
 
 
 class LeaseLostError(DreamFactoryError):
-    """Another attempt has taken this job over; the stale one must not write any more."""
+    """Another attempt has taken over this job; the old attempt must stop writing."""
 
     code = "lease_lost"
 
 
 class DeadlineExceededError(DreamFactoryError):
-    """The job did not finish in its time; a new one may."""
+    """The job did not finish in time; a new job may."""
 
     code = "deadline_exceeded"
     retryable = True

@@ -1,4 +1,4 @@
-"""A job and its outputs: the states, and the steps from one to the next.
+"""A job and its outputs: the states, and the steps between them.
 
 ::
 
@@ -16,23 +16,23 @@ from shared.domain.errors import ConflictError, DreamFactoryError
 from shared.domain.keys import MediaType
 from shared.domain.texts import bounded
 
-MAX_FAILURES = 4  # the first try and the three repetitions that Function Compute makes of an asynchronous invocation
-RETRY_AFTER_S = 60
+MAX_FAILURES = 4  # the first try and the three retries that Function Compute makes of an asynchronous invocation
+RETRY_AFTER_S = 60  # after a failure that may pass
 LEASE_S = 60
-SUBMIT_LEASE_S = 240  # nothing renews a lease while a provider answers, and an images API may take 180 s for that
-MAX_TASK_ID_CHARACTERS = 512  # the column holds no more
-MAX_WARNINGS = 12  # three of the model, and for each of four outputs one, leave some over
+SUBMIT_LEASE_S = 240  # nothing renews the lease during a submit, which may take 200 s (provider_http.SUBMIT_WITHIN_S)
+MAX_TASK_ID_CHARACTERS = 512  # the size of the column
+MAX_WARNINGS = 12  # a job needs at most 7: three of its model and one for each of four outputs
 DISPATCH_GRACE_S = 60  # how long a dispatched job may wait for its invocation
 TIME_LIMITS = {MediaType.IMAGE: timedelta(hours=1), MediaType.VIDEO: timedelta(hours=6)}
 
 
 def lease_from(now: datetime) -> datetime:
-    """Return until when an attempt holds its job if nothing more is heard of it."""
+    """Return when the lease of an attempt ends, unless the attempt renews it."""
     return now + timedelta(seconds=LEASE_S)
 
 
 class JobStatus(StrEnum):
-    """Where a job is."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -57,18 +57,18 @@ class JobError:
 
     @classmethod
     def of(cls, error: DreamFactoryError) -> "JobError":
-        """Say ``error`` to the user, in a message that the column holds, whatever a provider wrote."""
+        """Return ``error`` for the user, with a message that fits the column: providers write long ones."""
         return cls(error.code, bounded(str(error)), error.retryable)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job: what is wanted, and how far it is.
+    """One job: the request, and its progress.
 
-    ``attempt`` counts the claims and fences them: a write that names an older attempt does not happen. While
-    ``lease_expires_at`` is in the future, one attempt is at work. ``submitted_at`` without ``provider_task_id`` says
-    that a submit was begun whose answer was never seen. ``cancel_requested_at`` is a wish that the next step honours.
-    ``legacy_url`` is where the former system, which had no ``job_outputs``, kept the result.
+    ``attempt`` counts the claims and fences them: a write that names an older attempt changes nothing. While
+    ``lease_expires_at`` is in the future, one attempt is running. ``submitted_at`` without ``provider_task_id`` means
+    that a submit was started and its answer was never received. ``cancel_requested_at`` is a request to cancel, which
+    the next step carries out. ``legacy_url`` is the result's URL in the previous system, which had no ``job_outputs``.
     """
 
     id: str
@@ -100,29 +100,29 @@ class Job:
 
     @property
     def deadline(self) -> datetime:
-        """When the job fails if it has not ended."""
+        """When the job fails, unless it has ended before."""
         return self.created_at + TIME_LIMITS[self.type]
 
     def free(self, now: datetime) -> bool:
-        """Tell whether an attempt may begin: the job has not ended, and no living attempt holds it."""
+        """Whether an attempt may start: the job has not ended, and no running attempt has a lease on it."""
         return not self.status.final and (self.lease_expires_at is None or self.lease_expires_at <= now)
 
     @property
     def due_at(self) -> datetime | None:
-        """When somebody is to look after the job; None once it has ended."""
+        """When the job needs its next step; None after its end."""
         return self.lease_expires_at or self.next_attempt_at
 
     def awaits_task(self, now: datetime) -> bool:
-        """Tell whether there is nothing to do for the job but to ask the provider how far its task is."""
+        """Whether the only next step is to poll the provider's task."""
         return self.provider_task_id is not None and self.cancel_requested_at is None and self.deadline > now
 
     @property
     def task_id(self) -> str:
-        """The asynchronous task's id: Function Compute refuses the second one, so an attempt is started once."""
+        """The asynchronous task's id. Function Compute refuses an id that it knows, so each attempt starts once."""
         return f"job_{self.id}_{self.attempt}"
 
     def claimed(self, now: datetime) -> "Job":
-        """Begin the next attempt."""
+        """Start the next attempt."""
         self._must_not_be_final()
         return replace(
             self,
@@ -134,7 +134,7 @@ class Job:
         )
 
     def dispatched_again(self, now: datetime) -> "Job":
-        """Skip to the next attempt number: a task id that was accepted once is never accepted again."""
+        """Skip to the next attempt number: Function Compute never accepts the same task id twice."""
         return replace(
             self,
             attempt=self.attempt + 1,
@@ -143,27 +143,27 @@ class Job:
         )
 
     def renewed(self, now: datetime) -> "Job":
-        """Keep the lease for another while."""
+        """Renew the lease."""
         return replace(self, lease_expires_at=lease_from(now))
 
     def submitting(self, now: datetime) -> "Job":
-        """Say, before it happens, that the provider will be asked."""
+        """Record, before the submit, that the provider will receive the task."""
         return replace(self, submitted_at=now, lease_expires_at=now + timedelta(seconds=SUBMIT_LEASE_S))
 
     def not_submitted(self) -> "Job":
-        """Take that back: the provider has certainly not accepted the task."""
+        """Undo ``submitting``: the provider has certainly not accepted the task."""
         return replace(self, submitted_at=None)
 
     def submitted(self, task_id: str, now: datetime) -> "Job":
-        """Keep the provider's task id: from now on the job is never submitted again."""
+        """Store the provider's task id: after this, the job is never submitted again."""
         return replace(self.renewed(now), provider_task_id=task_id)
 
     def storing(self, now: datetime) -> "Job":
-        """Say that the provider has delivered."""
+        """Record that the provider has delivered."""
         return replace(self.renewed(now), status=JobStatus.STORING)
 
     def parked(self, next_attempt_at: datetime) -> "Job":
-        """Give the job back, to be continued at that time."""
+        """Give the job back; it continues at that time."""
         return replace(self, lease_expires_at=None, next_attempt_at=next_attempt_at)
 
     def set_back(self, next_attempt_at: datetime) -> "Job":
@@ -171,7 +171,7 @@ class Job:
         return replace(self.parked(next_attempt_at), failures=self.failures + 1)
 
     def succeeded(self, now: datetime, warnings: tuple[str, ...] = ()) -> "Job":
-        """Every output is in OSS, verified, with its row."""
+        """End the job successfully: every output is in OSS, verified, with its row."""
         kept = (self.warnings + warnings)[:MAX_WARNINGS]
         return replace(self._ended(JobStatus.SUCCEEDED, now), warnings=tuple(bounded(warning) for warning in kept))
 
@@ -180,7 +180,7 @@ class Job:
         return replace(self._ended(JobStatus.FAILED, now), error=error)
 
     def cancelled(self, now: datetime) -> "Job":
-        """End the job because its user wished so."""
+        """End the job because its user cancelled it."""
         return self._ended(JobStatus.CANCELLED, now)
 
     def _ended(self, status: JobStatus, now: datetime) -> "Job":
@@ -189,14 +189,14 @@ class Job:
 
     def _must_not_be_final(self) -> None:
         if self.status.final:
-            raise ConflictError(f"the job has ended: it is {self.status}", code="job_ended")
+            raise ConflictError(f"the job has already ended with the status {self.status}", code="job_ended")
 
 
 @dataclass(frozen=True)
 class JobOutput:
-    """A row of ``job_outputs``: the object is in OSS, whole, with that size.
+    """A row of ``job_outputs``: the complete object is in OSS, with this size.
 
-    ``oss_url`` is the full URL, ``oss_path`` the object key (never shown), ``size`` in bytes.
+    ``oss_url`` is the full URL, ``oss_path`` the object key (never shown to users), ``size`` is in bytes.
     """
 
     id: str
@@ -212,10 +212,10 @@ class JobOutput:
 
 @dataclass(frozen=True)
 class OutputIntent:
-    """A row of ``output_intents``: an attempt is about to put this object to OSS, or has and could not say so.
+    """A row of ``output_intents``: an attempt is about to put this object to OSS, or has put it and then failed.
 
-    ``output`` is the row of ``job_outputs`` as it will be once the object is there, whole; ``output.meta["crc64"]`` and
-    ``output.size`` tell the object from any other. ``position`` counts a job's outputs from 0.
+    ``output`` becomes the row of ``job_outputs`` when the complete object is in OSS; ``output.meta["crc64"]`` and
+    ``output.size`` identify the object. ``position`` counts a job's outputs from 0.
     """
 
     output: JobOutput

@@ -1,4 +1,4 @@
-"""What the bytes are: told from the bytes themselves, never from what somebody declares."""
+"""Media formats: recognized by the bytes themselves, never by a declared type."""
 
 from codecs import getincrementaldecoder
 from dataclasses import dataclass, replace
@@ -43,9 +43,9 @@ _IMAGE_BRANDS = {
 
 
 def sniff_format(head: bytes) -> MediaFormat:
-    """Tell the format from the first bytes (512 are enough; all there are, if fewer).
+    """Return the format of a file by its first 512 bytes, or by the whole file if it is shorter.
 
-    Raises WrongMediaError, naming what arrived: HTML, SVG, XML, JSON, text, nothing, or something unknown.
+    Raises WrongMediaError, which names the kind of the bytes: HTML, SVG, XML, JSON, text, nothing, or unknown.
     """
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return PNG
@@ -60,7 +60,7 @@ def sniff_format(head: bytes) -> MediaFormat:
         return MOV if brand == b"qt  " else _IMAGE_BRANDS.get(brand, MP4)
     if head.startswith(b"\x1a\x45\xdf\xa3") and b"webm" in head[:64]:
         return WEBM
-    raise WrongMediaError(f"expected {_STORED}, got {_name_other(head)}")
+    raise WrongMediaError(f"the file must be {_STORED}, got {_name_other(head)}")
 
 
 def _name_other(head: bytes) -> str:
@@ -76,18 +76,18 @@ def _name_other(head: bytes) -> str:
     if text.startswith((b"{", b"[")):
         return "JSON"
     try:
-        # The cut may have gone through a character: an incremental decoder waits for the rest of it.
+        # The cut may be inside a character: an incremental decoder waits for the rest of the character.
         getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
-        return f"unknown bytes (they begin with {head[:8].hex(' ')})"
+        return f"an unknown format (its first bytes are {head[:8].hex(' ')})"
     return "text"
 
 
 @dataclass(frozen=True)
 class MediaFacts:
-    """What is known of a file. An unknown value is None, never a guess.
+    """The known facts about a file. An unknown value is None, never a guess.
 
-    Pixels for ``width`` and ``height``, seconds for ``duration``, frames a second for ``frame_rate``.
+    ``width`` and ``height`` are in pixels, ``duration`` in seconds, ``frame_rate`` in frames per second.
     """
 
     format: str | None
@@ -99,11 +99,11 @@ class MediaFacts:
     crc64: str | None = None
 
     def with_crc64(self, crc64: int | None) -> "MediaFacts":
-        """Return the facts with the bytes' CRC-64/XZ, as decimal text: it does not fit a JavaScript number."""
+        """Return the facts with the CRC-64/XZ of the bytes as decimal text: a JavaScript number is too small for it."""
         return replace(self, crc64=None if crc64 is None else str(crc64))
 
     def to_meta(self, type: MediaType) -> dict[str, Any]:
-        """Return the JSON of the ``meta`` column; an image has no duration, codec and frame rate to speak of."""
+        """Return the JSON of the ``meta`` column. Only a video has ``duration``, ``codec`` and ``frameRate``."""
         meta: dict[str, Any] = {"width": self.width, "height": self.height, "format": self.format}
         if type is MediaType.VIDEO:
             meta |= {"duration": self.duration, "codec": self.codec, "frameRate": self.frame_rate}

@@ -1,7 +1,7 @@
-"""The context of the python3.12 runtime, as far as it is used here.
+"""The context of the python3.12 runtime: only the parts that are used here.
 
-Source: https://www.alibabacloud.com/help/en/functioncompute/context-1. There are no credentials in it: they are
-environment variables.
+Source: https://www.alibabacloud.com/help/en/functioncompute/context-1. Credentials are not part of the
+context; they are environment variables.
 """
 
 from datetime import datetime, timedelta
@@ -26,6 +26,6 @@ class Context(Protocol):
 
 
 def stop_by(context: Context, now: datetime) -> datetime:
-    """Return when an invocation that began ``now`` must have given its work back: in good time before its timeout."""
+    """Return when an invocation that starts ``now`` must give its work back, which is well before its timeout."""
     timeout = float(context.function.timeout)
     return now + timedelta(seconds=timeout - min(_STOP_AT_MOST_BEFORE_S, timeout * _STOP_BEFORE_TIMEOUT))

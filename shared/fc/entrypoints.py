@@ -1,7 +1,7 @@
 """From Function Compute's ``handler(event: bytes, context)`` to a handler with a typed event.
 
-Event handlers let errors out, so that Function Compute repeats the invocation; the HTTP entrypoint maps them to
-RFC 9457 problems. Each sweeps the temp folder first and writes one summary line per invocation.
+Event handlers raise errors, so that Function Compute repeats the invocation; the HTTP entrypoint maps errors to
+RFC 9457 problems. Each entrypoint sweeps the temp folder first and writes one summary line per invocation.
 """
 
 import logging
@@ -29,13 +29,14 @@ from shared.settings import RuntimeSettings
 
 log = logging.getLogger(__name__)
 E = TypeVar("E", bound=Event)
+_RETRY = {"Retry-After": "5"}  # in seconds
 
 
 def event_entrypoint(handler: Callable[[E, Context], Any]) -> Callable[[bytes, Context], Any]:
-    """Make a handler of ``handler(event: SomeEvent, context)``; the event's model is read from its annotation.
+    """Make an entrypoint from ``handler(event: SomeEvent, context)``; the annotation gives the event's model.
 
-    What the handler returns, such as counts of what it did, goes into the summary line and, as JSON, to whoever invoked
-    the function and waits for it.
+    The result of the handler, such as counts of its actions, is written to the summary line. A caller that waits for
+    the invocation receives the result as JSON.
     """
     model: type[E] = get_type_hints(handler)["event"]
     configure_logging(RuntimeSettings.read().log_level)
@@ -60,9 +61,9 @@ def event_entrypoint(handler: Callable[[E, Context], Any]) -> Callable[[bytes, C
 def http_entrypoint(
     handler: Callable[[HttpEvent], Response], *, headers_of: Callable[[HttpEvent], dict[str, str]] = lambda _: {}
 ) -> Callable[[bytes, Context], dict[str, Any]]:
-    """Make a handler of ``handler(event: HttpEvent) -> Response``; whatever it raises becomes a problem.
+    """Make an entrypoint from ``handler(event: HttpEvent) -> Response``; every error becomes a problem.
 
-    ``headers_of`` returns headers that every answer gets, problems among them.
+    ``headers_of`` returns the headers that are added to every answer, including problems.
     """
     configure_logging(RuntimeSettings.read().log_level)
 
@@ -102,11 +103,15 @@ def _to_problem(error: Exception, request: str) -> Response:
         case CallerError():
             return problem(error.status, error.code, str(error), request)
         case DatabaseUnavailableError() | StorageError() | KeysUnavailableError():
-            log.warning("an outside system is away", exc_info=error)
-            return problem(503, error.code, f"{error}; nothing was lost", request, headers={"Retry-After": "5"})
+            log.warning("an outside system is unavailable", exc_info=error)
+            return problem(
+                503, error.code, f"{error}; nothing was lost, repeat the request later", request, headers=_RETRY
+            )
         case ConfigurationError():
-            log.error("the function is not configured", exc_info=error)
-            return problem(500, error.code, "the service is not configured; its log says what is missing", request)
+            log.error("the configuration is not valid", exc_info=error)
+            return problem(
+                500, error.code, "the service is not configured correctly; its log names the variable", request
+            )
         case DreamFactoryError():
             log.error("unexpected error", exc_info=error)
             return problem(500, error.code, str(error), request)

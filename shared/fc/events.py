@@ -1,7 +1,7 @@
-"""What Function Compute hands to a handler, as typed models.
+"""The events that Function Compute passes to a handler, as typed models.
 
 Source: https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/event-handlers-1-1 and the pages of the
-triggers. Fields that nothing reads are left out; unknown ones are ignored.
+triggers. Fields that no code reads are left out; unknown fields are ignored.
 """
 
 import base64
@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 
 
 class Event(BaseModel):
-    """The root of the models."""
+    """The base class of the models."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
@@ -24,22 +24,22 @@ E = TypeVar("E", bound=Event)
 
 
 class JobEvent(Event):
-    """An asynchronous invocation of ours: advance this job."""
+    """An asynchronous invocation by another function of this service: advance this job."""
 
     job_id: str
 
 
 class TimerEvent(Event):
-    """A timer. ``payload`` is the configured text, verbatim."""
+    """The event of a timer. ``payload`` is the configured text, unchanged."""
 
     trigger_name: str = ""
     payload: str
 
 
 class CleanUpTask(Event):
-    """The payload of our timers, and of ``api``, which has one deletion carried out at once.
+    """The payload of the timers of ``clean-up``, and of ``api``, which starts one deletion immediately.
 
-    With ``dry_run`` the reconcile changes nothing and says what it would do.
+    With ``dry_run`` the reconcile changes nothing and reports the changes that it would make.
     """
 
     task: Literal["temp-files", "jobs", "reconcile", "delete"]
@@ -48,7 +48,7 @@ class CleanUpTask(Event):
 
 
 class WebhookEvent(Event):
-    """What ``deliver-webhooks`` takes: a timer's event, or ours, which names a job that has just ended."""
+    """The event of ``deliver-webhooks``: from a timer, or from another function, with a job that has just ended."""
 
     job_id: str | None = None
 
@@ -69,7 +69,7 @@ class OssRecord(Event):
 
     @property
     def key(self) -> str:
-        """The object key as the event states it."""
+        """The object key in the event."""
         return self.oss.object.key
 
 
@@ -80,7 +80,7 @@ class OssEvent(Event):
 
 
 class IndexEvent(OssEvent):
-    """What ``index-outputs`` takes: an OSS trigger's event, or ours, which names a job whose prefix to index."""
+    """The event of ``index-outputs``: from an OSS trigger, or from another function, with a job to index."""
 
     events: list[OssRecord] = Field(default_factory=list)
     job_id: str | None = None
@@ -88,14 +88,14 @@ class IndexEvent(OssEvent):
     @model_validator(mode="after")
     def _name_something(self) -> "IndexEvent":
         if not self.events and self.job_id is None:
-            raise ValueError("neither events nor jobId")
+            raise ValueError("the event must have events or jobId")
         return self
 
 
 class HttpEvent(Event):
-    """An HTTP trigger's event. Header names are in lower case here, whatever the platform made of them.
+    """An HTTP trigger's event. Header names are converted to lower case.
 
-    ``raw_path`` is percent-encoded. What the platform leaves out or states as null is as if it were empty.
+    ``raw_path`` is percent-encoded. A field that the platform leaves out or sets to null has its empty default.
     """
 
     raw_path: str = "/"
@@ -115,7 +115,7 @@ class HttpEvent(Event):
     def _lower(cls, headers: Mapping[str, str]) -> dict[str, str]:
         joined: dict[str, str] = {}
         for name, value in headers.items():
-            # Two spellings of one name are one header, as the platform joins those of one spelling.
+            # Headers whose names differ only in case are one header; the platform joins those of the same spelling so.
             joined[name.lower()] = f"{joined[name.lower()]},{value}" if name.lower() in joined else value
         return joined
 
@@ -126,9 +126,9 @@ class HttpEvent(Event):
 
     @property
     def segments(self) -> tuple[str, ...]:
-        """What is between the slashes of the path, each decoded by itself, so that ``%2F`` makes no segment.
+        """The parts of the path between slashes. Each is decoded separately, so that ``%2F`` does not split a segment.
 
-        The ``api`` under which every route is served a second time is left out. Raises ValueError: it is not UTF-8.
+        A leading ``api`` is removed, because every route is served below ``/api``, too. Raises ValueError: not UTF-8.
         """
         root, *segments = (unquote(part, errors="strict") for part in self._raw_path.split("/"))
         if segments[:1] == ["api"]:
@@ -137,24 +137,24 @@ class HttpEvent(Event):
 
     @property
     def path(self) -> str:
-        """The path for people and logs, decoded, without the ``/api``; ``segments`` is what routes go by."""
+        """The decoded path without ``/api``, for people and logs; routing uses ``segments``."""
         path = unquote(self._raw_path)
         return path.removeprefix("/api") or "/" if path == "/api" or path.startswith("/api/") else path
 
     @property
     def _raw_path(self) -> str:
-        # A literal "?" would begin a query, which the platform states elsewhere.
+        # A literal "?" would start a query, which the platform passes in another field.
         return self.raw_path.partition("?")[0] or "/"
 
     @property
     def body_bytes(self) -> bytes:
-        """The body. Raises ValueError: it is said to be base64 and is not."""
+        """The body. Raises ValueError: the event declares base64, but the body is not valid base64."""
         if not self.is_base64_encoded:
             return self.body.encode("utf-8", "surrogatepass")
         try:
             return base64.b64decode(self.body, validate=True)
         except ValueError as error:
-            raise ValueError("the body is not base64") from error
+            raise ValueError("the body is not valid base64") from error
 
 
 def parse_event(model: type[E], event: bytes) -> E:

@@ -1,4 +1,4 @@
-"""Answers of an HTTP trigger."""
+"""Answers of a function with an HTTP trigger."""
 
 import json
 import re
@@ -12,12 +12,12 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 _WITHOUT_BODY = (204, 304)
 _ALWAYS = {
-    # A browser takes the answer for what its Content-Type says, never for a page.
+    # Browsers use the stated Content-Type and never guess that an answer is a page.
     "X-Content-Type-Options": "nosniff",
-    # Errors and answers to POST are for one caller and one moment; who can be cached says so.
+    # Errors and answers to POST must not be cached. An answer that may be cached replaces this header.
     "Cache-Control": "no-store",
 }
-# By the problem's code. Without a token the challenge names no error: RFC 6750, section 3.1.
+# By the problem's code. For a missing token the challenge has no error: RFC 6750, section 3.1.
 _CHALLENGES = {
     "unauthenticated": "Bearer",
     "invalid_token": 'Bearer error="invalid_token"',
@@ -27,9 +27,9 @@ _CHALLENGES = {
 
 @dataclass(frozen=True)
 class Response:
-    """One answer. Function Compute sets Date, Connection, Content-Length and Server itself and forbids them here.
+    """One answer. Function Compute sets Date, Connection, Content-Length and Server, and forbids them here.
 
-    Raises ValueError: a header is one of those, or cannot be sent; there is a body where HTTP has none.
+    Raises ValueError: Function Compute forbids a header, a header cannot be sent, or the status does not allow a body.
     """
 
     status: int
@@ -40,10 +40,10 @@ class Response:
         for name, value in self.headers.items():
             _check_header(name, value)
         if self.body and self.status in _WITHOUT_BODY:
-            raise ValueError(f"an answer of status {self.status} has no body")
+            raise ValueError(f"an answer with the status {self.status} must not have a body")
 
     def with_headers(self, headers: dict[str, str]) -> "Response":
-        """Return the answer with more headers, which replace its own; what ``Vary`` names adds up."""
+        """Return the answer with more headers, which replace headers of the same name; ``Vary`` is joined."""
         vary = ", ".join(each["Vary"] for each in (self.headers, headers) if "Vary" in each)
         return replace(self, headers={**self.headers, **headers, **({"Vary": vary} if vary else {})})
 
@@ -52,7 +52,7 @@ class Response:
         return replace(self, body="")
 
     def to_fc(self) -> dict[str, Any]:
-        """Return what the platform expects, with the headers that every answer has unless it says otherwise."""
+        """Return the answer in the platform's form, with the default headers of every answer."""
         headers = {**_ALWAYS, **self.headers}
         return {"statusCode": self.status, "headers": headers, "isBase64Encoded": False, "body": self.body}
 
@@ -60,9 +60,11 @@ class Response:
 def _check_header(name: str, value: str) -> None:
     forbidden = name.lower() in _FORBIDDEN or name.lower().startswith("x-fc-")
     if forbidden or (name.lower() == "content-disposition" and "attachment" in value.lower()):
-        raise ValueError(f"Function Compute forbids the header {name} in an answer")
+        raise ValueError(f"the header {name} is not allowed: Function Compute forbids it in an answer")
     if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-        raise ValueError(f"the header {name!r} cannot be sent: line breaks, controls and non-Latin-1 are not allowed")
+        raise ValueError(
+            f"the header {name!r} is not valid: control characters and characters beyond Latin-1 are not allowed"
+        )
 
 
 def json_response(status: int, body: object, *, headers: dict[str, str] | None = None) -> Response:

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from shared.domain.deliveries import KEPT_FOR, MAX_ATTEMPTS, Delivery, DeliveryStatus
 from shared.domain.errors import AddressRefusedError, HostUnavailableError
 from shared.domain.jobs import Job
-from shared.domain.webhooks import KEPT_FOR, MAX_ATTEMPTS, Delivery, DeliveryStatus
 from shared.ports import Clock, DeliveryStore, JobStore, WebhookMessage, WebhookSender
 from shared.services.batches import Step, pages, work_through
 from shared.services.jobs import get_job

@@ -11,9 +11,9 @@ import pytest
 from shared.adapters.sql.database import Database
 from shared.adapters.sql.deliveries import SqlDeliveryStore
 from shared.adapters.sql.jobs import SqlJobStore
+from shared.domain.deliveries import Delivery, DeliveryStatus
 from shared.domain.errors import LeaseLostError
 from shared.domain.jobs import Job, JobError, JobStatus
-from shared.domain.webhooks import Delivery, DeliveryStatus
 from shared.ports import DeliveryStore, JobStore
 from shared.services.batches import pages
 from tests.contract.databases import KINDS, SQL_KINDS, database_url, open_database

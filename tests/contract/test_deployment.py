@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from shared.domain.keys import MediaType
+from shared.domain.models import MODELS, ProviderName
 from tests.mariadb import ROOT
 
 
@@ -72,7 +74,7 @@ def allowed(function: str, service: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("function", functions())
-def test_a_function_may_do_what_it_does_and_no_more(function: str) -> None:
+def test_a_function_has_exactly_the_rights_it_needs(function: str) -> None:
     oss, invoked = allowed(function, "oss"), allowed(function, "fc")
     assert {action for action, _ in oss} == NEEDED[function].oss
     assert {action for action, _ in invoked} <= {"InvokeFunction"}
@@ -81,21 +83,21 @@ def test_a_function_may_do_what_it_does_and_no_more(function: str) -> None:
 
 
 @pytest.mark.parametrize("function", functions())
-def test_objects_are_touched_below_users_alone(function: str) -> None:
+def test_rights_on_objects_are_limited_to_users(function: str) -> None:
     for action, resource in allowed(function, "oss"):
         whole_bucket = action in {"ListObjects", "ListMultipartUploads"}
         assert resource.endswith("${BucketName}" if whole_bucket else "${BucketName}/users/*")
 
 
 @pytest.mark.parametrize("function", functions())
-def test_a_function_without_the_sdk_of_oss_reads_objects_alone(function: str) -> None:
+def test_a_function_without_the_oss_sdk_only_reads_objects(function: str) -> None:
     folder = Path(ROOT, "functions", function.replace("-", "_"))
     ships_oss2 = "oss2==" in (folder / "requirements.txt").read_text(encoding="utf-8")
     assert ships_oss2 or NEEDED[function].oss == {"GetObject"}
 
 
 @pytest.mark.parametrize("function", functions())
-def test_a_function_may_write_its_log_and_reach_the_network(function: str) -> None:
+def test_every_function_can_write_its_log_and_reach_the_network(function: str) -> None:
     services = {action.partition(":")[0] for statement in statements_of(function) for action in statement["Action"]}
     assert {"log", "vpc", "ecs"} <= services <= {"log", "vpc", "ecs", "oss", "fc"}
 
@@ -105,7 +107,13 @@ def test_only_the_function_that_signs_webhooks_has_their_secret() -> None:
     assert holders == ["deliver-webhooks"]
 
 
-def test_requests_that_call_themselves_asynchronous_are_kept_for_a_second_and_never_repeated() -> None:
+@pytest.mark.parametrize(("type", "provider"), sorted({(model.type, model.provider) for model in MODELS.values()}))
+def test_the_function_for_a_model_has_the_variables_of_its_provider(type: MediaType, provider: ProviderName) -> None:
+    variables = functions()[f"generate-{type}"]["environmentVariables"]
+    assert {f"{provider.upper()}_API_KEY", f"{provider.upper()}_BASE_URL"} <= variables.keys()
+
+
+def test_asynchronous_requests_to_api_expire_after_a_second_and_are_never_retried() -> None:
     # Function Compute queues them before the function can look at their token.
     assert functions()["api"]["asyncInvokeConfig"] == {
         "asyncTask": False,
@@ -114,7 +122,7 @@ def test_requests_that_call_themselves_asynchronous_are_kept_for_a_second_and_ne
     }
 
 
-def test_instances_are_reserved_for_each_function_within_what_an_account_may_reserve() -> None:
+def test_reserved_instances_fit_the_limit_of_an_account() -> None:
     reserved = {name: props["concurrencyConfig"]["reservedConcurrency"] for name, props in functions().items()}
     # The minute timer may overlap with itself as often as its function may run longer than a minute.
     assert reserved["clean-up"] > functions()["clean-up"]["timeout"] / 60 + 2

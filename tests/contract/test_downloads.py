@@ -1,4 +1,7 @@
-"""Downloads: what is fetched, how it ends, and the hosts that are never contacted."""
+"""Downloads of results: what is fetched, and how a download ends.
+
+Which addresses are never contacted is in ``test_ssrf.py``.
+"""
 
 import ipaddress
 import socket
@@ -38,7 +41,7 @@ Behaviour = Callable[["_Handler"], None]
 
 
 class _Server(ThreadingHTTPServer):
-    """A host on loopback that keeps every request and behaves as its path says."""
+    """A host on loopback that records every request. Each path has its own behaviour."""
 
     daemon_threads = True
 
@@ -72,7 +75,7 @@ def host() -> Iterator[_Server]:
 
 
 class Recorder:
-    """A resolver that keeps what it was asked and answers from a table, else as the system does."""
+    """A resolver that records its questions and answers from a table, or else like the system."""
 
     def __init__(self, table: dict[str, list[str]] | None = None) -> None:
         self.table = table or {}
@@ -85,7 +88,7 @@ class Recorder:
 
 @cache
 def open_guard() -> GuardedDownloads:
-    """The guard that lets loopback pass; building one costs a TLS context."""
+    """The guard that allows loopback. It is cached, because each one builds a TLS context."""
     return guard_with(OPEN)
 
 
@@ -98,139 +101,15 @@ def fetch(url: str, policy: WebPolicy = OPEN, resolver: Any = resolve) -> bytes:
     return b"".join(guard.stream(url, max_bytes=LIMIT))
 
 
-HOSTILE = [
-    "https://127.0.0.1/x",
-    "https://127.1/x",
-    "https://127.0.1/x",
-    "https://2130706433/x",
-    "https://0x7f000001/x",
-    "https://0x7f.0.0.1/x",
-    "https://0177.0.0.1/x",
-    "https://017700000001/x",
-    "https://127.0.0.1.:443/x",
-    "https://127.255.255.254/x",
-    "https://１２７.０.０.１/x",
-    "https://127。0。0。1/x",
-    "https://localhost/x",
-    "https://LOCALHOST/x",
-    "https://0/x",
-    "https://0.0.0.0/x",
-    "https://[::1]/x",
-    "https://[::]/x",
-    "https://[0:0:0:0:0:0:0:1]/x",
-    "https://[::ffff:127.0.0.1]/x",
-    "https://[::ffff:7f00:1]/x",
-    "https://[::ffff:169.254.169.254]/x",
-    "https://[::127.0.0.1]/x",
-    "https://[64:ff9b::7f00:1]/x",
-    "https://[64:ff9b::169.254.169.254]/x",
-    "https://[2002:7f00:1::]/x",
-    "https://[2001:0:7f00:1::]/x",
-    "https://[fe80::1]/x",
-    "https://[fe80::1%25eth0]/x",
-    "https://[fc00::1]/x",
-    "https://[fd00:ec2::254]/x",
-    "https://[fec0::1]/x",
-    "https://[ff02::1]/x",
-    "https://10.0.0.1/x",
-    "https://172.16.0.1/x",
-    "https://172.31.255.255/x",
-    "https://192.168.0.1/x",
-    "https://192.0.0.192/x",
-    "https://169.254.169.254/latest/meta-data/",
-    "https://100.100.100.200/latest/meta-data/",
-    "https://100.64.0.1/x",
-    "https://100.127.255.255/x",
-    "https://198.18.0.1/x",
-    "https://192.0.2.1/x",
-    "https://203.0.113.1/x",
-    "https://224.0.0.1/x",
-    "https://240.0.0.1/x",
-    "https://255.255.255.255/x",
-]
-
-
-@pytest.fixture(scope="module")
-def careful() -> GuardedDownloads:
-    """The guard with its strict settings; building one costs a TLS context."""
-    return guard_with(CAREFUL)
-
-
-@pytest.mark.parametrize("url", HOSTILE)
-def test_no_host_of_our_own_network_is_contacted(
-    url: str, careful: GuardedDownloads, no_connections: list[Any]
-) -> None:
-    with pytest.raises(DownloadRefusedError, match="not on the public internet"):
-        list(careful.stream(url, max_bytes=LIMIT))
-    assert no_connections == []
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://example.com/x",
-        "file:///etc/passwd",
-        "FILE:///etc/passwd",
-        "ftp://example.com/x",
-        "gopher://127.0.0.1:6379/_x",
-        "data:image/png;base64,iVBORw0KGgo=",
-        "//example.com/x",
-        "example.com/x",
-        "",
-        "https://",
-        "https:///x",
-        "https://user:password@example.com/x",
-        "https://user@example.com/x",
-        "https://@example.com/x",
-        "https://example.com\\@127.0.0.1/x",
-        "https://example.com:99999/x",
-        "https://example.com:port/x",
-        "https://[::1/x",
-        "https://example.com/\x00x",
-        "https://example.com/\x1fx",
-        "https://" + "a" * 64 + ".example.com/x",
-        "https://example.com/" + "a" * 70_000,
-    ],
-)
-def test_what_is_no_good_url_contacts_nobody(url: str, no_connections: list[Any]) -> None:
-    resolver = Recorder({"example.com": ["93.184.216.34"]})
-    with pytest.raises(DownloadRefusedError):
-        fetch(url, CAREFUL, resolver)
-    assert no_connections == []
-
-
-@pytest.mark.parametrize(
-    "addresses", [["93.184.216.34", "127.0.0.1"], ["127.0.0.1", "93.184.216.34"], ["fe80::1%eth0"]]
-)
-def test_one_bad_address_of_a_name_is_enough(addresses: list[str], no_connections: list[Any]) -> None:
-    with pytest.raises(DownloadRefusedError):
-        fetch("https://results.example.com/x", CAREFUL, Recorder({"results.example.com": addresses}))
-    assert no_connections == []
-
-
-def test_a_name_is_resolved_once_and_contacted_where_it_was_checked(no_connections: list[Any]) -> None:
-    answers = iter([["93.184.216.34"], ["127.0.0.1"]])
-    asked: list[str] = []
-
-    def rebinding(name: str, port: int) -> list[str]:
-        asked.append(name)
-        return next(answers)
-
-    with pytest.raises(DownloadInterruptedError, match="did not answer"):
-        fetch("https://rebinding.example.com/x", CAREFUL, rebinding)
-    assert asked == ["rebinding.example.com"]
-    assert no_connections == [("93.184.216.34", 443)]
-
-
 @pytest.mark.parametrize("name", ["bücher.example", "例え.jp", "xn--r8jz45g.jp"])
-def test_a_name_in_another_script_is_one_too(name: str, no_connections: list[Any]) -> None:
+def test_names_in_other_scripts_are_contacted(name: str, no_connections: list[Any]) -> None:
     resolver = Recorder({name.encode("idna").decode(): ["93.184.216.34"]})
     with pytest.raises(DownloadInterruptedError, match="did not answer"):
         fetch(f"https://{name}/x", CAREFUL, resolver)
     assert no_connections == [("93.184.216.34", 443)]
 
 
-def test_a_name_that_does_not_exist_can_be_tried_again() -> None:
+def test_an_unknown_name_is_an_interrupted_download() -> None:
     def nowhere(name: str, port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -238,12 +117,12 @@ def test_a_name_that_does_not_exist_can_be_tried_again() -> None:
         fetch("https://nowhere.example.com/x", CAREFUL, nowhere)
 
 
-def test_a_result_is_fetched_whole(ai: ServedEmulator) -> None:
+def test_a_result_is_downloaded_completely(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     assert sniff_format(fetch(url)) is PNG
 
 
-def test_http_and_loopback_only_by_setting(ai: ServedEmulator) -> None:
+def test_http_and_loopback_need_a_setting(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     with pytest.raises(DownloadRefusedError, match="https"):
         fetch(url, CAREFUL)
@@ -253,7 +132,7 @@ def test_http_and_loopback_only_by_setting(ai: ServedEmulator) -> None:
         fetch(url, WebPolicy(allow_networks=LOOPBACK))
 
 
-def test_the_host_is_asked_by_its_name(host: _Server) -> None:
+def test_the_request_has_the_name_of_the_host(host: _Server) -> None:
     host.behaviours["/x"] = lambda request: request.answer(body=b"hello")
     url = host.url("/x?a=1&b=%2F", "results.example.com")
     assert fetch(url, OPEN, Recorder({"results.example.com": ["127.0.0.1"]})) == b"hello"
@@ -265,7 +144,7 @@ def test_the_host_is_asked_by_its_name(host: _Server) -> None:
     assert "cookie" not in headers
 
 
-def test_a_connection_that_was_checked_for_one_name_serves_no_other(host: _Server) -> None:
+def test_a_connection_is_not_shared_between_names(host: _Server) -> None:
     host.behaviours["/x"] = lambda request: request.answer(body=b"hello")
     table = {"one.example.com": ["127.0.0.1"], "two.example.com": ["127.0.0.1"]}
     guard = guard_with(OPEN, Recorder(table))
@@ -274,7 +153,7 @@ def test_a_connection_that_was_checked_for_one_name_serves_no_other(host: _Serve
     assert len(host.connections) == 2
 
 
-def test_what_one_host_sets_no_other_gets(host: _Server) -> None:
+def test_a_cookie_is_not_sent_to_another_host(host: _Server) -> None:
     host.behaviours["/x"] = lambda request: request.answer(body=b"hello", Set_Cookie="a=b")
     table = {"one.example.com": ["127.0.0.1"], "two.example.com": ["127.0.0.1"]}
     guard = guard_with(OPEN, Recorder(table))
@@ -291,35 +170,14 @@ def test_a_redirect_is_followed(host: _Server, status: int) -> None:
     assert [path for path, _ in host.requests] == ["/x", "/y?z=1"]
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "http://100.100.100.200/latest/meta-data/",
-        "http://169.254.169.254/",
-        "http://[::1]/x",
-        "http://10.0.0.1/x",
-        "//192.168.0.1/x",
-        "file:///etc/passwd",
-        "http://user@127.0.0.1/x",
-        "ftp://127.0.0.1/x",
-        "http://127.0.0.1:99999/",
-    ],
-)
-def test_a_redirect_is_vetted_like_the_first_address(host: _Server, target: str) -> None:
-    host.behaviours["/x"] = lambda request: request.answer(302, Location=target)
-    with pytest.raises(DownloadRefusedError):
-        fetch(host.url("/x"))
-    assert len(host.requests) == 1
-
-
-def test_redirects_end(host: _Server) -> None:
+def test_at_most_five_redirects_are_followed(host: _Server) -> None:
     host.behaviours["/x"] = lambda request: request.answer(302, Location="/x")
     with pytest.raises(DownloadRefusedError, match="more than 5 times"):
         fetch(host.url("/x"))
     assert len(host.requests) == 6
 
 
-def test_a_redirect_to_nowhere_ends_too(host: _Server) -> None:
+def test_a_redirect_without_a_location_is_refused(host: _Server) -> None:
     host.behaviours["/x"] = lambda request: request.answer(302)
     with pytest.raises(DownloadRefusedError):
         fetch(host.url("/x"))
@@ -333,7 +191,7 @@ def test_an_expired_result_is_lost(host: _Server, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [204, 206, 400, 401, 416, 429, 500, 503])
-def test_any_other_answer_can_be_tried_again(host: _Server, status: int) -> None:
+def test_any_other_answer_is_an_interrupted_download(host: _Server, status: int) -> None:
     host.behaviours["/x"] = lambda request: request.answer(status)
     with pytest.raises(DownloadInterruptedError, match=f"HTTP {status}"):
         fetch(host.url("/x"))
@@ -346,7 +204,7 @@ def test_an_expired_link_of_the_provider_is_lost(ai: ServedEmulator) -> None:
         fetch(url)
 
 
-def test_a_body_that_breaks_off_is_no_result(ai: ServedEmulator) -> None:
+def test_a_body_that_breaks_off_is_an_error(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"truncateBytes": 100}, operation="result")
     with pytest.raises(DownloadInterruptedError, match="100 of"):
@@ -368,7 +226,7 @@ def test_chunks_are_small(host: _Server) -> None:
 
 
 def _drip(request: _Handler) -> None:
-    """Send a byte every hundredth of a second, for ever."""
+    """Send a byte every hundredth of a second, without end."""
     request.send_response(200)
     request.send_header("Content-Length", "1000000")
     request.end_headers()
@@ -379,7 +237,7 @@ def _drip(request: _Handler) -> None:
             return
 
 
-def test_a_body_that_drips_ends_in_time(host: _Server) -> None:
+def test_a_body_that_comes_byte_by_byte_ends_in_time(host: _Server) -> None:
     host.behaviours["/x"] = _drip
     began = time.monotonic()
     with pytest.raises(DownloadInterruptedError, match=r"longer than 0\.3 s"):
@@ -388,7 +246,7 @@ def test_a_body_that_drips_ends_in_time(host: _Server) -> None:
 
 
 def _drip_headers(request: _Handler) -> None:
-    """Never come to the end of the headers."""
+    """Send headers without end."""
     request.wfile.write(b"HTTP/1.1 200 OK\r\n")
     while not request.server.stopping.wait(0.01):
         try:
@@ -405,7 +263,7 @@ def test_an_answer_that_never_begins_ends_in_time(host: _Server) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_body_without_length_that_is_broken_off_is_no_result(host: _Server) -> None:
+def test_a_body_without_length_that_breaks_off_is_an_error(host: _Server) -> None:
     def half(request: _Handler) -> None:
         request.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf")
         request.server.stopping.wait(5)
@@ -415,7 +273,7 @@ def test_a_body_without_length_that_is_broken_off_is_no_result(host: _Server) ->
         list(guard_with(OPEN, settings=replace(SETTINGS, timeout_s=0.3)).stream(host.url("/x"), max_bytes=LIMIT))
 
 
-def test_a_body_without_length_is_taken(host: _Server) -> None:
+def test_a_body_without_length_is_downloaded(host: _Server) -> None:
     def unannounced(request: _Handler) -> None:
         request.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
         request.close_connection = True
@@ -424,7 +282,7 @@ def test_a_body_without_length_is_taken(host: _Server) -> None:
     assert fetch(host.url("/x")) == b"hello"
 
 
-def test_chunked_bodies_are_whole_or_an_error(host: _Server) -> None:
+def test_a_chunked_body_is_complete_or_an_error(host: _Server) -> None:
     def chunked(end: bytes) -> Behaviour:
         def behave(request: _Handler) -> None:
             request.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" + end)
@@ -460,7 +318,7 @@ _LENGTHS = [
 
 @pytest.mark.parametrize("length", _LENGTHS, ids=lambda length: ascii(length[:6]))
 @pytest.mark.parametrize("more", [b"", b"Transfer-Encoding: chunked\r\n"])
-def test_a_length_that_is_a_lie_is_an_error_of_ours(host: _Server, length: bytes, more: bytes) -> None:
+def test_a_wrong_length_is_an_error(host: _Server, length: bytes, more: bytes) -> None:
     body = b"5\r\nhello\r\n0\r\n\r\n" if more else b"hello"
     head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " + length + b"\r\n" + more + b"\r\n"
 
@@ -474,7 +332,7 @@ def test_a_length_that_is_a_lie_is_an_error_of_ours(host: _Server, length: bytes
 
 
 @pytest.mark.parametrize("length", [b"5", b"5, 5", b"005"])
-def test_a_length_that_is_told_twice_is_one(host: _Server, length: bytes) -> None:
+def test_a_repeated_length_counts_once(host: _Server, length: bytes) -> None:
     def stutter(request: _Handler) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\n"
         request.wfile.write(head + b"Connection: close\r\n\r\nhello")
@@ -496,7 +354,7 @@ _LOCATIONS = [
 
 
 @pytest.mark.parametrize("location", _LOCATIONS, ids=lambda location: ascii(location[:20]))
-def test_a_location_that_is_no_address_is_refused(host: _Server, location: bytes) -> None:
+def test_an_invalid_location_is_refused(host: _Server, location: bytes) -> None:
     def misdirect(request: _Handler) -> None:
         request.wfile.write(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n")
 
@@ -513,7 +371,7 @@ def test_a_proxy_of_the_environment_is_not_used(host: _Server, monkeypatch: pyte
     assert fetch(host.url("/x"), replace(OPEN)) == b"hello"
 
 
-def test_no_message_holds_the_address(host: _Server) -> None:
+def test_no_message_contains_the_address(host: _Server) -> None:
     host.behaviours["/x"] = lambda request: request.answer(403)
     with pytest.raises(ResultLostError) as caught:
         fetch(host.url("/x?Signature=secret"))

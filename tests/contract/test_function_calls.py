@@ -1,4 +1,4 @@
-"""Calls of Function Compute's API: our signer against the official SDK's, and what each answer means."""
+"""Calls of Function Compute's API: our signer against the official SDK's, and the meaning of each answer."""
 
 import io
 import json
@@ -26,7 +26,7 @@ ID, SECRET, TOKEN = "LTAItest", "secret-of-the-test", "CAIS+token/with=odd&chara
 
 
 class _Platform(ThreadingHTTPServer):
-    """Keeps each request and answers with one status."""
+    """Records each request and answers with one status."""
 
     daemon_threads = True
     status = 202
@@ -125,7 +125,7 @@ def test_another_call_is_signed_as_the_sdk_does(platform: _Platform) -> None:
 @pytest.mark.parametrize(
     ("job", "function"), [(make_job(attempt=2), "generate-image"), (make_video_job(), "generate-video")]
 )
-def test_a_job_is_handed_over(platform: _Platform, invoker: FunctionInvoker, job: Job, function: str) -> None:
+def test_a_job_is_dispatched(platform: _Platform, invoker: FunctionInvoker, job: Job, function: str) -> None:
     invoker.dispatch(job)
     ((method, path, headers, body),) = platform.requests
     assert (method, path) == ("POST", f"/2023-03-30/functions/{function}/invocations?qualifier=LATEST")
@@ -137,7 +137,7 @@ def test_a_job_is_handed_over(platform: _Platform, invoker: FunctionInvoker, job
     assert signed_again(method, path, headers, body) == headers["authorization"]
 
 
-def test_what_we_send_is_what_the_sdk_sends(platform: _Platform, invoker: FunctionInvoker) -> None:
+def test_the_request_equals_the_sdk_s(platform: _Platform, invoker: FunctionInvoker) -> None:
     invoker.dispatch(make_job())
     sdk(platform, TOKEN).invoke_function_with_options(
         "generate-image",
@@ -154,15 +154,13 @@ def test_what_we_send_is_what_the_sdk_sends(platform: _Platform, invoker: Functi
 
 
 @pytest.mark.parametrize("status", [202, 409])
-def test_an_attempt_that_was_handed_over_before_is_fine(
-    platform: _Platform, invoker: FunctionInvoker, status: int
-) -> None:
+def test_a_repeated_dispatch_succeeds(platform: _Platform, invoker: FunctionInvoker, status: int) -> None:
     platform.status = status
     invoker.dispatch(make_job())
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 429, 500, 503])
-def test_what_is_not_accepted_is_an_error(platform: _Platform, invoker: FunctionInvoker, status: int) -> None:
+def test_a_refused_dispatch_is_an_error(platform: _Platform, invoker: FunctionInvoker, status: int) -> None:
     platform.status = status
     with pytest.raises(DispatchError, match=f"HTTP {status}") as caught:
         invoker.dispatch(make_job())
@@ -170,7 +168,7 @@ def test_what_is_not_accepted_is_an_error(platform: _Platform, invoker: Function
 
 
 @pytest.mark.usefixtures("invoker")
-def test_nothing_listens() -> None:
+def test_a_refused_connection_is_an_error() -> None:
     with (
         httpx.Client(trust_env=False) as client,
         pytest.raises(DispatchError, match="did not answer"),
@@ -190,9 +188,7 @@ def test_the_end_of_a_job_is_announced(platform: _Platform, invoker: FunctionInv
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 409, 429, 500, 503])
-def test_an_announcement_that_is_not_accepted_is_an_error(
-    platform: _Platform, invoker: FunctionInvoker, status: int
-) -> None:
+def test_a_refused_announcement_is_an_error(platform: _Platform, invoker: FunctionInvoker, status: int) -> None:
     platform.status = status
     with pytest.raises(DispatchError, match=f"HTTP {status}"):
         invoker.announce(make_job())
@@ -209,13 +205,13 @@ def test_indexing_is_waited_for(platform: _Platform, invoker: FunctionInvoker) -
 
 
 @pytest.mark.parametrize("status", [202, 400, 403, 404, 429, 500, 503])
-def test_indexing_that_was_not_done_is_an_error(platform: _Platform, invoker: FunctionInvoker, status: int) -> None:
+def test_refused_indexing_is_an_error(platform: _Platform, invoker: FunctionInvoker, status: int) -> None:
     platform.status = status
     with pytest.raises(DispatchError, match=f"HTTP {status}"):
         invoker.index(make_job())
 
 
-def test_indexing_that_failed_is_an_error(platform: _Platform, invoker: FunctionInvoker) -> None:
+def test_failed_indexing_is_an_error(platform: _Platform, invoker: FunctionInvoker) -> None:
     platform.status, platform.error_type = 200, "UnhandledInvocationError"
     with pytest.raises(DispatchError, match="UnhandledInvocationError"):
         invoker.index(make_job())
@@ -233,7 +229,7 @@ def test_a_deletion_is_waited_for(platform: _Platform, invoker: FunctionInvoker)
 
 
 @pytest.mark.parametrize(("status", "error_type"), [(429, None), (200, "FunctionNotResponding")])
-def test_a_deletion_that_was_not_carried_out_is_an_error(
+def test_a_failed_deletion_is_an_error(
     platform: _Platform, invoker: FunctionInvoker, status: int, error_type: str | None
 ) -> None:
     platform.status, platform.error_type = status, error_type

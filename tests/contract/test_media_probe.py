@@ -1,4 +1,4 @@
-"""What MediaInfo reads of real files, whole and from their first bytes alone."""
+"""The facts that MediaInfo reads from real files, complete or only their first bytes."""
 
 import io
 import itertools
@@ -58,7 +58,7 @@ def test_an_image_has_a_size_and_no_duration(tmp_path: Path, name: str, how: str
 
 
 @pytest.mark.parametrize("ext", ["mp4", "mov"])
-def test_a_video_has_everything(tmp_path: Path, ext: str) -> None:
+def test_a_video_has_all_facts(tmp_path: Path, ext: str) -> None:
     path = make_video(tmp_path / f"x.{ext}")
     assert sniff_format(path.read_bytes()).name == ext
     facts = PROBE.probe(path, ext)
@@ -75,7 +75,7 @@ def test_a_header_without_a_picture_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize("moov_first", [True, False])
 @pytest.mark.parametrize("size", [0, 1_500_000, 3_000_000])
 def test_an_object_is_probed_by_its_two_ends(tmp_path: Path, size: int, moov_first: bool) -> None:
-    """A large video is read in two pieces, wherever its ``moov`` is, and says the same as the whole file."""
+    """A large video is read in two pieces, wherever its ``moov`` is, and gives the same facts as the whole file."""
     data = make_video(tmp_path / "x.mp4").read_bytes()
     moov = data.index(b"moov") - 4
     filler = (size + 8).to_bytes(4, "big") + b"mdat" + b"\x55" * size
@@ -91,20 +91,22 @@ def test_an_object_is_probed_by_its_two_ends(tmp_path: Path, size: int, moov_fir
     assert len(world.store.ranges) == (1 if moov_first or not size else 2)
 
 
-def test_the_stub_says_the_same_of_a_png() -> None:
+def test_the_stub_returns_the_same_facts_for_a_png() -> None:
     data = make_png(4, 3)
     assert PROBE.probe(io.BytesIO(data), "png") == StubProbe().probe(io.BytesIO(data), "png")
 
 
 def make_runaway() -> bytes:
-    """Return an AVIF that says that 4278190081 items have properties, which MediaInfo looks for for minutes."""
+    """Return an AVIF that declares properties of 4278190081 items, for which MediaInfo searches for minutes."""
     data = bytearray(make_image("avif"))
     data[data.index(b"ipma") + 8] = 0xFF
     return bytes(data)
 
 
 def test_a_file_that_keeps_the_parser_busy_is_wrong_media_and_the_next_one_is_read() -> None:
-    with pytest.raises(WrongMediaError, match="begins like avif and cannot be read: that takes too much CPU time"):
+    with pytest.raises(
+        WrongMediaError, match="begins like avif but cannot be read: reading it takes too much CPU time"
+    ):
         PROBE.probe(io.BytesIO(make_runaway()), "avif")
     assert PROBE.probe(io.BytesIO(make_image("avif")), "avif").width == 64
     assert parsers() == []
@@ -120,7 +122,7 @@ def parsers() -> list[psutil.Process]:
 
 
 class LookingFile(io.BytesIO):
-    """A file that looks at the process by which it is being read."""
+    """A file that inspects the process that reads it."""
 
     def read(self, size: int | None = -1) -> bytes:
         (process,) = parsers()
@@ -132,14 +134,14 @@ class LookingFile(io.BytesIO):
         return super().read(size)
 
 
-def test_the_parser_has_nothing_of_ours_and_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_parser_has_limits_and_no_access(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OSS_SECRET", "secret")
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     file = LookingFile(make_image("png"))
     with Path(__file__).open("rb") as ours:
         os.set_inheritable(ours.fileno(), True)
         PROBE.probe(file, "png")
-    assert file.variables.keys() <= {"LC_CTYPE"}  # Python sets this one by itself
+    assert file.variables.keys() <= {"LC_CTYPE"}  # Python sets this variable itself
     assert file.descriptors == [0, 1, 2]
     assert list(file.limits.values()) == [(MEMORY_BYTES, MEMORY_BYTES), (CPU_S, CPU_S + 1), (0, 0)]
 
@@ -168,14 +170,14 @@ def find_busy_child(instance: "subprocess.Popen[bytes]") -> psutil.Process:
     raise AssertionError("nothing is busy")
 
 
-def test_an_instance_that_was_frozen_has_lost_one_slice_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_instance_loses_one_slice_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     an_hour_between_two_looks = itertools.count(step=3600)
     monkeypatch.setattr(media_info, "time", SimpleNamespace(monotonic=lambda: next(an_hour_between_two_looks)))
     assert PROBE.probe(io.BytesIO(make_image("png")), "png").width == 64
 
 
 @pytest.mark.parametrize("python", ["/bin/false", "/nowhere/python"])
-def test_a_parser_that_does_not_start_says_nothing_of_the_file(monkeypatch: pytest.MonkeyPatch, python: str) -> None:
+def test_a_parser_that_does_not_start_is_not_wrong_media(monkeypatch: pytest.MonkeyPatch, python: str) -> None:
     monkeypatch.setattr(sys, "executable", python)
     with pytest.raises(ProbeUnavailableError) as caught:
         PROBE.probe(io.BytesIO(make_image("png")), "png")
@@ -196,22 +198,22 @@ def test_an_object_that_cannot_be_read_is_not_wrong_media() -> None:
 @pytest.mark.parametrize(
     ("says", "message"),
     [
-        ("b'nonsense\\n'", "nonsense"),
-        ("b'video\\t64\\t48\\n'", "nonsense"),
-        ("b'audio\\t64\\t48\\t1\\tAVC\\t25\\n'", "nonsense"),
-        ("b'\\xff\\t64\\t48\\t1\\tAVC\\t25\\n'", "nonsense"),
-        ("b'image\\t-1\\t48\\t\\t\\t\\n'", "pixels wide"),
-        ("b'image\\t64\\t4294967296\\t\\t\\t\\n'", "pixels wide"),
-        ("b'image\\t' + b'9' * 4000 + b'\\t48\\t\\t\\t\\n'", "pixels wide"),
-        ("b'image' * 2000", "does not end its answer"),
-        ("b'9' * 4000 + b'\\n'", "broke down"),  # an offset behind the end: it is told so, and ends
-        ("b''", "broke down"),
+        ("b'nonsense\\n'", "answer is not valid"),
+        ("b'video\\t64\\t48\\n'", "answer is not valid"),
+        ("b'audio\\t64\\t48\\t1\\tAVC\\t25\\n'", "answer is not valid"),
+        ("b'\\xff\\t64\\t48\\t1\\tAVC\\t25\\n'", "answer is not valid"),
+        ("b'image\\t-1\\t48\\t\\t\\t\\n'", "whole numbers of pixels"),
+        ("b'image\\t64\\t4294967296\\t\\t\\t\\n'", "whole numbers of pixels"),
+        ("b'image\\t' + b'9' * 4000 + b'\\t48\\t\\t\\t\\n'", "whole numbers of pixels"),
+        ("b'image' * 2000", "more than 4096 bytes"),
+        ("b'9' * 4000 + b'\\n'", "crashed"),  # an offset behind the end: it is told so, and ends
+        ("b''", "crashed"),
     ],
 )
-def test_what_a_parser_says_is_not_believed(
+def test_an_invalid_answer_of_the_parser_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, message: str
 ) -> None:
-    """A file may take the parser over; this one asks for the file's start, and then says what it likes."""
+    """A file may take over the parser. This parser asks for the start of the file and then answers ``says``."""
     script = tmp_path / "parser.py"
     script.write_text(f"import os\nos.write(0, b'0\\n')\nos.read(0, 1 << 20)\nos.write(0, {says})\n")
     monkeypatch.setattr(media_info, "_SCRIPT", script)
@@ -220,9 +222,7 @@ def test_what_a_parser_says_is_not_believed(
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-1", "1e300", "0", "a lot", ""])
-def test_a_number_that_cannot_be_true_is_not_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
-) -> None:
+def test_an_impossible_number_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str) -> None:
     script = tmp_path / "parser.py"
     script.write_text(f"import os\nos.write(0, b'video\\t64\\t48\\t{number}\\tA\\x07\\t{number}\\n')\n")
     monkeypatch.setattr(media_info, "_SCRIPT", script)
@@ -231,7 +231,7 @@ def test_a_number_that_cannot_be_true_is_not_known(
     assert (facts.duration, facts.codec, facts.frame_rate) == (None, None, None)
 
 
-def test_a_parser_that_sleeps_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sleeping_parser_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "parser.py"
     script.write_text("import os\nos.write(0, b'0\\n')\nwhile os.read(0, 1 << 20): pass\n")
     monkeypatch.setattr(media_info, "_SCRIPT", script)

@@ -16,7 +16,7 @@ from oss_process import fill
 from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
 
 from devcloud.faults import Fault
-from shared.adapters.oss import OssObjectStore
+from shared.adapters.object_store import OssObjectStore
 from shared.domain.errors import ObjectExistsError, StorageError, StorageRefusedError, StorageUnavailableError
 from shared.ports import MultipartUpload, ObjectStore, StoredObject
 from shared.settings import OssSettings
@@ -62,7 +62,7 @@ def real(oss: RunningOss, bucket: str) -> OssObjectStore:
 
 @pytest.fixture
 def turnable(tmp_path: Path) -> Iterator[RunningOss]:
-    """An emulator of the test's own, whose clock it may turn."""
+    """A separate emulator, whose clock the test can advance."""
     with running_oss(tmp_path / "oss") as running:
         yield running
 
@@ -87,7 +87,7 @@ def put(store: ObjectStore, path: Path, key: str = KEYS[0], **meta: str) -> Stor
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_what_is_put_is_there(store: ObjectStore, png: Path, key: str) -> None:
+def test_an_uploaded_object_exists(store: ObjectStore, png: Path, key: str) -> None:
     data = png.read_bytes()
     expected = StoredObject(len(data), crc64.xz(data))
     assert put(store, png, key) == expected
@@ -97,7 +97,7 @@ def test_what_is_put_is_there(store: ObjectStore, png: Path, key: str) -> None:
     assert store.read_range(key, 0, len(data)) == data
 
 
-def test_a_range_is_read_as_it_is(store: ObjectStore, png: Path) -> None:
+def test_a_range_is_read(store: ObjectStore, png: Path) -> None:
     put(store, png)
     data = png.read_bytes()
     assert store.read_range(KEYS[0], 20, 10) == data[20:30]
@@ -111,7 +111,7 @@ def test_a_range_beyond_the_end_is_refused_and_not_the_whole_object(store: Objec
         store.read_range(KEYS[0], png.stat().st_size + beyond, 10)
 
 
-def test_a_list_holds_what_is_below_the_prefix_by_key(store: ObjectStore, png: Path) -> None:
+def test_a_list_has_the_objects_below_the_prefix_sorted_by_key(store: ObjectStore, png: Path) -> None:
     for key in (*reversed(KEYS), "users/b/jobs/j/image-1703123456789.png", "source/a"):
         put(store, png, key)
     found = list(store.list("users/"))
@@ -147,7 +147,7 @@ def test_a_deleted_object_is_gone_and_may_be_deleted_again(store: ObjectStore, p
     assert [key for key in KEYS if store.head(key) is None] == [KEYS[2]]
 
 
-def test_unfinished_uploads_by_age(turnable: RunningOss) -> None:
+def test_unfinished_uploads_are_listed_by_age(turnable: RunningOss) -> None:
     real = OssObjectStore(config(turnable.endpoint, BUCKET))
     sdk = turnable.bucket()
     old = {key: sdk.init_multipart_upload(key).upload_id for key in (*KEYS, "source/a")}
@@ -165,7 +165,7 @@ def test_unfinished_uploads_by_age(turnable: RunningOss) -> None:
     assert left == {young, old["source/a"]}
 
 
-def test_unfinished_uploads_of_more_than_a_page(turnable: RunningOss) -> None:
+def test_unfinished_uploads_may_fill_more_than_a_page(turnable: RunningOss) -> None:
     real = OssObjectStore(config(turnable.endpoint, BUCKET))
     sdk = turnable.bucket()
     # Many of one key: then a page ends between two of its uploads.
@@ -176,11 +176,11 @@ def test_unfinished_uploads_of_more_than_a_page(turnable: RunningOss) -> None:
     assert {upload.upload_id for upload in found} == started
 
 
-def test_what_is_not_there_is_none(store: ObjectStore) -> None:
+def test_a_missing_object_is_none(store: ObjectStore) -> None:
     assert store.head("users/u/jobs/j/image-1703123456789.png") is None
 
 
-def test_an_object_of_that_key_is_not_replaced(store: ObjectStore, png: Path) -> None:
+def test_an_existing_object_is_not_replaced(store: ObjectStore, png: Path) -> None:
     first = put(store, png)
     png.write_bytes(make_png(noise=range(50)))
     with pytest.raises(ObjectExistsError):
@@ -192,7 +192,7 @@ class _StoppedError(Exception):
     pass
 
 
-def test_what_is_raised_between_blocks_ends_the_upload(store: ObjectStore, png: Path) -> None:
+def test_an_error_between_blocks_ends_the_upload(store: ObjectStore, png: Path) -> None:
     def stop() -> None:
         raise _StoppedError
 
@@ -203,7 +203,7 @@ def test_what_is_raised_between_blocks_ends_the_upload(store: ObjectStore, png: 
     assert store.head(KEYS[0]) is not None
 
 
-def test_an_empty_object_is_one(store: ObjectStore, tmp_path: Path) -> None:
+def test_an_empty_object_can_be_stored(store: ObjectStore, tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     assert put(store, tmp_path / "empty") == StoredObject(0, 0)
     assert store.head(KEYS[0]) == StoredObject(0, 0)
@@ -231,7 +231,7 @@ def test_a_public_object_is_fetched_at_its_url(real: OssObjectStore, png: Path, 
 @pytest.mark.parametrize(
     ("ttl_s", "by_role", "max_age_s"), [(1, False, 1), (604_800, False, 604_800), (604_800, True, 43_200)]
 )
-def test_what_is_behind_signed_urls_is_for_the_readers_own_cache(
+def test_objects_with_signed_urls_are_cached_by_their_reader_only(
     environment: pytest.MonkeyPatch, oss: RunningOss, png: Path, ttl_s: int, by_role: bool, max_age_s: int
 ) -> None:
     if by_role:
@@ -248,7 +248,7 @@ def test_what_is_behind_signed_urls_is_for_the_readers_own_cache(
     assert thumbnail.headers["cache-control"] == caching
 
 
-def test_the_metadata_says_whose_it_is(real: OssObjectStore, png: Path, oss: RunningOss, bucket: str) -> None:
+def test_the_metadata_names_the_owner(real: OssObjectStore, png: Path, oss: RunningOss, bucket: str) -> None:
     put(real, png, user="用户 a+b@例え.jp\r\n", job="abc123", position="0")
     headers = oss.bucket(bucket).head_object(KEYS[0]).headers
     assert unquote(headers["x-oss-meta-user"]) == "用户 a+b@例え.jp\r\n"
@@ -269,7 +269,7 @@ def test_a_role_signs_with_its_token(
 
 @pytest.mark.parametrize("what", ["put", "head", "read_range"])
 @pytest.mark.parametrize("how", ["secret", "bucket"])
-def test_a_refusal_is_told_from_what_is_not_there(
+def test_a_refusal_differs_from_a_missing_object(
     environment: pytest.MonkeyPatch, oss: RunningOss, png: Path, what: str, how: str
 ) -> None:
     if how == "secret":
@@ -280,19 +280,19 @@ def test_a_refusal_is_told_from_what_is_not_there(
         "head": lambda: refusing.head(KEYS[0]),
         "read_range": lambda: refusing.read_range(KEYS[0], 0, 10),
     }
-    with pytest.raises(StorageRefusedError, match="OSS refused: 40") as caught:
+    with pytest.raises(StorageRefusedError, match="OSS refused the request: HTTP 40") as caught:
         calls[what]()
     for secret in (KEY.access_key_secret, KEYS[0], str(png), "Signature="):
         assert secret not in str(caught.value)
 
 
-def test_an_object_that_is_not_there_cannot_be_read(real: OssObjectStore) -> None:
+def test_reading_a_missing_object_fails(real: OssObjectStore) -> None:
     with pytest.raises(StorageError, match="NoSuchKey"):
         real.read_range("users/u/jobs/j/image-1703123456789.png", 0, 10)
 
 
 @pytest.mark.parametrize("what", ["put", "head", "read_range"])
-def test_oss_away(png: Path, what: str) -> None:
+def test_unreachable_oss_is_unavailable(png: Path, what: str) -> None:
     away = OssObjectStore(config("http://127.0.0.1:1", BUCKET))
     calls = {
         "put": lambda: put(away, png),
@@ -351,7 +351,7 @@ def test_each_failure_is_translated(
 
 
 class _Proxy(QuietHandler):
-    """Answers every request with 200 and what is no answer of OSS."""
+    """Answers every request with 200 and a body that is not from OSS."""
 
     body = b""
 
@@ -363,7 +363,7 @@ class _Proxy(QuietHandler):
 
 
 @pytest.mark.parametrize("body", [b"", b"no XML", b"<html/>", b"<ListBucketResult><IsTruncated>fal"])
-def test_a_list_that_cannot_be_read_is_none(body: bytes) -> None:
+def test_an_unreadable_list_is_an_error(body: bytes) -> None:
     handler = type("_Handler", (_Proxy,), {"body": body})
     with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         store = OssObjectStore(config(f"http://127.0.0.1:{server.server_port}", BUCKET))
@@ -374,7 +374,7 @@ def test_a_list_that_cannot_be_read_is_none(body: bytes) -> None:
 
 
 @pytest.mark.usefixtures("no_faults")
-def test_a_wrong_checksum_is_handed_on(oss: RunningOss, bucket: str, real: OssObjectStore, png: Path) -> None:
+def test_a_wrong_checksum_is_returned(oss: RunningOss, bucket: str, real: OssObjectStore, png: Path) -> None:
     oss.faults.arm(Fault("oss", {"operation": "PutObject", "bucket": bucket}, {"crc": "wrong"}, 1))
     assert put(real, png).crc64 not in {None, crc64.xz(png.read_bytes())}
 

@@ -1,4 +1,4 @@
-"""Whatever a provider answers, one of our errors or results comes of it, and nothing is paid twice."""
+"""Every answer of a provider becomes a result or a typed error, and nothing is paid twice."""
 
 import copy
 import json
@@ -22,7 +22,7 @@ from shared.domain.errors import (
 from shared.domain.jobs import MAX_TASK_ID_CHARACTERS
 from shared.domain.texts import MAX_MESSAGE_BYTES
 from shared.ports import Finished, MediaBase64, MediaUrl, Pending, RefusedResult, Result
-from tests.contract.scripted import Scripted, settings
+from tests.contract.scripted_provider import Scripted, settings
 from tests.fakes import make_job
 from tests.serving import serving
 
@@ -99,7 +99,7 @@ def put(document: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 def odd_forms_of(*documents: Any) -> st.SearchStrategy[Any]:
-    """Return answers that are as documented but for one place, where there may be anything."""
+    """Return documented answers in which one place is replaced by anything."""
     known = [(document, path) for document in documents for path in places(document)]
     return st.builds(lambda at, value: put(*at, value), st.sampled_from(known), ANY_JSON)
 
@@ -124,7 +124,7 @@ def test_no_task_that_may_have_been_accepted_is_submitted_again(
 
 
 @given(odd_forms_of(IN_RESULTS, IN_CHOICES, IN_VIDEO, PARTIAL, FAILED))
-def test_whatever_a_poll_brings_is_a_state_or_an_error_of_ours(
+def test_every_answer_to_a_poll_is_a_state_or_a_provider_error(
     scripted: Scripted, client: httpx.Client, body: Any
 ) -> None:
     answer(scripted, body)
@@ -137,7 +137,7 @@ def test_whatever_a_poll_brings_is_a_state_or_an_error_of_ours(
 
 
 @given(odd_forms_of(DRAWN, REJECTED), st.sampled_from([200, 200, 200, 202, 302, 500, 502, 503, 504]))
-def test_whatever_the_images_api_answers_is_a_result_or_an_error_of_ours(
+def test_every_answer_of_the_images_api_is_a_result_or_a_provider_error(
     scripted: Scripted, client: httpx.Client, body: Any, status: int
 ) -> None:
     answer(scripted, body, status)
@@ -171,7 +171,7 @@ NOT_JSON = [
 
 
 @pytest.mark.parametrize("body", NOT_JSON, ids=lambda body: repr(body[:20]))
-def test_what_is_not_a_json_object_decides_nothing(
+def test_a_body_that_is_not_a_json_object_decides_nothing(
     scripted: Scripted, dashscope: DashScope, openai: OpenAiImages, body: bytes
 ) -> None:
     answer(scripted, body)
@@ -184,7 +184,7 @@ def test_what_is_not_a_json_object_decides_nothing(
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-def test_json_is_read_in_every_encoding_of_unicode(scripted: Scripted, dashscope: DashScope, encoding: str) -> None:
+def test_json_is_read_in_every_unicode_encoding(scripted: Scripted, dashscope: DashScope, encoding: str) -> None:
     answer(scripted, json.dumps(IN_VIDEO).encode(encoding))
     assert dashscope.poll("t") == Finished((MediaUrl(URL),))
 
@@ -202,7 +202,7 @@ def test_json_is_read_in_every_encoding_of_unicode(scripted: Scripted, dashscope
         (500, {"code": "InternalError", "message": "no"}, ProviderUnavailableError),
     ],
 )
-def test_only_a_documented_rejection_is_one(
+def test_only_a_documented_rejection_counts(
     scripted: Scripted, dashscope: DashScope, status: int, body: Any, error: type[ProviderError]
 ) -> None:
     answer(scripted, body, status)
@@ -214,7 +214,7 @@ def test_only_a_documented_rejection_is_one(
 @pytest.mark.parametrize(
     ("status", "extra"), [(201, {}), (202, {}), (200, {"code": ""}), (200, {"code": None}), (200, {"code": "Success"})]
 )
-def test_a_task_with_an_id_was_accepted_whatever_else_is_said(
+def test_a_task_with_an_id_counts_as_accepted(
     scripted: Scripted, dashscope: DashScope, status: int, extra: dict[str, Any]
 ) -> None:
     answer(scripted, {**ACCEPTED, **extra}, status)
@@ -222,13 +222,11 @@ def test_a_task_with_an_id_was_accepted_whatever_else_is_said(
 
 
 @pytest.mark.parametrize("task_id", ["t" * 513, "a\nb", "a\x00b", "\ud800", ".", "..", "a\u2028b"])
-def test_a_task_id_that_cannot_be_kept_or_asked_for_is_said(
+def test_a_task_id_that_cannot_be_stored_or_polled_is_an_error(
     scripted: Scripted, dashscope: DashScope, task_id: str
 ) -> None:
     answer(scripted, {"output": {"task_id": task_id}})
-    with pytest.raises(
-        SubmissionUnknownError, match=r"task id that is not valid: expected 1 to 512 printable"
-    ) as caught:
+    with pytest.raises(SubmissionUnknownError, match=r"task id is not valid: expected 1 to 512 printable") as caught:
         dashscope.submit(IMAGE)
     assert len(str(caught.value).encode()) < 300
 
@@ -269,7 +267,7 @@ def test_a_task_id_stays_one_segment_of_the_path(
         ({"video_url": float("nan")}, r"output\.video_url is a number, not a URL"),
     ],
 )
-def test_a_success_that_is_not_as_documented_says_what_is_odd(
+def test_the_error_names_the_part_of_a_success_that_is_not_as_documented(
     scripted: Scripted, dashscope: DashScope, output: Any, message: str
 ) -> None:
     answer(scripted, {"output": {"task_status": "SUCCEEDED", **output}})
@@ -295,7 +293,7 @@ def test_images_that_are_not_as_documented_are_a_failure(
         openai.submit(OPENAI)
 
 
-def test_what_can_be_read_is_kept_beside_what_is_odd(
+def test_readable_results_are_kept_beside_unreadable_ones(
     scripted: Scripted, dashscope: DashScope, openai: OpenAiImages
 ) -> None:
     answer(scripted, {"output": {"task_status": "SUCCEEDED", "results": ["text", {"url": URL}, None]}})
@@ -310,7 +308,7 @@ def test_what_can_be_read_is_kept_beside_what_is_odd(
     assert (second, "data[0].b64_json is a number" in refused(first)) == (MediaUrl(URL), True)
 
 
-def test_a_reason_is_bounded_and_fit_to_be_stored(scripted: Scripted, dashscope: DashScope) -> None:
+def test_a_reason_is_cut_and_cleaned(scripted: Scripted, dashscope: DashScope) -> None:
     message = "\x00\ud800它坏了" + "😀" * 20_000
     withheld = {"code": "X" * 80_000, "message": message}, {"code": "X", "message": message}
     answer(scripted, {"output": {"task_status": "SUCCEEDED", "results": [{"url": URL}, *withheld]}})
@@ -331,7 +329,7 @@ def test_a_state_of_more_than_a_megabyte_is_not_read(scripted: Scripted, dashsco
 
 
 @pytest.mark.parametrize("target", ["http://xn--a/", "http://[::1", "//\xff", "http://a:b:c/"])
-def test_a_redirect_is_not_followed_wherever_it_leads(client: httpx.Client, target: str) -> None:
+def test_no_redirect_is_followed(client: httpx.Client, target: str) -> None:
     with serving(Scripted()) as server:
         server.status, server.headers = 302, {"Location": target}
         dashscope = DashScope(settings(server.url), client)

@@ -13,7 +13,7 @@ from shared.adapters.provider_http import ASK_WITHIN_S, SUBMIT_WITHIN_S, Provide
 from shared.domain.errors import ProviderFailedError, ProviderUnavailableError, SubmissionUnknownError
 from shared.domain.jobs import SUBMIT_LEASE_S
 from shared.ports import Pending
-from tests.contract.scripted import settings
+from tests.contract.scripted_provider import settings
 from tests.serving import QuietHandler, serving
 
 SHORT_S = 0.15
@@ -71,7 +71,7 @@ def http(server: ThreadingHTTPServer, client: httpx.Client, **limits: float) -> 
     return ProviderHttp("the provider", settings(f"http://127.0.0.1:{server.server_port}"), client, **limits)
 
 
-def test_a_question_that_is_answered_byte_by_byte_is_given_up(dripping: Dripping, client: httpx.Client) -> None:
+def test_a_poll_that_is_answered_byte_by_byte_is_given_up(dripping: Dripping, client: httpx.Client) -> None:
     provider = http(dripping, client, ask_within_s=SHORT_S)
     for ask in (provider.get, provider.post):
         with pytest.raises(ProviderUnavailableError, match="did not answer"):
@@ -90,13 +90,13 @@ def test_a_slow_answer_within_the_limit_is_read(dripping: Dripping, client: http
     assert http(dripping, client).submit("/tasks", {}).body == {}
 
 
-def test_the_name_server_counts(monkeypatch: pytest.MonkeyPatch, client: httpx.Client) -> None:
+def test_the_time_of_the_name_server_counts(monkeypatch: pytest.MonkeyPatch, client: httpx.Client) -> None:
     asked, answered = threading.Event(), threading.Event()
 
     def resolve(*_: object, **__: object) -> None:
         asked.set()
         answered.wait(3)
-        raise OSError("there is no such host")
+        raise OSError("the host does not exist")
 
     monkeypatch.setattr("socket.getaddrinfo", resolve)
     provider = ProviderHttp("the provider", settings("http://slow.test"), client, ask_within_s=SHORT_S)
@@ -143,5 +143,8 @@ def test_threads_share_an_adapter(client: httpx.Client) -> None:
     with serving(_Meeting()) as server, ThreadPoolExecutor(AT_ONCE) as threads:
         dashscope = DashScope(settings(f"http://127.0.0.1:{server.server_port}"), client)
         said = list(threads.map(ask, range(3 * AT_ONCE)))
-    expected = [str(task) if task % 2 else f"DashScope failed: task {task}: no message" for task in range(3 * AT_ONCE)]
+    expected = [
+        str(task) if task % 2 else f"the task failed at DashScope: task {task}: no message"
+        for task in range(3 * AT_ONCE)
+    ]
     assert said == expected

@@ -24,7 +24,7 @@ from shared.domain.errors import (
 from shared.domain.jobs import Job
 from shared.domain.media import MP4, PNG, sniff_format
 from shared.ports import Finished, MediaBase64, MediaUrl, Pending, RefusedResult
-from tests.contract.scripted import KEY, Scripted, settings
+from tests.contract.scripted_provider import KEY, Scripted, settings
 from tests.fakes import make_job, make_video_job
 from tests.serving import serving
 
@@ -89,7 +89,7 @@ def test_a_video_is_delivered_as_a_url(
 
 
 @pytest.mark.parametrize("job", [IMAGE, MESSAGES], ids=["results", "choices"])
-def test_what_is_withheld_is_told_from_what_is_delivered(ai: ServedEmulator, dashscope: DashScope, job: Job) -> None:
+def test_withheld_results_differ_from_delivered_ones(ai: ServedEmulator, dashscope: DashScope, job: Job) -> None:
     results = finished(ai, dashscope, replace(job, prompt="a lake [partial]", count=3)).results
     delivered = [result for result in results if isinstance(result, MediaUrl)]
     assert len(delivered) == 2
@@ -98,7 +98,7 @@ def test_what_is_withheld_is_told_from_what_is_delivered(ai: ServedEmulator, das
         assert "DataInspectionFailed" in withheld[0].reason
 
 
-def test_a_task_that_failed(ai: ServedEmulator, dashscope: DashScope) -> None:
+def test_a_failed_task_is_an_error(ai: ServedEmulator, dashscope: DashScope) -> None:
     task_id = pending(dashscope.submit(replace(IMAGE, prompt="[fail]")))
     ai.advance(3)
     with pytest.raises(ProviderFailedError, match=r"InternalError\.Algo") as caught:
@@ -106,28 +106,28 @@ def test_a_task_that_failed(ai: ServedEmulator, dashscope: DashScope) -> None:
     assert caught.value.retryable
 
 
-def test_a_task_that_was_cancelled(ai: ServedEmulator, dashscope: DashScope) -> None:
+def test_a_cancelled_task_is_an_error(ai: ServedEmulator, dashscope: DashScope) -> None:
     task_id = pending(dashscope.submit(replace(IMAGE, prompt="[slow]")))
     assert dashscope.cancel(task_id)
     with pytest.raises(ProviderFailedError, match="cancelled"):
         dashscope.poll(task_id)
 
 
-def test_a_task_that_is_at_work_cannot_be_cancelled_any_more(ai: ServedEmulator, dashscope: DashScope) -> None:
+def test_a_running_task_cannot_be_cancelled(ai: ServedEmulator, dashscope: DashScope) -> None:
     task_id = pending(dashscope.submit(replace(IMAGE, prompt="[slow]")))
     ai.advance(20)
     assert not dashscope.cancel(task_id)
     assert isinstance(dashscope.poll(task_id), Pending)
 
 
-def test_a_cancellation_that_is_not_answered_says_so(ai: ServedEmulator, dashscope: DashScope) -> None:
+def test_an_unanswered_cancellation_is_an_error(ai: ServedEmulator, dashscope: DashScope) -> None:
     task_id = pending(dashscope.submit(IMAGE))
     ai.arm({"drop": True}, operation="cancel")
     with pytest.raises(ProviderUnavailableError):
         dashscope.cancel(task_id)
 
 
-def test_a_task_is_forgotten_after_a_day(ai: ServedEmulator, dashscope: DashScope) -> None:
+def test_a_task_is_lost_after_a_day(ai: ServedEmulator, dashscope: DashScope) -> None:
     task_id = pending(dashscope.submit(IMAGE))
     ai.advance(DAY_S - 60)
     assert isinstance(dashscope.poll(task_id), Finished)
@@ -136,18 +136,18 @@ def test_a_task_is_forgotten_after_a_day(ai: ServedEmulator, dashscope: DashScop
         dashscope.poll(task_id)
 
 
-def test_a_task_that_nobody_submitted_is_lost(dashscope: DashScope) -> None:
+def test_an_unknown_task_is_lost(dashscope: DashScope) -> None:
     with pytest.raises(ResultLostError):
         dashscope.poll("00000000-0000-0000-0000-000000000000")
 
 
-def test_a_refused_prompt(dashscope: DashScope, ai: ServedEmulator) -> None:
+def test_a_refused_prompt_is_an_error(dashscope: DashScope, ai: ServedEmulator) -> None:
     with pytest.raises(ProviderRefusedError, match="DataInspectionFailed"):
         dashscope.submit(replace(IMAGE, prompt="[refuse]"))
     assert ai.emulator.charges() == []
 
 
-def test_a_wrong_key_is_said_without_the_key(ai: ServedEmulator, client: httpx.Client) -> None:
+def test_the_error_for_a_wrong_key_does_not_contain_the_key(ai: ServedEmulator, client: httpx.Client) -> None:
     with pytest.raises(ProviderRefusedError, match="API key") as dashscope_said:
         DashScope(settings(f"{ai.url}/api/v1"), client).submit(IMAGE)
     with pytest.raises(ProviderRefusedError, match="API key") as openai_said:
@@ -170,7 +170,7 @@ def test_a_wrong_key_is_said_without_the_key(ai: ServedEmulator, client: httpx.C
         ({"drop": True}, SubmissionUnknownError),
     ],
 )
-def test_what_becomes_of_a_submission_is_known(
+def test_each_answer_to_a_submission_has_its_error(
     ai: ServedEmulator, dashscope: DashScope, effect: dict[str, Any], error: type[ProviderError]
 ) -> None:
     ai.arm(effect, operation="submit")
@@ -180,7 +180,7 @@ def test_what_becomes_of_a_submission_is_known(
     assert API_KEY not in str(caught.value)
 
 
-def test_a_submission_whose_answer_was_lost_has_been_paid(ai: ServedEmulator, dashscope: DashScope) -> None:
+def test_a_submission_with_a_lost_answer_is_billed(ai: ServedEmulator, dashscope: DashScope) -> None:
     ai.arm({"drop": True}, operation="submit")
     with pytest.raises(SubmissionUnknownError, match="may cost twice"):
         dashscope.submit(IMAGE)
@@ -236,7 +236,7 @@ def test_openai_delivers_in_the_answer(ai: ServedEmulator, openai: OpenAiImages,
         ({"drop": True}, SubmissionUnknownError),
     ],
 )
-def test_what_becomes_of_a_request_to_openai_is_known(
+def test_each_answer_of_openai_has_its_error(
     ai: ServedEmulator, openai: OpenAiImages, effect: dict[str, Any], error: type[ProviderError]
 ) -> None:
     ai.arm(effect, operation="generate")
@@ -251,12 +251,12 @@ def test_openai_refuses_a_prompt(ai: ServedEmulator, openai: OpenAiImages) -> No
         draw(ai, openai, replace(OPENAI, prompt="[refuse]"))
 
 
-def test_openai_keeps_nothing(openai: OpenAiImages) -> None:
+def test_openai_does_not_keep_results(openai: OpenAiImages) -> None:
     with pytest.raises(ResultLostError):
         openai.poll("anything")
 
 
-def test_nothing_listens(client: httpx.Client) -> None:
+def test_a_refused_connection_means_unavailable(client: httpx.Client) -> None:
     dashscope = DashScope(settings("http://127.0.0.1:1/api/v1"), client)
     for call in (
         lambda: dashscope.submit(IMAGE),
@@ -274,7 +274,7 @@ def scripted() -> Iterator[Scripted]:
         yield server
 
 
-def test_what_dashscope_is_asked(scripted: Scripted, client: httpx.Client) -> None:
+def test_the_requests_to_dashscope_are_as_documented(scripted: Scripted, client: httpx.Client) -> None:
     scripted.body = b'{"output": {"task_id": "t", "task_status": "PENDING"}}'
     dashscope = DashScope(settings(scripted.url), client)
     for job in (replace(IMAGE, negative_prompt="rain", count=2), MESSAGES, VIDEO, FROM_IMAGE):
@@ -301,7 +301,7 @@ def test_what_dashscope_is_asked(scripted: Scripted, client: httpx.Client) -> No
     assert bodies[3]["parameters"] == {**common, "resolution": "720P", "duration": 2}
 
 
-def test_what_openai_is_asked(scripted: Scripted, client: httpx.Client) -> None:
+def test_the_request_to_openai_is_as_documented(scripted: Scripted, client: httpx.Client) -> None:
     scripted.body = b'{"data": [{"b64_json": "eA=="}, {"url": "https://r.example.com/1"}]}'
     state = OpenAiImages(settings(scripted.url), client).submit(replace(OPENAI, count=2))
     assert state == Finished((MediaBase64("eA=="), MediaUrl("https://r.example.com/1")))
@@ -326,7 +326,7 @@ def test_what_openai_is_asked(scripted: Scripted, client: httpx.Client) -> None:
         (400, b"not json", ProviderRefusedError),
     ],
 )
-def test_odd_answers_to_a_submission(
+def test_undocumented_answers_to_a_submission_have_their_errors(
     scripted: Scripted, client: httpx.Client, status: int, body: bytes, error: type[ProviderError]
 ) -> None:
     scripted.status, scripted.body = status, body
@@ -344,13 +344,15 @@ def test_odd_answers_to_a_submission(
         (200, b'{"output": {"task_status": 7}}'),
     ],
 )
-def test_odd_answers_to_a_poll_are_outages(scripted: Scripted, client: httpx.Client, status: int, body: bytes) -> None:
+def test_undocumented_answers_to_a_poll_mean_unavailable(
+    scripted: Scripted, client: httpx.Client, status: int, body: bytes
+) -> None:
     scripted.status, scripted.body = status, body
     with pytest.raises(ProviderUnavailableError):
         DashScope(settings(scripted.url), client).poll("t")
 
 
-def test_a_status_that_nobody_knows_is_pending(scripted: Scripted, client: httpx.Client) -> None:
+def test_an_unknown_task_status_is_pending(scripted: Scripted, client: httpx.Client) -> None:
     scripted.body = b'{"output": {"task_status": "RESTING"}}'
     assert DashScope(settings(scripted.url), client).poll("t") == Pending("t")
 

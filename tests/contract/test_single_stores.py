@@ -21,10 +21,10 @@ from shared.adapters.sql.jobs import SqlJobStore
 from shared.adapters.sql.outputs import SqlOutputStore
 from shared.adapters.sql.starts import SqlStartStore
 from shared.domain.deletions import DeletionScope, deletion_of_job
+from shared.domain.deliveries import Delivery
 from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import OutputIntent
 from shared.domain.quotas import Usage
-from shared.domain.webhooks import Delivery
 from tests.contract.databases import database_url, open_database
 from tests.contract.racing import race
 from tests.contract.released_statements import STORES, methods

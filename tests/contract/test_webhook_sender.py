@@ -1,4 +1,4 @@
-"""What a receiver gets, by the specification's own library, and what becomes of its answers."""
+"""Webhooks as a receiver verifies them with the specification's own library, and the receiver's answers."""
 
 import ipaddress
 import json
@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from shared.adapters.public_web import PublicWeb
-from shared.adapters.webhooks import StandardWebhookSender
+from shared.adapters.webhook_sender import StandardWebhookSender
 from shared.domain.errors import AddressRefusedError, HostUnavailableError
 from shared.domain.web_addresses import WebPolicy
 from shared.ports import WebhookMessage
@@ -32,7 +32,7 @@ Behaviour = Callable[["_Handler"], None]
 
 
 class _Receiver(ThreadingHTTPServer):
-    """Keeps what it gets and answers as ``behaviour`` does."""
+    """Records its requests and answers with ``behaviour``."""
 
     daemon_threads = True
 
@@ -86,7 +86,7 @@ def message(url: str) -> WebhookMessage:
     return WebhookMessage("msg_2b5f8a", url, BODY, datetime.now(UTC))
 
 
-def test_what_arrives_is_verified_by_the_specifications_own_library(receiver: _Receiver, web: PublicWeb) -> None:
+def test_the_specifications_own_library_verifies_a_webhook(receiver: _Receiver, web: PublicWeb) -> None:
     assert sender(web).send(message(receiver.url)).status == 204
     ((path, headers, body),) = receiver.got
     assert path == "/hook?token=%2Fmine"
@@ -101,7 +101,7 @@ def test_what_arrives_is_verified_by_the_specifications_own_library(receiver: _R
         assert name not in headers
 
 
-def test_what_was_changed_on_the_way_is_not_verified(receiver: _Receiver, web: PublicWeb) -> None:
+def test_a_changed_webhook_is_not_verified(receiver: _Receiver, web: PublicWeb) -> None:
     sender(web).send(message(receiver.url))
     ((_, headers, body),) = receiver.got
     changed = [
@@ -132,7 +132,7 @@ def test_a_redirect_is_not_followed(receiver: _Receiver, web: PublicWeb, status:
 
 
 @pytest.mark.parametrize("status", [200, 202, 400, 404, 410, 429, 500, 503])
-def test_the_status_is_told(receiver: _Receiver, web: PublicWeb, status: int) -> None:
+def test_the_status_of_the_answer_is_returned(receiver: _Receiver, web: PublicWeb, status: int) -> None:
     receiver.behaviour = lambda request: request.answer(status, b"whatever it says")
     assert sender(web).send(message(receiver.url)).status == status
 
@@ -173,7 +173,7 @@ _INTERIM = st.sampled_from(
 )
 
 
-def test_whatever_a_receiver_answers_is_a_reply_or_an_unavailable_host(receiver: _Receiver, web: PublicWeb) -> None:
+def test_every_answer_is_a_reply_or_an_unavailable_host(receiver: _Receiver, web: PublicWeb) -> None:
     @given(_INTERIM, _STATUS, st.lists(_RETRY_AFTER, max_size=2), st.binary(max_size=9))
     @example(b"", "503", [b"Fri, 1 Jan 99999999999 00:00:00 GMT"], b"")
     def check(interim: bytes, status: str, values: list[bytes], body: bytes) -> None:
@@ -190,7 +190,7 @@ def test_whatever_a_receiver_answers_is_a_reply_or_an_unavailable_host(receiver:
 
 
 def _pour(request: _Handler) -> None:
-    """Send a body without an end as fast as it is taken."""
+    """Send an endless body as fast as the client reads it."""
     request.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
     while not request.server.stopping.is_set():
         try:
@@ -200,7 +200,7 @@ def _pour(request: _Handler) -> None:
 
 
 def _drip(request: _Handler) -> None:
-    """Send headers without an end, one now and then."""
+    """Send endless headers, one now and then."""
     request.wfile.write(b"HTTP/1.1 200 OK\r\n")
     while not request.server.stopping.wait(0.02):
         try:
@@ -209,7 +209,7 @@ def _drip(request: _Handler) -> None:
             return
 
 
-def test_a_body_without_end_is_not_read_to_its_end(receiver: _Receiver, web: PublicWeb) -> None:
+def test_an_endless_body_is_not_read(receiver: _Receiver, web: PublicWeb) -> None:
     receiver.behaviour = _pour
     began = time.monotonic()
     assert sender(web).send(message(receiver.url)).status == 200
@@ -217,7 +217,7 @@ def test_a_body_without_end_is_not_read_to_its_end(receiver: _Receiver, web: Pub
 
 
 @pytest.mark.parametrize("behaviour", [_drip, lambda request: request.server.stopping.wait(5)], ids=["drip", "silence"])
-def test_an_answer_has_its_time(receiver: _Receiver, web: PublicWeb, behaviour: Behaviour) -> None:
+def test_an_answer_has_a_time_limit(receiver: _Receiver, web: PublicWeb, behaviour: Behaviour) -> None:
     receiver.behaviour = behaviour
     began = time.monotonic()
     with pytest.raises(HostUnavailableError, match="did not answer"):
@@ -225,7 +225,7 @@ def test_an_answer_has_its_time(receiver: _Receiver, web: PublicWeb, behaviour: 
     assert time.monotonic() - began < 3
 
 
-def test_the_time_of_the_look_up_is_taken_off_the_answers(receiver: _Receiver) -> None:
+def test_the_time_limit_includes_the_look_up(receiver: _Receiver) -> None:
     def resolver(name: str, port: int) -> list[str]:
         Event().wait(0.05)
         return ["127.0.0.1"]
@@ -236,7 +236,7 @@ def test_the_time_of_the_look_up_is_taken_off_the_answers(receiver: _Receiver) -
         assert response.request.extensions["timeout"]["read"] <= 4.95
 
 
-def test_nobody_listens(web: PublicWeb) -> None:
+def test_a_refused_connection_is_an_unavailable_host(web: PublicWeb) -> None:
     with closing(socket.socket()) as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]

@@ -1,4 +1,4 @@
-"""From the platform's bytes to a typed event, and from an error to what the platform shall see."""
+"""Entrypoints: from the platform's bytes to a typed event, and from an error to the platform's answer."""
 
 import json
 import logging
@@ -40,7 +40,7 @@ SECRET = "a-secret-in-a-message"
 
 @pytest.fixture(autouse=True)
 def temp_dir(tmp_path: Path, clean_environment: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A temp folder of the test's own, for entrypoints sweep it."""
+    """A separate temp folder, because entrypoints sweep it."""
     clean_environment.setenv("TEMP_DIR", str(tmp_path))
     bootstrap.temp_files.cache_clear()
     yield tmp_path
@@ -49,7 +49,7 @@ def temp_dir(tmp_path: Path, clean_environment: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.fixture(autouse=True)
 def own_logging(monkeypatch: pytest.MonkeyPatch, clean_environment: pytest.MonkeyPatch) -> None:
-    """Entrypoints set logging up; give the test's own back afterwards."""
+    """Restore logging after the test, because entrypoints configure it."""
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", list(root.handlers))
     monkeypatch.setattr(root, "level", root.level)
@@ -108,7 +108,7 @@ def test_each_error_is_a_problem(error: Exception, status: int, code: str) -> No
         (ForbiddenError("no"), 'Bearer error="insufficient_scope"'),
     ],
 )
-def test_the_challenge_names_an_error_where_there_was_a_token(error: Exception, challenge: str) -> None:
+def test_the_challenge_names_an_error_only_for_a_token(error: Exception, challenge: str) -> None:
     assert answer_to(error)["headers"]["WWW-Authenticate"] == challenge
 
 
@@ -117,18 +117,18 @@ def test_validation_names_each_field() -> None:
     assert json.loads(answer_to(ValidationError("no", errors=errors))["body"])["errors"] == errors
 
 
-def test_an_event_that_is_none_is_a_problem_too() -> None:
+def test_an_invalid_event_is_a_problem_too() -> None:
     answer = http_entrypoint(lambda event: json_response(200, {}))(b"no json", context())
     assert answer["statusCode"] == 500
 
 
-def test_every_answer_says_that_it_is_not_to_be_kept_or_guessed_at() -> None:
+def test_by_default_answers_forbid_caching_and_sniffing() -> None:
     for answer in (answer_to(NotFoundError("no")), http_entrypoint(lambda _: Response(204))(request(), context())):
         assert answer["headers"]["X-Content-Type-Options"] == "nosniff"
         assert answer["headers"]["Cache-Control"] == "no-store"
 
 
-def test_an_answer_may_be_kept_if_it_says_so() -> None:
+def test_an_answer_can_allow_caching() -> None:
     kept = Response(200, headers={"Cache-Control": "private, no-cache", "Vary": "Prefer"})
     answer = http_entrypoint(lambda _: kept, headers_of=lambda _: {"Vary": "Origin"})(request(), context())
     assert (answer["headers"]["Cache-Control"], answer["headers"]["Vary"]) == ("private, no-cache", "Prefer, Origin")
@@ -152,7 +152,7 @@ def test_an_answer_may_be_kept_if_it_says_so() -> None:
         ("", "1"),
     ],
 )
-def test_a_header_that_the_platform_would_refuse_is_a_bug_of_ours(name: str, value: str) -> None:
+def test_a_header_that_the_platform_refuses_raises(name: str, value: str) -> None:
     with pytest.raises(ValueError, match="header"):
         Response(200, headers={name: value})
     with pytest.raises(ValueError, match="header"):
@@ -160,7 +160,7 @@ def test_a_header_that_the_platform_would_refuse_is_a_bug_of_ours(name: str, val
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_where_http_has_no_body_there_is_none(status: int) -> None:
+def test_a_body_is_refused_where_http_forbids_it(status: int) -> None:
     with pytest.raises(ValueError, match="body"):
         Response(status, "{}")
 
@@ -170,7 +170,7 @@ def test_head_has_no_body() -> None:
     assert (answer["statusCode"], answer["body"]) == (200, "")
 
 
-def test_an_event_handler_gets_a_typed_event(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_handler_receives_a_typed_event(capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[str] = []
 
     def handler(event: JobEvent, context: Context) -> None:
@@ -182,7 +182,7 @@ def test_an_event_handler_gets_a_typed_event(capsys: pytest.CaptureFixture[str])
     assert (line["message"], line["request_id"], line["outcome"]) == ("invocation", "req-1", "ok")
 
 
-def test_an_event_handler_lets_errors_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_handler_raises_errors(capsys: pytest.CaptureFixture[str]) -> None:
     def handler(event: JobEvent, context: Context) -> None:
         raise StorageUnavailableError("OSS did not answer")
 
@@ -193,7 +193,7 @@ def test_an_event_handler_lets_errors_out(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(("timeout", "works_s"), [(600, 580), (60, 54), (10, 9)])
-def test_work_is_given_back_in_good_time(timeout: int, works_s: float) -> None:
+def test_work_is_given_back_before_the_timeout(timeout: int, works_s: float) -> None:
     assert stop_by(context(timeout), NOW) == NOW + timedelta(seconds=works_s)
 
 
@@ -205,7 +205,7 @@ def leave_behind(folder: Path, name: str, age_h: float) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["event", "http"])
-def test_what_was_left_behind_is_gone_before_the_handler_runs(temp_dir: Path, kind: str) -> None:
+def test_old_temp_files_are_removed_before_the_handler_runs(temp_dir: Path, kind: str) -> None:
     seen: list[list[str]] = []
 
     def handle(event: JobEvent, context: Context) -> None:
@@ -223,7 +223,7 @@ def test_what_was_left_behind_is_gone_before_the_handler_runs(temp_dir: Path, ki
     assert seen == [["young.png"], ["young.png"]]
 
 
-def test_a_sweep_that_fails_does_not_keep_the_work(
+def test_a_failing_sweep_does_not_stop_the_handler(
     clean_environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def handle(event: JobEvent, context: Context) -> str:
@@ -242,7 +242,7 @@ def test_pre_stop_empties_the_temp_folder(temp_dir: Path) -> None:
     assert list(temp_dir.iterdir()) == []
 
 
-def test_what_a_handler_returns_is_the_functions_result() -> None:
+def test_the_handler_s_result_is_the_function_s_result() -> None:
     def handle(event: JobEvent, context: Context) -> dict[str, int]:
         return {"removed": 3}
 

@@ -1,4 +1,4 @@
-"""Function Compute's events, as its documentation shows them."""
+"""Function Compute's events, in the form of its documentation."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def http(**fields: Any) -> HttpEvent:
     return parse_event(HttpEvent, json.dumps({**json.loads(captured("http_post")), **fields}).encode())
 
 
-def test_an_http_request() -> None:
+def test_an_http_request_is_read() -> None:
     event = parse_event(HttpEvent, captured("http_post"))
     assert (event.method, event.path) == ("POST", "/ai/generate-image")
     assert json.loads(event.body_bytes) == {"prompt": "a lake at dawn"}
@@ -42,7 +42,7 @@ def test_a_base64_body_is_decoded() -> None:
 
 
 @pytest.mark.parametrize("body", ["no base64!", "eyJ", "湖"])
-def test_a_body_that_is_no_base64_is_said_to_be_none(body: str) -> None:
+def test_a_body_that_is_not_valid_base64_raises(body: str) -> None:
     with pytest.raises(ValueError, match="base64"):
         _ = http(body=body, isBase64Encoded=True).body_bytes
 
@@ -90,7 +90,7 @@ def test_a_path_is_cut_before_it_is_decoded(raw: str, segments: tuple[str, ...])
 
 
 @pytest.mark.parametrize("raw", ["/jobs/%ff", "/%c0%af", "/jobs/%ed%a0%80"])
-def test_a_path_that_is_not_utf8_can_be_logged_and_not_routed(raw: str) -> None:
+def test_a_path_that_is_not_utf8_can_be_logged_but_not_routed(raw: str) -> None:
     event = http(rawPath=raw)
     event.path.encode()
     with pytest.raises(ValueError, match="decode"):
@@ -98,32 +98,32 @@ def test_a_path_that_is_not_utf8_can_be_logged_and_not_routed(raw: str) -> None:
 
 
 @pytest.mark.parametrize("event", [b"{}", b'{"headers": null}', b'{"requestContext": {"http": {}}}'])
-def test_what_the_platform_may_leave_out(event: bytes) -> None:
+def test_missing_fields_have_defaults(event: bytes) -> None:
     read = parse_event(HttpEvent, event)
     assert (read.method, read.path, read.body_bytes, dict(read.headers)) == ("GET", "/", b"", {})
 
 
-def test_nulls_are_as_good_as_nothing() -> None:
+def test_nulls_are_the_same_as_missing_fields() -> None:
     event = parse_event(HttpEvent, captured("http_sparse"))
     assert (event.method, event.path, event.body_bytes) == ("GET", "/jobs/abc123", b"")
     assert (dict(event.headers), dict(event.query_parameters)) == ({}, {})
 
 
-def test_what_came_twice_is_joined() -> None:
+def test_repeated_headers_are_joined() -> None:
     event = parse_event(HttpEvent, captured("http_joined"))
     assert (event.method, event.segments) == ("GET", ("", "jobs", "a%2Fb"))
     assert event.headers["host"] == "api.example.com,api.example.com"
     assert event.headers["x-mine"] == "1,2"
 
 
-def test_a_timer() -> None:
+def test_a_timer_event_is_read() -> None:
     event = parse_event(TimerEvent, captured("timer"))
     assert event.trigger_name == "every-minute"
     assert CleanUpTask.model_validate_json(event.payload).task == "jobs"
 
 
 @pytest.mark.parametrize("payload", ["", "jobs", '{"task": "everything"}', "{}"])
-def test_a_payload_that_is_not_ours_is_an_error(payload: str) -> None:
+def test_an_unknown_payload_is_refused(payload: str) -> None:
     with pytest.raises(pydantic.ValidationError):
         CleanUpTask.model_validate_json(payload)
 
@@ -135,17 +135,17 @@ def test_a_payload_that_is_not_ours_is_an_error(payload: str) -> None:
         ("oss_removed", "users/用户/jobs/abc123/video-1703123456789.mp4", "ObjectRemoved:DeleteObject"),
     ],
 )
-def test_a_change_in_the_bucket(name: str, key: str, what: str) -> None:
+def test_an_oss_event_is_read(name: str, key: str, what: str) -> None:
     (record,) = parse_event(OssEvent, captured(name)).events
     assert (record.key, record.event_name) == (key, what)
 
 
-def test_our_own_invocation() -> None:
+def test_a_job_event_is_read() -> None:
     assert parse_event(JobEvent, b'{"jobId": "abc123"}').job_id == "abc123"
 
 
 @pytest.mark.parametrize("event", [b"", b"{}", b"[]", b"null", b'{"events": [{}]}'])
-def test_an_event_that_is_none_is_an_error(event: bytes) -> None:
+def test_an_invalid_event_is_refused(event: bytes) -> None:
     with pytest.raises(ValueError):
         parse_event(OssEvent, event)
 
@@ -169,6 +169,6 @@ def test_index_outputs_takes_the_events_of_oss_and_a_job() -> None:
 
 
 @pytest.mark.parametrize("event", [b"{}", b'{"events": []}', b'{"records": [{}]}', b'{"events": [{}]}'])
-def test_an_event_that_names_nothing_is_refused(event: bytes) -> None:
+def test_an_index_event_without_a_target_is_refused(event: bytes) -> None:
     with pytest.raises(pydantic.ValidationError):
         parse_event(IndexEvent, event)

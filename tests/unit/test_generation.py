@@ -325,7 +325,7 @@ def test_an_image_that_is_none_is_a_warning_beside_others(world: World) -> None:
     world.downloads.bodies[URLS[0]] = b"<!doctype html>"
     done = advance(world, FakeProvider(Pending("task-1"), Finished((MediaUrl(URLS[0]), MediaUrl(URLS[1])))))
     assert done.status is JobStatus.SUCCEEDED
-    assert "output 1 of 2: expected png" in done.warnings[0]
+    assert "output 1 of 2: the file must be png" in done.warnings[0]
     assert "got HTML" in done.warnings[0]
 
 

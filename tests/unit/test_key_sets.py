@@ -1,4 +1,4 @@
-"""Where the keys of tokens come from: which are used, and how often an issuer is asked for them."""
+"""The keys that verify tokens: which keys are used, and how often they are fetched."""
 
 import threading
 import time
@@ -65,14 +65,14 @@ UNUSABLE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("entry", UNUSABLE.values(), ids=UNUSABLE.keys())
-def test_a_key_for_something_else_is_not_used(entry: Any) -> None:
+def test_a_key_for_another_purpose_is_not_used(entry: Any) -> None:
     with pytest.raises(KeysUnavailableError):
         KeySet({"keys": [entry]})
     assert KeySet({"keys": [entry, public(EC)]}).key_for({"alg": "ES256"})
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"keys": None}, {"keys": []}, {"keys": {}}, "text"], ids=str)
-def test_what_is_no_key_set(document: object) -> None:
+def test_an_invalid_key_set_is_refused(document: object) -> None:
     with pytest.raises(KeysUnavailableError):
         KeySet(document)
 
@@ -86,7 +86,7 @@ def test_without_an_id_exactly_one_key_must_fit() -> None:
     assert two.key_for({"alg": "RS256", "kid": "b"}).key_id == "b"
 
 
-def test_one_id_may_stand_for_a_key_of_each_kind() -> None:
+def test_keys_of_different_algorithms_may_share_an_id() -> None:
     keys = KeySet({"keys": [public(RSA, kid="x"), public(EC, kid="x")]})
     assert keys.key_for({"alg": "ES256", "kid": "x"}).algorithm_name == "ES256"
 
@@ -95,7 +95,7 @@ def test_one_id_may_stand_for_a_key_of_each_kind() -> None:
 
 
 class Monotonic:
-    """Time that passes when a test says so."""
+    """Time that a test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -140,7 +140,7 @@ def refused(verifier: TokenVerifier, authorization: str) -> None:
         verifier.caller_of(authorization)
 
 
-def test_keys_are_fetched_with_the_first_token_and_kept(
+def test_keys_are_fetched_with_the_first_token_and_cached(
     verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic
 ) -> None:
     assert issuer.asked == 0
@@ -154,7 +154,7 @@ def test_keys_are_fetched_with_the_first_token_and_kept(
     assert issuer.asked == 2
 
 
-def test_a_key_that_is_no_longer_published_ends_with_the_next_fetch(
+def test_a_withdrawn_key_is_refused_after_the_next_fetch(
     verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic
 ) -> None:
     assert verifier.caller_of(bearer(RSA, "rsa")) == USER
@@ -163,7 +163,7 @@ def test_a_key_that_is_no_longer_published_ends_with_the_next_fetch(
     refused(verifier, bearer(RSA, "rsa"))
 
 
-def test_an_unknown_id_fetches_anew(verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic) -> None:
+def test_an_unknown_key_id_causes_a_new_fetch(verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic) -> None:
     assert verifier.caller_of(bearer(RSA, "rsa")) == USER
     issuer.publish(public(RSA, kid="rsa"), public(NEXT, kid="next"))
     monotonic.now += REST_S
@@ -171,9 +171,7 @@ def test_an_unknown_id_fetches_anew(verifier: TokenVerifier, issuer: Issuer, mon
     assert issuer.asked == 2
 
 
-def test_a_stream_of_unknown_ids_is_no_stream_of_requests(
-    verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic
-) -> None:
+def test_many_unknown_key_ids_cause_one_fetch(verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic) -> None:
     for number in range(300):
         refused(verifier, bearer(EC, f"made-up-{number}", "ES256"))
         monotonic.now += 0.25
@@ -182,7 +180,7 @@ def test_a_stream_of_unknown_ids_is_no_stream_of_requests(
     assert issuer.asked == 3
 
 
-def test_a_bad_signature_or_algorithm_fetches_nothing(
+def test_a_wrong_signature_or_algorithm_causes_no_fetch(
     verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic
 ) -> None:
     verifier.caller_of(bearer(RSA, "rsa"))
@@ -224,7 +222,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("fail", FAILURES.values(), ids=FAILURES.keys())
-def test_when_keys_cannot_be_fetched_those_at_hand_are_used(
+def test_cached_keys_are_used_when_a_fetch_fails(
     verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic, fail: Callable[[Issuer], None]
 ) -> None:
     good, status, body = bearer(RSA, "rsa"), issuer.status, issuer.body
@@ -242,7 +240,7 @@ def test_when_keys_cannot_be_fetched_those_at_hand_are_used(
 
 
 @pytest.mark.parametrize("fail", FAILURES.values(), ids=FAILURES.keys())
-def test_without_any_keys_that_is_no_fault_of_the_token(
+def test_a_failed_first_fetch_is_not_an_error_of_the_token(
     verifier: TokenVerifier, issuer: Issuer, monotonic: Monotonic, fail: Callable[[Issuer], None]
 ) -> None:
     body = issuer.body
@@ -257,13 +255,13 @@ def test_without_any_keys_that_is_no_fault_of_the_token(
     assert verifier.caller_of(bearer(RSA, "rsa")) == USER
 
 
-def test_what_is_no_token_fetches_nothing(verifier: TokenVerifier, issuer: Issuer) -> None:
+def test_unreadable_tokens_cause_no_fetch(verifier: TokenVerifier, issuer: Issuer) -> None:
     for token in ("rubbish", "a.b.c", bearer(RSA, "rsa")[7:] + ",x"):
         refused(verifier, f"Bearer {token}")
     assert issuer.asked == 0
 
 
-def test_an_issuer_that_is_slow_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_issuer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_fetching, "TIMEOUT_S", 0.05)
     released = threading.Event()
 
@@ -281,7 +279,7 @@ def test_an_issuer_that_is_slow_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
             released.set()
 
 
-def test_an_issuer_that_drips_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_issuer_that_sends_byte_by_byte_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_fetching, "TIMEOUT_S", 0.05)
 
     def drip() -> Iterator[bytes]:

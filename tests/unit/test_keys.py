@@ -1,4 +1,4 @@
-"""The object key: what it looks like, and what can never become one."""
+"""The object key: its form, and the values that it refuses."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +23,7 @@ def key(user_id: str = USER, job_id: str = "abc123", ext: str = "jpg", position:
     )
 
 
-def test_the_key_is_the_one_of_the_requirement() -> None:
+def test_key_has_the_required_form() -> None:
     made = ObjectKey.for_output(
         user_id="test@factory-buy.com",
         job_id="abc123",
@@ -45,7 +45,7 @@ def test_parse_is_the_inverse_of_str(
 
 
 @given(_TIMES, _EXTS)
-def test_positions_never_share_a_name_and_repeating_gives_the_same(at: datetime, ext: str) -> None:
+def test_each_position_has_its_own_key_and_a_repetition_the_same_key(at: datetime, ext: str) -> None:
     def names() -> list[str]:
         return [
             str(
@@ -59,7 +59,7 @@ def test_positions_never_share_a_name_and_repeating_gives_the_same(at: datetime,
 
 
 @given(st.text())
-def test_whatever_parses_is_written_the_same_way(text: str) -> None:
+def test_a_parsed_key_is_written_unchanged(text: str) -> None:
     for candidate in (text, f"users/{text}/jobs/j/image-1703123456789.png", f"users/u/jobs/j/image-{text}.png"):
         try:
             parsed = ObjectKey.parse(candidate)
@@ -68,7 +68,7 @@ def test_whatever_parses_is_written_the_same_way(text: str) -> None:
         assert str(parsed) == candidate
 
 
-def test_digits_of_other_scripts_are_no_timestamp() -> None:
+def test_digits_of_other_scripts_are_refused_in_a_timestamp() -> None:
     with pytest.raises(ValidationError):
         ObjectKey.parse("users/u/jobs/j/image-" + "١" * 13 + ".png")
 
@@ -97,7 +97,7 @@ def test_digits_of_other_scripts_are_no_timestamp() -> None:
         " ",
     ],
 )
-def test_what_could_leave_its_folder_is_refused(bad: str) -> None:
+def test_ids_that_could_leave_their_folder_are_refused(bad: str) -> None:
     with pytest.raises(ValidationError, match="userId"):
         check_user_id(bad)
     with pytest.raises(ValidationError, match="userId"):
@@ -111,18 +111,18 @@ def test_what_could_leave_its_folder_is_refused(bad: str) -> None:
 
 
 @pytest.mark.parametrize("good", [USER, "a+b@example.com", "用户", "..a", "a..", "...", " a", "%2e%2e%2f", "a b", "😀"])
-def test_odd_and_safe_user_ids_are_accepted(good: str) -> None:
+def test_unusual_but_safe_user_ids_are_accepted(good: str) -> None:
     assert check_user_id(good) == good
     assert ObjectKey.parse(str(key(user_id=good))).user_id == good
 
 
-def test_a_user_id_is_measured_in_bytes_too() -> None:
+def test_a_user_id_has_a_limit_in_bytes_too() -> None:
     with pytest.raises(ValidationError, match="bytes"):
         check_user_id("😀" * 255)
 
 
 @given(st.text(_SAFE, min_size=1, max_size=255).filter(lambda text: text not in {".", ".."} and text[-1] != " "))
-def test_every_user_id_that_is_let_in_has_room_for_its_outputs(user_id: str) -> None:
+def test_every_accepted_user_id_leaves_room_for_its_outputs(user_id: str) -> None:
     try:
         check_user_id(user_id)
     except ValidationError:
@@ -164,7 +164,7 @@ def test_other_keys_are_not_outputs(other: str) -> None:
         ObjectKey.parse(other)
 
 
-def test_an_output_id_belongs_to_its_key() -> None:
+def test_an_output_id_is_derived_from_its_key() -> None:
     assert key().output_id == key().output_id
     assert len({key(position=n).output_id for n in range(4)} | {key(user_id="other").output_id}) == 5
 

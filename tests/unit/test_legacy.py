@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from shared.adapters.oss_urls import OutputUrls
+from shared.adapters.output_urls import OutputUrls
 from shared.domain.errors import ConfigurationError, DatabaseUnavailableError, DispatchError, DreamFactoryError
 from shared.domain.jobs import Job, JobOutput, JobStatus
 from shared.domain.keys import ObjectKey

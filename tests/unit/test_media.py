@@ -1,4 +1,4 @@
-"""What the bytes are."""
+"""Recognizing media formats by their bytes."""
 
 import pytest
 from hypothesis import given
@@ -47,7 +47,7 @@ def ftyp(brand: bytes) -> bytes:
         (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x84webm", WEBM),
     ],
 )
-def test_each_format_is_known_by_its_bytes(head: bytes, expected: MediaFormat) -> None:
+def test_each_format_is_recognized_by_its_bytes(head: bytes, expected: MediaFormat) -> None:
     assert sniff_format(head) is expected
 
 
@@ -64,12 +64,12 @@ def test_each_format_is_known_by_its_bytes(head: bytes, expected: MediaFormat) -
         (b"[1, 2]", "JSON"),
         (b"upstream connect error", "text"),
         ("错误".encode(), "text"),
-        (b"BM\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7", "unknown bytes"),
-        (b"\x1a\x45\xdf\xa3\x9f\x42\x82\x88matroska\xff\xff\xff\xff", "unknown bytes"),
-        (b"RIFF\x24\0\0\0WAVE\xff\xff\xff\xff\xff", "unknown bytes"),
+        (b"BM\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7", "an unknown format"),
+        (b"\x1a\x45\xdf\xa3\x9f\x42\x82\x88matroska\xff\xff\xff\xff", "an unknown format"),
+        (b"RIFF\x24\0\0\0WAVE\xff\xff\xff\xff\xff", "an unknown format"),
     ],
 )
-def test_what_is_no_media_is_named(head: bytes, name: str) -> None:
+def test_the_kind_of_other_bytes_is_named(head: bytes, name: str) -> None:
     with pytest.raises(WrongMediaError, match=f"got {name}"):
         sniff_format(head)
 
@@ -80,11 +80,11 @@ def test_text_cut_in_the_middle_of_a_character_is_text() -> None:
 
 
 @given(st.binary(max_size=600))
-def test_anything_is_either_known_or_refused(head: bytes) -> None:
+def test_any_bytes_are_recognized_or_refused(head: bytes) -> None:
     try:
         format_ = sniff_format(head)
     except WrongMediaError as error:
-        assert "expected png" in str(error)
+        assert "must be png" in str(error)
     else:
         assert format_.content_type.startswith(f"{format_.type}/")
 

@@ -1,5 +1,7 @@
 """The model table."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from shared import bootstrap
@@ -11,9 +13,8 @@ ALL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 
 
 @ALL
-def test_each_model_takes_its_own_defaults(model: Model) -> None:
+def test_each_model_accepts_its_own_defaults(model: Model) -> None:
     model.sizes.check(model.default_size)
-    assert model.provider in {"dashscope", "openai"}
     if model.type is MediaType.VIDEO:
         model.check_duration(DEFAULT_DURATION_S)
     else:
@@ -37,7 +38,9 @@ def test_each_model_can_be_chosen_by_its_name(model: Model) -> None:
         ("", MediaType.IMAGE, False),
     ],
 )
-def test_a_model_that_does_not_fit_is_refused_with_those_that_do(name: str, type: MediaType, from_image: bool) -> None:
+def test_an_unsuitable_model_is_refused_and_the_suitable_ones_are_named(
+    name: str, type: MediaType, from_image: bool
+) -> None:
     with pytest.raises(ValidationError, match=r"model must be one of .*wan2") as caught:
         choose_model(name, type, from_image=from_image)
     assert caught.value.errors[0]["field"] == "model"
@@ -63,7 +66,7 @@ def test_a_size_is_two_numbers(text: str) -> None:
         Size.parse(text)
 
 
-def test_a_size_reads_as_it_is_written() -> None:
+def test_a_parsed_size_is_written_unchanged() -> None:
     assert str(Size.parse("1280x720")) == "1280x720"
 
 
@@ -78,22 +81,37 @@ def test_a_size_reads_as_it_is_written() -> None:
         (SizeRule(even=True), Size(11, 100), "even"),
     ],
 )
-def test_each_rule_of_a_size_says_what_would_be_right(rule: SizeRule, size: Size, match: str) -> None:
+def test_each_size_rule_names_the_accepted_sizes(rule: SizeRule, size: Size, match: str) -> None:
     with pytest.raises(ValidationError, match=match) as caught:
         rule.check(size)
     assert caught.value.errors[0]["field"] == "size"
 
 
-def test_a_duration_must_be_one_that_the_model_makes() -> None:
+def test_a_duration_that_the_model_cannot_make_is_refused() -> None:
     with pytest.raises(ValidationError, match="5, 10 seconds"):
         MODELS["wan2.5-t2v-preview"].check_duration(7)
 
 
-def test_what_a_model_does_not_heed_is_said() -> None:
+def test_ignored_parameters_cause_warnings() -> None:
     assert MODELS["wan2.2-t2i-flash"].warnings("x" * 500, "no", 1) == ()
     (cut,) = MODELS["wan2.2-t2i-flash"].warnings("x" * 501, None, None)
     assert "first 500 characters" in cut
     assert len(MODELS["gpt-image-1"].warnings("x", "no", 0)) == 2
+
+
+@pytest.fixture
+def no_provider_kept() -> Iterator[None]:
+    """Forget the providers that were built with the variables of another test."""
+    bootstrap._provider.cache_clear()
+    yield
+    bootstrap._provider.cache_clear()
+
+
+@ALL
+@pytest.mark.usefixtures("no_provider_kept")
+def test_each_model_has_an_adapter(model: Model, clean_environment: pytest.MonkeyPatch) -> None:
+    clean_environment.setenv(f"{model.provider.upper()}_API_KEY", "sk-test")
+    assert bootstrap.provider_of(model.name).poll_interval_s > 0
 
 
 def test_a_model_that_a_release_dropped_is_named() -> None:

@@ -1,4 +1,4 @@
-"""Logs: one line of JSON each, with the request id and without a local path."""
+"""Logs: one line of JSON each, with the request id and without local paths."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ def raised(path: Path) -> BaseException:
     raise AssertionError
 
 
-def test_a_line(request_of_the_test: str) -> None:
+def test_a_log_line_is_json_with_its_fields(request_of_the_test: str) -> None:
     line = line_of("job failed", job_id="abc123", code="x")
     assert line["time"].endswith("+00:00")
     del line["time"]
@@ -59,7 +59,7 @@ def test_new_lines_and_other_scripts_stay_on_one_line() -> None:
     assert line_of("%s", "湖\n😀")["message"] == "湖\n😀"
 
 
-def test_what_json_does_not_know_is_text() -> None:
+def test_values_that_json_does_not_support_become_text() -> None:
     assert line_of("x", where={1}, which=Path("a"))["where"] == "{1}"
 
 
@@ -91,7 +91,7 @@ def test_a_suppressed_context_is_left_out() -> None:
         assert "cause" not in describe(error)
 
 
-def test_an_os_error_without_a_reason_says_nothing() -> None:
+def test_an_os_error_without_a_reason_has_an_empty_message() -> None:
     assert describe(OSError())["message"] == ""
 
 

@@ -1,7 +1,8 @@
-"""Configuration: what is missing or wrong is one line that names the variable, and secrets show nowhere."""
+"""Configuration: an error is one line that names the variable, and never shows a secret."""
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -30,8 +31,8 @@ READERS: dict[str, Callable[[], object]] = {
     "credentials": settings.oss_credentials,
     "role": settings.role_credentials,
     "database": settings.DatabaseSettings.read,
-    "dashscope": settings.ProviderSettings.read_dashscope,
-    "openai": settings.ProviderSettings.read_openai,
+    "dashscope": partial(settings.ProviderSettings.read, "dashscope", "https://dashscope.example.com"),
+    "openai": partial(settings.ProviderSettings.read, "openai", "https://openai.example.com"),
     "web": settings.read_web_policy,
     "downloads": settings.DownloadSettings.read,
     "webhooks": settings.WebhookSettings.read,
@@ -66,7 +67,7 @@ def environment(clean_environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     ],
 )
 @pytest.mark.parametrize("how", ["missing", "empty", "blank"])
-def test_what_is_missing_is_named(environment: pytest.MonkeyPatch, reader: str, name: str, how: str) -> None:
+def test_a_missing_variable_is_named(environment: pytest.MonkeyPatch, reader: str, name: str, how: str) -> None:
     if how == "missing":
         environment.delenv(name, raising=False)
     else:
@@ -74,7 +75,7 @@ def test_what_is_missing_is_named(environment: pytest.MonkeyPatch, reader: str, 
     with pytest.raises(ConfigurationError) as caught:
         READERS[reader]()
     message = str(caught.value)
-    assert name.replace("ALIBABA_CLOUD_ACCESS_KEY_ID", "OSS_ACCESS_KEY") in message
+    assert name in message
     assert "\n" not in message
     assert SECRET not in message
 
@@ -125,7 +126,7 @@ def test_what_is_missing_is_named(environment: pytest.MonkeyPatch, reader: str, 
         ("runtime", "LOG_LEVEL", "LOUD"),
     ],
 )
-def test_what_is_wrong_is_named(environment: pytest.MonkeyPatch, reader: str, name: str, value: str) -> None:
+def test_a_wrong_variable_is_named(environment: pytest.MonkeyPatch, reader: str, name: str, value: str) -> None:
     environment.setenv(name, value)
     with pytest.raises(ConfigurationError, match=name) as caught:
         READERS[reader]()
@@ -134,7 +135,7 @@ def test_what_is_wrong_is_named(environment: pytest.MonkeyPatch, reader: str, na
 
 
 @pytest.mark.parametrize("value", ["", "null", "[]", '{"keys": []}', '{"keys": {}}', "no json"])
-def test_a_key_set_must_be_one(environment: pytest.MonkeyPatch, value: str) -> None:
+def test_an_invalid_key_set_is_refused(environment: pytest.MonkeyPatch, value: str) -> None:
     environment.delenv("AUTH_HS256_SECRET")
     environment.setenv("AUTH_JWKS", value)
     with pytest.raises(ConfigurationError, match="AUTH_JWKS"):
@@ -154,7 +155,7 @@ def by_url(environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         "http://localhost/.well-known/jwks.json",
     ],
 )
-def test_keys_come_over_https_or_from_this_machine(by_url: pytest.MonkeyPatch, url: str) -> None:
+def test_keys_are_fetched_over_https_or_from_loopback(by_url: pytest.MonkeyPatch, url: str) -> None:
     by_url.setenv("AUTH_JWKS_URL", url)
     assert settings.AuthSettings.read().jwks_url == url
 
@@ -166,21 +167,21 @@ def test_keys_come_over_https_or_from_this_machine(by_url: pytest.MonkeyPatch, u
         *("http://127.0.0.1.example.com/keys", "file:///etc/passwd", "issuer.example.com/keys"),
     ],
 )
-def test_keys_come_no_other_way(by_url: pytest.MonkeyPatch, url: str) -> None:
+def test_other_addresses_of_keys_are_refused(by_url: pytest.MonkeyPatch, url: str) -> None:
     by_url.setenv("AUTH_JWKS_URL", url)
     with pytest.raises(ConfigurationError, match="AUTH_JWKS_URL must"):
         settings.AuthSettings.read()
 
 
-def test_the_scope_of_services(environment: pytest.MonkeyPatch) -> None:
+def test_the_service_scope_can_be_changed(environment: pytest.MonkeyPatch) -> None:
     assert settings.AuthSettings.read().service_scope == "act-for-user"
     environment.setenv("AUTH_SERVICE_SCOPE", "media:impersonate")
     assert settings.AuthSettings.read().service_scope == "media:impersonate"
 
 
-def test_two_kinds_of_keys_are_one_too_many(environment: pytest.MonkeyPatch) -> None:
+def test_two_kinds_of_keys_are_refused(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("AUTH_JWKS", JWKS)
-    with pytest.raises(ConfigurationError, match="AUTH_JWKS and AUTH_HS256_SECRET are set"):
+    with pytest.raises(ConfigurationError, match="now AUTH_JWKS and AUTH_HS256_SECRET are set"):
         settings.AuthSettings.read()
 
 
@@ -194,7 +195,7 @@ def test_no_repr_shows_a_secret(environment: pytest.MonkeyPatch, reader: str) ->
     assert SECRET not in str(value)
 
 
-def test_the_bucket(environment: pytest.MonkeyPatch) -> None:
+def test_the_bucket_has_defaults_from_its_region(environment: pytest.MonkeyPatch) -> None:
     read = settings.OssSettings.read()
     assert read == settings.OssSettings(
         bucket="media",
@@ -217,14 +218,16 @@ def test_the_bucket(environment: pytest.MonkeyPatch) -> None:
         ("http://127.0.0.1:9001", "https://cdn.example.com/", "https://cdn.example.com"),
     ],
 )
-def test_the_base_url(environment: pytest.MonkeyPatch, endpoint: str, base: str | None, expected: str) -> None:
+def test_the_base_url_follows_the_endpoint(
+    environment: pytest.MonkeyPatch, endpoint: str, base: str | None, expected: str
+) -> None:
     environment.setenv("OSS_ENDPOINT", endpoint)
     if base:
         environment.setenv("OSS_BASE_URL", base)
     assert settings.OssSettings.read().base_url == expected
 
 
-def test_both_spellings_of_the_keys(environment: pytest.MonkeyPatch) -> None:
+def test_both_spellings_of_the_key_variables_are_read(environment: pytest.MonkeyPatch) -> None:
     for id_name, secret_name in (("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET"), ("OSS_ACCESS_KEY", "OSS_SECRET")):
         for name in ("OSS_ACCESS_KEY", "OSS_SECRET", "OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET"):
             environment.delenv(name, raising=False)
@@ -235,7 +238,7 @@ def test_both_spellings_of_the_keys(environment: pytest.MonkeyPatch) -> None:
         assert credentials.security_token is None
 
 
-def test_without_keys_the_role_signs_as_it_is_now(environment: pytest.MonkeyPatch) -> None:
+def test_without_keys_the_current_credentials_of_the_role_sign(environment: pytest.MonkeyPatch) -> None:
     environment.delenv("OSS_ACCESS_KEY")
     environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "STS.first")
     environment.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s")
@@ -247,13 +250,13 @@ def test_without_keys_the_role_signs_as_it_is_now(environment: pytest.MonkeyPatc
     assert settings.oss_credentials().access_key_id == "STS.second"
 
 
-def test_the_defaults_of_downloads_are_the_careful_ones() -> None:
+def test_by_default_downloads_are_strict() -> None:
     assert settings.read_web_policy() == WebPolicy(allow_http=False, allow_networks=())
     read = settings.DownloadSettings.read()
     assert read.max_bytes == {MediaType.IMAGE: 64 * settings.MIB, MediaType.VIDEO: 2048 * settings.MIB}
 
 
-def test_downloads_can_be_opened(environment: pytest.MonkeyPatch) -> None:
+def test_the_policy_of_downloads_can_be_opened(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("DOWNLOAD_ALLOW_HTTP", "True")
     environment.setenv("DOWNLOAD_ALLOW_NETWORKS", "127.0.0.0/8, fd00::/8")
     read = settings.read_web_policy()
@@ -279,14 +282,14 @@ def test_webhooks_are_enabled_by_a_flag(environment: pytest.MonkeyPatch, value: 
         settings.webhooks_are_enabled()
 
 
-def test_the_endpoint_of_the_platform(environment: pytest.MonkeyPatch) -> None:
+def test_the_endpoint_is_derived_from_account_and_region(environment: pytest.MonkeyPatch) -> None:
     environment.delenv("DISPATCH_ENDPOINT")
     environment.setenv("FC_ACCOUNT_ID", "123")
     environment.setenv("FC_REGION", "cn-hangzhou")
     assert settings.DispatchSettings.read().endpoint == "https://123.cn-hangzhou-internal.fc.aliyuncs.com"
 
 
-def test_the_instance(environment: pytest.MonkeyPatch) -> None:
+def test_the_instance_has_defaults(environment: pytest.MonkeyPatch) -> None:
     assert settings.RuntimeSettings.read() == settings.RuntimeSettings(
         temp_dir="/tmp/dream-factory",  # noqa: S108 - the folder of the requirement
         log_level="INFO",
@@ -301,7 +304,7 @@ def test_the_instance(environment: pytest.MonkeyPatch) -> None:
     assert (read.log_level, read.cors_origins) == ("DEBUG", ("https://a.example.com", "https://b.example.com"))
 
 
-def test_quotas_are_set_one_by_one(environment: pytest.MonkeyPatch) -> None:
+def test_each_quota_is_set_alone(environment: pytest.MonkeyPatch) -> None:
     assert settings.QuotaSettings.read() == settings.QuotaSettings(200, 5000, 100 * 1024**3)
     environment.setenv("QUOTA_JOBS_PER_DAY", str(10**15 - 1))
     environment.setenv("QUOTA_STORED_BYTES", "1")
@@ -312,7 +315,7 @@ def test_quotas_are_set_one_by_one(environment: pytest.MonkeyPatch) -> None:
     "origins",
     ["https://a.example.com:8443", "http://127.0.0.1:9000", "http://[::1]:3000", "capacitor://localhost", "http://a_b"],
 )
-def test_an_origin_is_as_browsers_write_it(environment: pytest.MonkeyPatch, origins: str) -> None:
+def test_an_origin_in_the_form_of_browsers_is_accepted(environment: pytest.MonkeyPatch, origins: str) -> None:
     environment.setenv("CORS_ORIGINS", origins)
     assert settings.RuntimeSettings.read().cors_origins == (origins,)
 
@@ -336,7 +339,16 @@ def test_an_origin_is_as_browsers_write_it(environment: pytest.MonkeyPatch, orig
         "https://",
     ],
 )
-def test_what_is_no_origin_is_a_line_that_names_the_variable(environment: pytest.MonkeyPatch, origin: str) -> None:
+def test_an_invalid_origin_is_refused_and_the_variable_named(environment: pytest.MonkeyPatch, origin: str) -> None:
     environment.setenv("CORS_ORIGINS", f"https://good.example.com,{origin}")
     with pytest.raises(ConfigurationError, match="CORS_ORIGINS must be origins like"):
         settings.RuntimeSettings.read()
+
+
+def test_provider_has_its_own_variables_and_a_default_address(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("NEWAI_API_KEY", SECRET)
+    read = settings.ProviderSettings.read("newai", "https://newai.example.com/v1")
+    assert (read.base_url, read.api_key.get_secret_value()) == ("https://newai.example.com/v1", SECRET)
+    environment.setenv("NEWAI_BASE_URL", "https://eu.newai.example.com/")
+    read = settings.ProviderSettings.read("newai", "https://newai.example.com/v1")
+    assert read.base_url == "https://eu.newai.example.com"

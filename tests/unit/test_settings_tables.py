@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from shared import settings
+from shared.adapters.dashscope import DashScope
+from shared.adapters.openai_images import OpenAiImages
 from shared.domain.errors import ConfigurationError
+from shared.domain.models import ProviderName
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a secret of at least thirty-two bytes"
@@ -27,8 +31,8 @@ READERS: tuple[Callable[[], object], ...] = (
     settings.OssSettings.read,
     settings.oss_credentials,
     settings.DatabaseSettings.read,
-    settings.ProviderSettings.read_dashscope,
-    settings.ProviderSettings.read_openai,
+    partial(settings.ProviderSettings.read, ProviderName.DASHSCOPE, DashScope.BASE_URL),
+    partial(settings.ProviderSettings.read, ProviderName.OPENAI, OpenAiImages.BASE_URL),
     settings.read_web_policy,
     settings.DownloadSettings.read,
     settings.WebhookSettings.read,
@@ -65,8 +69,8 @@ def names_in_settings() -> set[str]:
     """Return each variable that the source of shared/settings.py names."""
     source = Path(settings.__file__).read_text(encoding="utf-8")
     names = set(re.findall(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', source)) - set(settings.SslMode)
-    prefixes, suffixes = re.findall(r'_read\("([A-Z]+)"', source), re.findall(r'f"\{name\}(_[A-Z_]+)"', source)
-    return names | {prefix + suffix for prefix in prefixes for suffix in suffixes}
+    suffixes = re.findall(r'f"\{prefix\}(_[A-Z_]+)"', source)
+    return names | {provider.upper() + suffix for provider in ProviderName for suffix in suffixes}
 
 
 OURS, PLATFORM = tables("settings.md")

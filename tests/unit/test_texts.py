@@ -1,14 +1,14 @@
-"""Text from outside, made fit to be kept."""
+"""Text from outside, cut and cleaned."""
 
 import json
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.deliveries import delivery_of
 from shared.domain.errors import ProviderFailedError
 from shared.domain.jobs import MAX_WARNINGS, JobError
 from shared.domain.texts import MAX_MESSAGE_BYTES, bounded
-from shared.domain.webhooks import delivery_of
 from tests.fakes import NOW, make_job
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))  # halves of surrogate pairs among them
@@ -24,7 +24,7 @@ def test_bounded_text_fits_in_bytes_and_in_json(text: str, max_bytes: int) -> No
 
 
 @given(ANY_TEXT)
-def test_only_what_does_not_fit_is_cut(text: str) -> None:
+def test_only_text_that_is_too_long_is_cut(text: str) -> None:
     clean, kept = bounded(text, 10_000), bounded(text, 20)
     assert len(clean) == len(text)
     if len(clean.encode()) <= 20:
@@ -41,13 +41,13 @@ def test_text_is_cut_between_characters_and_cleaned() -> None:
     assert bounded("a\x00b\nc\x9bd \ud800 e") == "a b c d ? e"
 
 
-def test_a_job_s_error_fits_its_column_whatever_the_provider_wrote() -> None:
+def test_every_error_of_a_job_fits_its_column() -> None:
     error = JobError.of(ProviderFailedError("X: " + '"\\\x00' * 30_000))
     assert len(error.message.encode()) <= MAX_MESSAGE_BYTES
     assert error.message.startswith("X: ")
 
 
-def test_a_job_s_warnings_fit_their_column_in_all() -> None:
+def test_all_warnings_of_a_job_fit_their_column() -> None:
     done = make_job(warnings=("first",)).claimed(NOW).succeeded(NOW, ('"' * 80_000,) * 100)
     assert len(done.warnings) == MAX_WARNINGS
     assert done.warnings[0] == "first"

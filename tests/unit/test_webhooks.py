@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from shared.domain.deliveries import LEASE_S, MAX_ATTEMPTS, RETRY_DELAYS_S, Delivery, DeliveryStatus
 from shared.domain.errors import (
     AddressRefusedError,
     DatabaseUnavailableError,
@@ -14,7 +15,6 @@ from shared.domain.errors import (
     NotFoundError,
 )
 from shared.domain.jobs import Job, JobError, JobStatus
-from shared.domain.webhooks import LEASE_S, MAX_ATTEMPTS, RETRY_DELAYS_S, Delivery, DeliveryStatus
 from shared.ports import Finished, MediaUrl, Pending, WebhookMessage, WebhookReply
 from shared.services.generation import advance_job
 from shared.services.jobs import cancel_job, first_attempt_due

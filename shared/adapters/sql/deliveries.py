@@ -10,8 +10,8 @@ import peewee
 from shared.adapters.sql.database import Database
 from shared.adapters.sql.statements import delivery_values, is_behind
 from shared.adapters.sql.tables import DeliveryRow
+from shared.domain.deliveries import Delivery, DeliveryStatus, hash_url
 from shared.domain.errors import LeaseLostError
-from shared.domain.webhooks import Delivery, DeliveryStatus, hash_url
 
 _PENDING = DeliveryStatus.PENDING.value
 _DISABLED = DeliveryStatus.DISABLED.value

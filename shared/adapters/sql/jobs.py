@@ -22,10 +22,10 @@ from shared.adapters.sql.statements import (
 )
 from shared.adapters.sql.tables import DeliveryRow, JobRow
 from shared.domain.cursors import Place
+from shared.domain.deliveries import delivery_of
 from shared.domain.errors import LeaseLostError
 from shared.domain.jobs import TIME_LIMITS, Job, JobError, JobStatus
 from shared.domain.keys import MediaType
-from shared.domain.webhooks import delivery_of
 
 _DUE_AT = peewee.fn.COALESCE(JobRow.lease_expires_at, JobRow.next_attempt_at)
 

@@ -8,9 +8,9 @@ import peewee
 
 from shared.adapters.sql.tables import JobRow, UtcField
 from shared.domain.cursors import Place
+from shared.domain.deliveries import Delivery
 from shared.domain.errors import LeaseLostError
 from shared.domain.jobs import Job, JobStatus
-from shared.domain.webhooks import Delivery
 
 UNFINISHED = [status.value for status in JobStatus if not status.final]
 

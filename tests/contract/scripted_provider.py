@@ -1,4 +1,4 @@
-"""A provider that answers what it is told to."""
+"""A provider whose answers a test scripts."""
 
 import json
 from http.server import ThreadingHTTPServer
@@ -17,7 +17,7 @@ def settings(base_url: str, key: str = KEY) -> ProviderSettings:
 
 
 class Scripted(ThreadingHTTPServer):
-    """Answers everything with one status, body and headers, and keeps what it was asked."""
+    """Answers every request with the same status, body and headers, and records the requests."""
 
     daemon_threads = True
     status, body = 200, b"{}"

@@ -1,4 +1,4 @@
-"""Our presigner against the official SDK's, byte for byte, and against the emulator."""
+"""URLs of outputs: our presigner against the official SDK's, byte for byte, and against the emulator."""
 
 import io
 import secrets
@@ -15,7 +15,7 @@ from oss_support import KEY, REGION, RunningOss
 from PIL import Image
 from pydantic import SecretStr
 
-from shared.adapters.oss_urls import OutputUrls, presign, signing_time
+from shared.adapters.output_urls import OutputUrls, presign, signing_time
 from shared.domain.jobs import JobOutput
 from shared.domain.keys import MediaType
 from shared.settings import OssCredentials, OssSettings
@@ -85,7 +85,7 @@ def in_order(url: str) -> tuple[str, list[str]]:
 @pytest.mark.parametrize("ttl_s", [1, 604_800])
 @pytest.mark.parametrize("parameters", PARAMETERS, ids=lambda parameters: "&".join(parameters) or "none")
 @pytest.mark.usefixtures("frozen_sdk")
-def test_it_signs_as_the_sdk_does(key: str, token: str | None, ttl_s: int, parameters: dict[str, str]) -> None:
+def test_a_url_is_signed_like_the_sdk_s(key: str, token: str | None, ttl_s: int, parameters: dict[str, str]) -> None:
     endpoint = "http://127.0.0.1:9001"
     if token:
         auth = oss2.StsAuth(KEY.access_key_id, KEY.access_key_secret, token, auth_version="v4")
@@ -101,7 +101,7 @@ def test_it_signs_as_the_sdk_does(key: str, token: str | None, ttl_s: int, param
 
 @pytest.mark.parametrize("sts", [False, True], ids=["keys", "sts"])
 @pytest.mark.parametrize("key", KEYS)
-def test_a_private_bucket_lets_it_in(oss: RunningOss, tmp_path: Path, key: str, sts: bool) -> None:
+def test_a_private_bucket_accepts_a_signed_url(oss: RunningOss, tmp_path: Path, key: str, sts: bool) -> None:
     bucket = f"private-{secrets.token_hex(6)}"
     oss.emulator.create_bucket(bucket)
     oss.bucket(bucket).put_object(key, b"the bytes")
@@ -124,7 +124,7 @@ def test_the_host_is_not_part_of_the_signature() -> None:
 
 @pytest.mark.parametrize("sts", [False, True], ids=["keys", "sts"])
 @pytest.mark.parametrize("key", KEYS)
-def test_a_private_bucket_makes_a_thumbnail_and_no_other(oss: RunningOss, key: str, sts: bool) -> None:
+def test_a_signed_thumbnail_url_allows_only_its_thumbnail(oss: RunningOss, key: str, sts: bool) -> None:
     bucket = f"private-{secrets.token_hex(6)}"
     oss.emulator.create_bucket(bucket)
     oss.bucket(bucket).put_object(key, make_png(1024, 768))
@@ -193,7 +193,7 @@ def test_a_signed_url_outlives_neither_its_time_nor_its_credentials(
     now=strategies.datetimes(datetime(2020, 1, 1), datetime(2099, 1, 1), timezones=strategies.just(UTC)),
     ttl_s=strategies.integers(1, 604_800),
 )
-def test_a_signed_url_stays_the_same_for_a_while_and_holds_for_long(now: datetime, ttl_s: int) -> None:
+def test_a_signed_url_stays_the_same_for_a_while_and_valid_for_longer(now: datetime, ttl_s: int) -> None:
     signed_at = signing_time(now, ttl_s)
     age_s = (now - signed_at).total_seconds()
     assert 0 <= age_s < max(1, min(ttl_s / 10, 600))
@@ -232,7 +232,7 @@ def test_urls_change_with_the_window(clean_environment: pytest.MonkeyPatch) -> N
     ],
     ids=str,
 )
-def test_there_is_a_thumbnail_of_what_oss_can_process(meta: dict[str, Any], size: int, process: str | None) -> None:
+def test_outputs_that_oss_can_process_have_a_thumbnail(meta: dict[str, Any], size: int, process: str | None) -> None:
     url = OutputUrls(settings("https://oss.example.com", "media", ttl_s=None), FakeClock()).thumbnail_of(
         make_output(meta=meta, size=size)
     )

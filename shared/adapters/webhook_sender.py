@@ -1,4 +1,4 @@
-"""Sends webhooks as Standard Webhooks says: signed, and to public hosts only."""
+"""Sends webhooks as Standard Webhooks specifies: signed, and to public hosts only."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,7 +18,7 @@ _MAX_RETRY_AFTER_S = 86_400.0
 class StandardWebhookSender:
     """Posts messages and gives up after ``timeout_s``; threads may share it.
 
-    Every configured secret signs, so that a receiver may know any of them.
+    Every configured secret signs, so that a receiver needs only one of the secrets.
     Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
 
@@ -28,9 +28,9 @@ class StandardWebhookSender:
         self._timeout_s = timeout_s
 
     def send(self, message: WebhookMessage) -> WebhookReply:
-        """Post the message and return what was answered. Redirects are not followed.
+        """Post the message and return the answer. Redirects are not followed.
 
-        Raises AddressRefusedError (nobody was contacted) or HostUnavailableError.
+        Raises AddressRefusedError (no host was contacted) or HostUnavailableError.
         """
         signatures = [signer.sign(message.id, message.sent_at, message.body) for signer in self._signers]
         headers = {
@@ -44,14 +44,14 @@ class StandardWebhookSender:
         with self._web.open(
             "POST", message.url, within_s=self._timeout_s, headers=headers, content=content
         ) as response:
-            _read_on(response)
+            _discard_body(response)
             return WebhookReply(
                 response.status_code, _retry_after_s(response.headers.get("retry-after"), message.sent_at)
             )
 
 
-def _read_on(response: httpx.Response) -> None:
-    """Take a short body off the receiver's hands. The status is all that counts, so nothing is kept or missed."""
+def _discard_body(response: httpx.Response) -> None:
+    """Read a short body, so that the receiver can finish its answer. The body is not used: only the status counts."""
     received = 0
     try:
         for chunk in response.iter_raw():
@@ -63,9 +63,9 @@ def _read_on(response: httpx.Response) -> None:
 
 
 def _retry_after_s(text: str | None, now: datetime) -> float:
-    """Return the seconds that the header Retry-After asks for, a day at most (RFC 9110 § 10.2.3).
+    """Return the seconds in the header Retry-After, at most a day (RFC 9110 § 10.2.3).
 
-    A header that cannot be read counts as none, which is 0.
+    The result is 0 if the header is missing or cannot be read.
     """
     if text is None or not text.isascii():
         return 0.0
@@ -76,6 +76,6 @@ def _retry_after_s(text: str | None, now: datetime) -> float:
 def _seconds_until(date: str, now: datetime) -> float:
     try:
         until = parsedate_to_datetime(date)
-    except (ValueError, OverflowError):  # the second one for a year of many digits
+    except (ValueError, OverflowError):  # OverflowError: a year of many digits
         return 0.0
     return (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds()

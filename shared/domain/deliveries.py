@@ -1,4 +1,4 @@
-"""The delivery of a webhook: one for each job that ends and names a ``webhookUrl``.
+"""The delivery of a webhook. Each job that ends and has a ``webhookUrl`` has one.
 
 ::
 
@@ -18,15 +18,15 @@ from shared.domain.jobs import Job
 from shared.domain.texts import bounded
 
 _MESSAGES = uuid.UUID("8a5e7a0c-3f0b-5b55-9f2e-6c1d7b2f4e90")
-# About a day in all; the first attempt comes at once.
+# About a day in total. The first attempt is immediate.
 RETRY_DELAYS_S = (30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800)
 MAX_ATTEMPTS = len(RETRY_DELAYS_S) + 1
-LEASE_S = 120  # for an answer, and before it for finding the job's outputs
+LEASE_S = 120  # covers finding the job's outputs and waiting for the answer
 KEPT_FOR = timedelta(days=30)
 
 
 class DeliveryStatus(StrEnum):
-    """Where a delivery is. ``disabled``: the receiver has said that it is gone (410)."""
+    """The state of a delivery. ``disabled``: the receiver has answered that it is gone (410)."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -38,9 +38,9 @@ class DeliveryStatus(StrEnum):
 class Delivery:
     """A row of ``webhook_deliveries``. ``id`` is the ``webhook-id`` of every attempt.
 
-    ``attempts`` counts the claims and fences them, as a job's ``attempt`` does. While an attempt is at work,
-    ``next_attempt_at`` is when its lease ends. ``response_status`` is the HTTP status of the last answer, ``error`` why
-    the last attempt was no success, in our words.
+    ``attempts`` counts the claims and fences them, like a job's ``attempt``. While an attempt is running,
+    ``next_attempt_at`` is when its lease ends. ``response_status`` is the HTTP status of the last answer. ``error`` is
+    the reason why the last attempt failed, in this service's own words.
     """
 
     id: str
@@ -58,28 +58,28 @@ class Delivery:
 
     @property
     def url_hash(self) -> str:
-        """What stands for the URL where an index cannot hold it."""
+        """The hash of the URL, for an index: a URL is too long for one."""
         return hash_url(self.url)
 
     def due(self, now: datetime) -> bool:
-        """Tell whether an attempt is to be made."""
+        """Whether the next attempt is due."""
         return self.next_attempt_at is not None and self.next_attempt_at <= now
 
     def claimed(self, now: datetime) -> "Delivery":
-        """Begin the next attempt."""
+        """Start the next attempt."""
         lease = now + timedelta(seconds=LEASE_S)
         return replace(self, attempts=self.attempts + 1, last_attempt_at=now, next_attempt_at=lease)
 
     def answered(self, response_status: int) -> "Delivery":
-        """Keep what the receiver answered, with nothing decided yet."""
+        """Store the status of the receiver's answer, without deciding yet what follows."""
         return replace(self, response_status=response_status)
 
     def delivered(self) -> "Delivery":
-        """End because the receiver has taken it."""
+        """End because the receiver has accepted the webhook."""
         return self._ended(DeliveryStatus.DELIVERED, None)
 
     def failed(self, error: str) -> "Delivery":
-        """End without success."""
+        """End because the delivery has failed."""
         return self._ended(DeliveryStatus.FAILED, error)
 
     def disabled(self, error: str) -> "Delivery":
@@ -87,7 +87,7 @@ class Delivery:
         return self._ended(DeliveryStatus.DISABLED, error)
 
     def postponed(self, error: str, now: datetime, *, factor: float = 1.0, at_least_s: float = 0.0) -> "Delivery":
-        """Wait for the next attempt, by the schedule times ``factor`` and ``at_least_s``; after the last one, fail."""
+        """Wait for the scheduled delay times ``factor``, and for ``at_least_s``. Fail after the last attempt."""
         if self.attempts >= MAX_ATTEMPTS:
             return self.failed(f"{error}; given up after {self.attempts} attempts")
         delay_s = max(RETRY_DELAYS_S[self.attempts - 1] * factor, at_least_s)
@@ -98,9 +98,9 @@ class Delivery:
 
 
 def delivery_of(job: Job) -> Delivery | None:
-    """Return the delivery that the job's end asks for, due at once; None: the job has not ended or names no URL.
+    """Return the delivery for the end of a job, due now; None if the job has not ended or has no webhook URL.
 
-    Its id is made of the job's, so a job has one delivery, whoever writes it down.
+    The delivery's id is derived from the job's id, so that a job has one delivery, however often it is stored.
     """
     if job.webhook_url is None or job.finished_at is None or not job.status.final:
         return None

@@ -1,6 +1,6 @@
-"""URLs for readers: public, or signed for a while.
+"""URLs of outputs for their readers: public, or signed for a limited time.
 
-The signer is OSS's V4 in the query. Importing the SDK for it would cost the ``api`` function 236 ms of cold start
+The signature is OSS's V4 in the query. Importing the SDK for it would cost the ``api`` function 236 ms of cold start
 and 31 MB. Source: https://www.alibabacloud.com/help/en/oss/developer-reference/add-signatures-to-urls
 """
 
@@ -17,13 +17,13 @@ from shared.domain.keys import ObjectKey
 from shared.ports import Clock
 
 _ALGORITHM = "OSS4-HMAC-SHA256"
-# Credentials of a role live 36 hours, and the environment does not say since when. An invocation may last 24 hours
-# with those it began with, so they have 24 left when it begins; half of that is the margin.
+# Credentials of a role are valid for 36 hours, and the environment does not say since when. An invocation may use its
+# first credentials for 24 hours, so they are valid for 24 hours more when it starts. Half of that is a safe limit.
 _MAX_TTL_OF_TOKEN_S = 12 * 3600
 _MAX_SIGNING_WINDOW_S = 600
 
 _THUMBNAIL_WIDTH = 512
-# https://www.alibabacloud.com/help/en/oss/user-guide/resize-images-4. HEIC is left out: what comes is HEIC again, which
+# https://www.alibabacloud.com/help/en/oss/user-guide/resize-images-4. HEIC is left out: OSS returns HEIC again, which
 # most browsers do not show.
 _RESIZABLE_FORMATS = frozenset({"png", "jpeg", "bmp", "gif", "webp", "tiff", "avif"})
 _MAX_RESIZABLE_BYTES = 20 * 1024 * 1024
@@ -33,7 +33,7 @@ _SNAPSHOT_CODECS = frozenset({"h264", "hevc"})
 
 
 class OutputUrls:
-    """The addresses at which a user reads outputs: signed ones where OSS_URL_TTL_S is set, else public ones."""
+    """The URLs at which a user reads outputs: signed if OSS_URL_TTL_S is set, otherwise public."""
 
     def __init__(self, config: settings.OssSettings, clock: Clock) -> None:
         self._config = config
@@ -42,17 +42,17 @@ class OutputUrls:
     def url_of(self, output: JobOutput) -> str:
         """Return the URL of the object.
 
-        A public one is made anew from the key, so that an OSS_BASE_URL that was set later holds for old rows, too. A
-        row whose URL does not end in its key has it from elsewhere, and keeps it.
+        A public URL is made from the key each time, so that a later OSS_BASE_URL applies to old rows, too. A row whose
+        URL does not end in its key has a URL from another system, which stays.
         """
         if self._config.url_ttl_s is not None:
             return self._signed(output.oss_path)
         return self._public(output.oss_path) if _is_named_by_key(output) else output.oss_url
 
     def thumbnail_of(self, output: JobOutput) -> str | None:
-        """Return the URL of a picture of the output up to 512 pixels wide, which OSS makes when it is asked for.
+        """Return the URL of a picture of the output up to 512 pixels wide, which OSS makes on request.
 
-        None: OSS makes none of this format, of so large an image, or of what lies elsewhere.
+        None: OSS cannot convert this format or such a large image, or the output is not in the bucket.
         """
         process = _thumbnail_process(output)
         if process is None:
@@ -71,7 +71,7 @@ class OutputUrls:
         return presign(self._config, credentials, key, ttl_s, signed_at, parameters)
 
     def key_of(self, url: str) -> ObjectKey | None:
-        """Return the key of an output that a URL of the bucket names, signed or not; None for every other URL."""
+        """Return the key of the output at a URL of the bucket, signed or not; None for every other URL."""
         bucket, region = self._config.bucket, self._config.region
         addresses = (
             self._config.base_url,
@@ -95,15 +95,15 @@ def _is_named_by_key(output: JobOutput) -> bool:
 def _thumbnail_process(output: JobOutput) -> str | None:
     meta = output.meta
     if meta.get("format") in _RESIZABLE_FORMATS and output.size <= _MAX_RESIZABLE_BYTES:
-        return f"image/resize,w_{_THUMBNAIL_WIDTH}"  # OSS does not enlarge unless told to
+        return f"image/resize,w_{_THUMBNAIL_WIDTH}"  # by default OSS does not enlarge
     if meta.get("format") in _SNAPSHOT_FORMATS and meta.get("codec") in _SNAPSHOT_CODECS:
-        # A snapshot may not be wider than the video.
+        # A snapshot cannot be wider than the video.
         return f"video/snapshot,t_0,f_jpg,w_{min(_THUMBNAIL_WIDTH, meta.get('width') or _THUMBNAIL_WIDTH)}"
     return None
 
 
 def lifetime_s(config: settings.OssSettings, credentials: settings.OssCredentials) -> int:
-    """Return for how many seconds a URL holds that these credentials sign; 0 where URLs are public."""
+    """Return for how many seconds a URL signed with these credentials is valid; 0 if URLs are public."""
     ttl_s = config.url_ttl_s or 0
     return min(ttl_s, _MAX_TTL_OF_TOKEN_S) if credentials.security_token else ttl_s
 
@@ -111,8 +111,8 @@ def lifetime_s(config: settings.OssSettings, credentials: settings.OssCredential
 def signing_time(now: datetime, ttl_s: int) -> datetime:
     """Return the time to sign with: ``now`` rounded down to a tenth of ``ttl_s``, at most to ten minutes.
 
-    So URLs are the same for a while, which lets caches and ETags work, and hold for 0.9 ``ttl_s`` at least. A signature
-    counts in seconds, so a ``ttl_s`` below ten is shortened by up to one.
+    So URLs stay the same for a while, which caches and ETags need, and are valid for at least 0.9 ``ttl_s``. Signatures
+    count in whole seconds, so a ``ttl_s`` below ten is shortened by up to one second.
     """
     window_s = max(1, min(ttl_s // 10, _MAX_SIGNING_WINDOW_S))
     return datetime.fromtimestamp(now.timestamp() // window_s * window_s, UTC)
@@ -128,8 +128,8 @@ def presign(
 ) -> str:
     """Return a GET URL of ``config.base_url`` that is valid for ``ttl_s`` seconds from ``now``.
 
-    ``parameters`` are part of the query and of the signature. The host is not, so a CDN in front of the bucket can
-    serve it too.
+    ``parameters`` are part of the query and of the signature. The host is not part of the signature, so that a CDN in
+    front of the bucket can serve the URL, too.
     """
     date, time = now.strftime("%Y%m%d"), now.strftime("%Y%m%dT%H%M%SZ")
     scope = f"{date}/{config.region}/oss/aliyun_v4_request"

@@ -13,7 +13,7 @@ import requests.adapters
 from oss2.credentials import Credentials, CredentialsProvider
 
 from shared import settings
-from shared.adapters.oss_urls import lifetime_s
+from shared.adapters.output_urls import lifetime_s
 from shared.domain.errors import ObjectExistsError, StorageRefusedError, StorageUnavailableError
 from shared.ports import ListedObject, MultipartUpload, StoredObject
 
@@ -21,11 +21,13 @@ _PUBLIC_CACHING = "public, max-age=31536000, immutable"
 _UPLOAD_BLOCK_BYTES = 256 * 1024
 _CONNECT_TIMEOUT_S = 10
 _PAGE = 1000  # the most that OSS lists at once
-_STRICT_RANGE = {"x-oss-range-behavior": "standard"}  # else a range beyond the end gets the whole object
+_STRICT_RANGE = {
+    "x-oss-range-behavior": "standard"
+}  # without it, OSS answers a range beyond the end with the whole object
 
 
 class _RoleCredentials(CredentialsProvider):  # type: ignore[misc]  # oss2 carries no types
-    """The credentials as they are now: a role's change while the instance lives."""
+    """The current credentials: those of a role change during the life of an instance."""
 
     def get_credentials(self) -> Credentials:
         now = settings.oss_credentials()
@@ -34,7 +36,7 @@ class _RoleCredentials(CredentialsProvider):  # type: ignore[misc]  # oss2 carri
 
 
 class _LargeBlocks(requests.adapters.HTTPAdapter):
-    """Hands the socket 256 KiB at a time: a third of the CPU that http.client's 8 KiB take."""
+    """Gives the socket 256 KiB at a time, which needs a third of the CPU of http.client's 8 KiB."""
 
     def init_poolmanager(self, *args: object, **kwargs: object) -> None:
         super().init_poolmanager(*args, blocksize=_UPLOAD_BLOCK_BYTES, **kwargs)  # type: ignore[arg-type]  # requests' own hook has no types
@@ -52,14 +54,14 @@ class OssObjectStore:
             region=config.region,
             session=oss2.Session(adapter=_LargeBlocks()),
             connect_timeout=_CONNECT_TIMEOUT_S,
-            # Its own CRC costs 70 % of an upload's CPU; the caller compares the server's with the one it has.
+            # The SDK's own CRC costs 70 % of an upload's CPU. The caller compares OSS's CRC with its own.
             enable_crc=False,
         )
 
     def put(
         self, key: str, path: Path, *, content_type: str, meta: dict[str, str], on_block: Callable[[], None]
     ) -> StoredObject:
-        """Upload a file, streaming, unless there is an object of that key.
+        """Upload a file as a stream, unless the key exists already.
 
         Source: https://www.alibabacloud.com/help/en/oss/developer-reference/putobject (x-oss-forbid-overwrite)
         """
@@ -68,7 +70,7 @@ class OssObjectStore:
             "Cache-Control": _caching(self._config),
             "Content-Disposition": "inline",
             "x-oss-forbid-overwrite": "true",
-            # Header values are ASCII, and a user id may be any text.
+            # Header values must be ASCII, but a user id may be any text.
             **{f"x-oss-meta-{name}": quote(value, safe="@") for name, value in meta.items()},
         }
         size = path.stat().st_size
@@ -77,12 +79,12 @@ class OssObjectStore:
         return StoredObject(size, result.crc)
 
     def head(self, key: str) -> StoredObject | None:
-        """Return what OSS has under the key, or None."""
+        """Return the object's size and CRC, or None if the object does not exist."""
         try:
             with _translated():
                 result = self._bucket.head_object(key)
         except StorageRefusedError as error:
-            # A bucket that is not there says nothing of its objects.
+            # A missing bucket is a configuration error, not a missing object.
             missing = error.__cause__
             if isinstance(missing, oss2.exceptions.NotFound) and not isinstance(missing, oss2.exceptions.NoSuchBucket):
                 return None
@@ -90,14 +92,14 @@ class OssObjectStore:
         return StoredObject(int(result.content_length), result.server_crc)
 
     def read_range(self, key: str, start: int, size_bytes: int) -> bytes:
-        """Return up to ``size_bytes`` bytes from ``start``, which must lie inside the object."""
+        """Return up to ``size_bytes`` bytes from ``start``, which must be inside the object."""
         with _translated():
             result = self._bucket.get_object(key, byte_range=(start, start + size_bytes - 1), headers=_STRICT_RANGE)
             data: bytes = result.read()
         return data
 
     def list(self, prefix: str) -> Iterator[ListedObject]:
-        """Yield the objects below ``prefix`` by key, a page of a thousand at a time."""
+        """Yield the objects below ``prefix``, sorted by key, from pages of a thousand."""
         token = ""
         while True:
             with _translated():
@@ -110,12 +112,12 @@ class OssObjectStore:
             token = page.next_continuation_token
 
     def delete(self, key: str) -> None:
-        """Delete the object; nothing happens if there is none."""
+        """Delete the object. Deleting an object that does not exist succeeds."""
         with _translated():
             self._bucket.delete_object(key)
 
     def multipart_uploads(self, prefix: str, older_than: timedelta) -> Iterator[MultipartUpload]:
-        """Yield the unfinished uploads below ``prefix`` that were initiated longer ago, by OSS's own clock."""
+        """Yield the unfinished uploads below ``prefix`` that are older than ``older_than`` by OSS's own clock."""
         key = upload_id = ""
         while True:
             with _translated():
@@ -131,7 +133,7 @@ class OssObjectStore:
             key, upload_id = page.next_key_marker, page.next_upload_id_marker
 
     def abort_upload(self, upload: MultipartUpload) -> None:
-        """Abort the upload, which frees its parts; nothing happens if it has ended meanwhile."""
+        """Abort the upload, which frees its parts. Aborting an upload that has ended in the meantime succeeds."""
         try:
             with _translated():
                 self._bucket.abort_multipart_upload(upload.key, upload.upload_id)
@@ -145,17 +147,17 @@ class OssObjectStore:
 
 
 def _caching(config: settings.OssSettings) -> str:
-    """Return the ``Cache-Control`` of an object; what OSS makes of the object for a thumbnail has the same.
+    """Return the ``Cache-Control`` of an object. Its thumbnail, which OSS makes from the object, has the same.
 
-    Behind a signed URL it is for the reader's own browser, for as long as the URL holds: a shared cache would hand it
-    out when the URL is over and the object deleted.
+    An object with a signed URL is cached by the reader's browser only, for as long as the URL is valid: a shared cache
+    would serve it after the URL has expired and the object was deleted.
     """
     ttl_s = lifetime_s(config, settings.oss_credentials())
     return f"private, max-age={ttl_s}, immutable" if ttl_s else _PUBLIC_CACHING
 
 
 def _time_of(page: Any) -> int:
-    """Return OSS's own time, in Unix seconds: ages by our clock would be wrong by what it is wrong."""
+    """Return OSS's own time, in Unix seconds: with our own clock, ages would be off by its error."""
     return int(oss2.utils.http_to_unixtime(page.headers["Date"]))
 
 
@@ -168,13 +170,13 @@ def _translated() -> Iterator[None]:
     except oss2.exceptions.ServerError as error:
         code = error.code or "no code"
         if code == "FileAlreadyExists":
-            raise ObjectExistsError("there is an object of that key in OSS") from error
+            raise ObjectExistsError("an object with this key exists already in OSS") from error
         if error.status >= 500 or error.status == 429:
-            raise StorageUnavailableError(f"OSS answered {error.status} ({code})") from error
-        raise StorageRefusedError(f"OSS refused: {error.status} ({code})") from error
+            raise StorageUnavailableError(f"OSS answered HTTP {error.status} ({code})") from error
+        raise StorageRefusedError(f"OSS refused the request: HTTP {error.status} ({code})") from error
     except oss2.exceptions.ClientError as error:
         raise StorageRefusedError("the OSS client refused the request") from error
     except requests.RequestException as error:
         raise StorageUnavailableError("the connection to OSS broke off") from error
-    except (ParseError, RuntimeError) as error:  # no XML, or XML without what oss2 looks for
+    except (ParseError, RuntimeError) as error:  # not XML, or XML without the elements that oss2 needs
         raise StorageUnavailableError("OSS's answer cannot be read") from error
