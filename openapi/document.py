@@ -6,7 +6,6 @@ from inspect import getdoc
 from itertools import groupby
 from typing import Any
 
-from endpoints.service import VERSION
 from openapi.examples import component_examples
 from openapi.headers import ANSWER_HEADERS, REQUEST_HEADERS
 from openapi.models import answered, bodies, component_schemas
@@ -14,6 +13,7 @@ from openapi.operations import describe_operation, tag_of
 from openapi.problems import problem_answers
 from openapi.text import to_markdown
 from routing import Route
+from shared.version import VERSION
 
 _INTRODUCTION = """
 Generates images and videos, and stores every one of them in OSS.

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from shared.version import VERSION
+
 _JOB_ID = "0cf63189-f805-4fcf-8109-592dfa3c8a3d"
 _URL = "https://dream-factory-media.oss-cn-hangzhou.aliyuncs.com/users/test%40factory-buy.com"
 _OUTPUT = {
@@ -71,7 +73,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "DeliveriesJson": {"onceInVain": {"data": [_DELIVERY]}},
     "UsageJson": {"oneJob": _USAGE},
     "OpenApiJson": {"itsBeginning": {"openapi": "3.1.1"}},
-    "HealthJson": {"alive": {"status": "ok", "version": "0.1.0", "functionVersion": "LATEST"}},
+    "HealthJson": {"alive": {"status": "ok", "version": VERSION, "functionVersion": "LATEST"}},
 }
 
 _UNFINISHED: dict[str, dict[str, Any]] = {

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from openapi.text import operation_id
 from routing import Route
-from shared.representations import JobJson, OutputJson
+from shared.presentation import JobJson, OutputJson
 
 _VARIABLES: dict[type[BaseModel], str] = {JobJson: "jobId", OutputJson: "outputId"}
 

@@ -11,7 +11,7 @@ from openapi.headers import problem_headers
 from openapi.text import to_markdown
 from routing import Route
 from shared.domain.errors import CallerError
-from shared.representations import Json
+from shared.presentation import Json
 
 _OF_EVERY_ROUTE = (400, 422, 500, 502, 503)  # 422 at least for an unknown query parameter
 _OF_WHO_ASKS = (401, 403)

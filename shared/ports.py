@@ -10,9 +10,10 @@ from shared.domain.cursors import Place
 from shared.domain.deletions import Deletion, DeletionScope
 from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
-from shared.domain.keys import MediaType
 from shared.domain.media import MediaFacts
-from shared.domain.quotas import Quotas, Usage
+from shared.domain.media_type import MediaType
+from shared.domain.quotas import Quotas
+from shared.domain.usage import Usage
 from shared.domain.webhooks import Delivery
 
 

@@ -14,7 +14,7 @@ from shared.adapters.sql_webhooks import DeliveryRow, insert_delivery
 from shared.domain.cursors import Place
 from shared.domain.errors import LeaseLostError
 from shared.domain.jobs import TIME_LIMITS, Job, JobError, JobStatus
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 from shared.domain.webhooks import delivery_of
 
 _UNFINISHED = [status.value for status in JobStatus if not status.final]

@@ -12,7 +12,7 @@ from shared.adapters.sql_jobs import JobRow, page_of_user, write_job
 from shared.domain.cursors import Place
 from shared.domain.errors import DatabaseUnavailableError
 from shared.domain.jobs import JobOutput, OutputIntent
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 
 
 class _OutputColumns(peewee.Model):

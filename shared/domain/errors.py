@@ -46,10 +46,9 @@
 and no credential. ``retryable`` says whether the same thing may succeed later.
 """
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
-if TYPE_CHECKING:
-    from shared.domain.quotas import Usage
+from shared.domain.usage import Usage
 
 
 class DreamFactoryError(Exception):
@@ -143,16 +142,20 @@ class ValidationError(CallerError):
 
 
 class QuotaExceededError(CallerError):
-    """The user has used up a quota; ``retry_after_s`` says when to ask again, ``usage`` what the user takes up."""
+    """The user has used up a quota.
+
+    ``retry_after_s`` says when to try again, ``usage`` how much the user had used at the time ``at``.
+    """
 
     status = 429
     code = "quota_exceeded"
     retryable = True
 
-    def __init__(self, message: str, *, retry_after_s: int, usage: "Usage") -> None:
+    def __init__(self, message: str, *, retry_after_s: int, usage: Usage, at: datetime) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.usage = usage
+        self.at = at
 
 
 class ProviderError(DreamFactoryError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from shared.domain.errors import ValidationError
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 
 
 class Form(StrEnum):

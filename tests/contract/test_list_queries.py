@@ -13,9 +13,9 @@ from shared.adapters.sql_jobs import SqlJobStore
 from shared.adapters.sql_outputs import SqlOutputStore
 from shared.domain.cursors import Place
 from shared.domain.jobs import JobStatus
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 from shared.ports import JobStore
-from shared.services.lists import ListQuery, list_jobs, list_outputs
+from shared.services.reading import ListQuery, list_jobs, list_outputs
 from tests.contract.databases import SQL_KINDS, database_url, open_database
 from tests.fakes import NOW, USER, make_job, make_output
 

@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from shared.domain.callers import ServiceCaller, UserCaller
 from shared.domain.errors import BadRequestError, ForbiddenError, ValidationError
 from shared.domain.keys import check_user_id
-from shared.services.access import name_user
+from shared.services.access import choose_user
 from tests.fakes import USER
 
 SERVICE = ServiceCaller("back-end")
 
 
 def test_a_user_acts_for_himself() -> None:
-    assert name_user(UserCaller(USER), None) == USER
+    assert choose_user(UserCaller(USER), None) == USER
 
 
 @pytest.mark.parametrize("header", ["", USER, "other%40example.com", "%"])
 def test_a_user_acts_for_nobody_else(header: str) -> None:
     with pytest.raises(ForbiddenError):
-        name_user(UserCaller(USER), header)
+        choose_user(UserCaller(USER), header)
 
 
 @pytest.mark.parametrize(
@@ -37,12 +37,12 @@ def test_a_user_acts_for_nobody_else(header: str) -> None:
     ],
 )
 def test_a_service_acts_for_whom_it_names(header: str, user: str) -> None:
-    assert name_user(SERVICE, header) == user
+    assert choose_user(SERVICE, header) == user
 
 
 def test_a_service_must_name_somebody() -> None:
     with pytest.raises(BadRequestError, match="On-Behalf-Of"):
-        name_user(SERVICE, None)
+        choose_user(SERVICE, None)
 
 
 @pytest.mark.parametrize(
@@ -70,18 +70,18 @@ def test_a_service_must_name_somebody() -> None:
 )
 def test_a_header_that_is_no_user_id_is_the_services_mistake(header: str) -> None:
     with pytest.raises(BadRequestError, match="On-Behalf-Of") as caught:
-        name_user(SERVICE, header)
+        choose_user(SERVICE, header)
     assert caught.value.status == 400
 
 
 def test_a_service_does_not_act_for_itself() -> None:
     with pytest.raises(ForbiddenError):
-        name_user(SERVICE, "back%2Dend")
+        choose_user(SERVICE, "back%2Dend")
 
 
 def test_an_operator_can_tell_who_acted_for_whom(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        name_user(SERVICE, quote(USER))
+        choose_user(SERVICE, quote(USER))
     (record,) = caplog.records
     assert vars(record) | {"service": "back-end", "user_id": USER} == vars(record)
 
@@ -92,6 +92,6 @@ def test_every_user_id_and_nothing_else_survives_the_header(text: str) -> None:
         user = check_user_id(text)
     except ValidationError:
         with pytest.raises(BadRequestError):
-            name_user(SERVICE, quote(text, safe="", errors="surrogatepass"))
+            choose_user(SERVICE, quote(text, safe="", errors="surrogatepass"))
     else:
-        assert name_user(SERVICE, quote(user, safe="")) == user
+        assert choose_user(SERVICE, quote(user, safe="")) == user

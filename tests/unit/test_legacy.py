@@ -10,7 +10,7 @@ from shared.domain.jobs import Job, JobOutput, JobStatus
 from shared.domain.keys import ObjectKey
 from shared.domain.media import MediaFacts
 from shared.services.indexing import index_job
-from shared.services.legacy import LegacyOutput, find_outputs
+from shared.services.legacy import LegacyOutput, OutputPorts, find_outputs
 from shared.services.storage import make_output
 from shared.settings import OssSettings
 from tests.fakes import NOW, USER, FakeClock, HeldObject, World, make_job, make_png, make_video_job
@@ -48,7 +48,7 @@ class Asked:
 
 def find(world: World, job: Job, asked: Asked | None = None) -> list[JobOutput | LegacyOutput]:
     world.jobs.add(job)
-    found = find_outputs(job, outputs=world.outputs, key_of=URLS.key_of, index=asked or Asked(world))
+    found = find_outputs(job, ports=OutputPorts(world.outputs, URLS.key_of, asked or Asked(world)))
     return list(found)
 
 
@@ -152,4 +152,4 @@ def test_without_the_database_nothing_is_known(world: World) -> None:
     world.jobs.add(old_job())
     world.outputs.away = True
     with pytest.raises(DatabaseUnavailableError):
-        find_outputs(old_job(), outputs=world.outputs, key_of=URLS.key_of, index=Asked(world))
+        find_outputs(old_job(), ports=OutputPorts(world.outputs, URLS.key_of, Asked(world)))

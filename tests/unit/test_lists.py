@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from shared.domain.errors import BadRequestError
 from shared.domain.jobs import Job, JobStatus
-from shared.domain.keys import MediaType, ObjectKey
-from shared.services.lists import ListQuery, Page, list_jobs, list_outputs
+from shared.domain.keys import ObjectKey
+from shared.domain.media_type import MediaType
+from shared.services.reading import ListQuery, Page, list_jobs, list_outputs
 from tests.fakes import NOW, USER, World, make_job, make_output, make_video_job
 
 # Few times and few ids: rows of one time are the hard case.
@@ -26,7 +27,7 @@ def add(world: World, row: tuple[int, str], **changes: Any) -> Job:
 
 def page(world: World, **wanted: Any) -> Page[Any]:
     query = ListQuery(**{"user_id": USER, "limit": 20, **wanted})
-    return list_jobs(query, jobs=world.jobs, outputs=world.outputs, key_of=lambda _: None)
+    return list_jobs(query, ports=world.read_ports())
 
 
 def ids(found: Page[Any]) -> list[str]:
@@ -85,7 +86,7 @@ def test_filters_are_kept_from_page_to_page(world: World) -> None:
         with pytest.raises(BadRequestError):
             page(world, cursor=first.next_cursor, **{**wanted, **other})
     with pytest.raises(BadRequestError):
-        list_outputs(ListQuery(USER, 1, first.next_cursor, MediaType.VIDEO), outputs=world.outputs)
+        list_outputs(ListQuery(USER, 1, first.next_cursor, MediaType.VIDEO), ports=world.read_ports())
 
 
 def test_jobs_that_succeeded_show_their_outputs_by_position(world: World) -> None:
@@ -103,12 +104,7 @@ def test_a_list_shows_the_url_of_elsewhere_and_has_nothing_indexed(world: World)
     add(world, (2, "elsewhere"), status=JobStatus.SUCCEEDED, legacy_url=elsewhere)
     add(world, (1, "ours"), status=JobStatus.SUCCEEDED, legacy_url=ours)
     add(world, (0, "local"), status=JobStatus.SUCCEEDED, legacy_url="/tmp/dream-factory/1.png")  # noqa: S108 - what a row may hold
-    found = list_jobs(
-        ListQuery(USER, 9),
-        jobs=world.jobs,
-        outputs=world.outputs,
-        key_of=lambda url: key if url == ours else None,
-    )
+    found = list_jobs(ListQuery(USER, 9), ports=world.read_ports(lambda url: key if url == ours else None))
     assert [[output.oss_url for output in listed.outputs] for listed in found.rows] == [[elsewhere], [], []]
 
 
@@ -120,7 +116,7 @@ def test_the_gallery_goes_by_the_time_of_the_rows(world: World) -> None:
     world.outputs.put(make_output(8, type=MediaType.VIDEO))
     shown, cursor = [], None
     while True:
-        found = list_outputs(ListQuery(USER, 2, cursor, MediaType.IMAGE), outputs=world.outputs)
+        found = list_outputs(ListQuery(USER, 2, cursor, MediaType.IMAGE), ports=world.read_ports())
         shown += found.rows
         cursor = found.next_cursor
         if cursor is None:

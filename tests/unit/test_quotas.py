@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import QuotaExceededError
-from shared.domain.keys import MediaType
-from shared.domain.quotas import DAY_S, Quotas, Usage, check_quotas, day_of, next_day_begins_at, rest_of_day_s
+from shared.domain.media_type import MediaType
+from shared.domain.quotas import DAY_S, Quotas, check_quotas, day_of, next_day_begins_at, rest_of_day_s
+from shared.domain.usage import Usage
 
 QUOTAS = Quotas(concurrent_jobs=2, jobs_per_day=3, stored_bytes=100)
 LAST = Usage(concurrent_jobs=1, jobs_today=2, stored_bytes=99)

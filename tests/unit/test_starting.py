@@ -8,7 +8,8 @@ import pytest
 from shared.domain.errors import ConflictError, DispatchError, QuotaExceededError, ValidationError
 from shared.domain.idempotency import KEY_LIFETIME, Answer, UsedKey
 from shared.domain.jobs import Job
-from shared.domain.quotas import Quotas, Usage
+from shared.domain.quotas import Quotas
+from shared.domain.usage import Usage
 from shared.services.jobs import first_attempt_due
 from shared.services.starting import Start, forget_starts, keep_answer, start_job, wait_for_answer
 from tests.fakes import NOW, PLENTY, USER, RecordingDispatcher, World, make_job
