@@ -58,8 +58,8 @@ def _unknown_name(name: str, model: type[pydantic.BaseModel], kind: str) -> str:
     if not allowed:
         return f"{unknown}; this request has no {kind}s"
     nearest = _nearest(name, allowed) if name == shown_name(name) else None
-    guess = f'did you mean "{nearest}"? ' if nearest else ""
-    return f"{unknown}; {guess}Allowed {kind}s: {', '.join(allowed)}"
+    guess = f'; did you mean "{nearest}"?' if nearest else "."
+    return f"{unknown}{guess} Allowed {kind}s: {', '.join(allowed)}"
 
 
 def _nearest(name: str, allowed: Sequence[str]) -> str | None:
@@ -84,8 +84,10 @@ def _literal(context: Mapping[str, Any], value: Any) -> str:
 
 
 def _given(value: Any) -> str:
-    """Return a number for a message; a long one is left out."""
-    return f"; it is {value}" if isinstance(value, int) and abs(value) < 10**_MAX_DIGITS else ""
+    """Return a number for a message, which the query has as digits; a long number is left out."""
+    if isinstance(value, int):
+        return f"; it is {value}" if abs(value) < 10**_MAX_DIGITS else ""
+    return f"; it is {value}" if len(value) <= _MAX_DIGITS else ""
 
 
 def _too_few(context: Mapping[str, Any], value: str) -> str:
