@@ -241,6 +241,33 @@ def state_of(cloud: LocalCloud, things: Things) -> object:
     )
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"exp": None},
+        {"aud": None},
+        {"sub": None},
+        {"sub": 7},
+    ],
+    ids=str,
+)
+def test_a_token_without_a_required_claim_is_a_401(cloud: LocalCloud, prompt: str, change: dict[str, Any]) -> None:
+    token = cloud.token("user.of.access", **change)
+    answer = cloud.api(None).post(
+        "/ai/generate-image", json={"prompt": prompt}, headers={"Authorization": f"Bearer {token}"}
+    )
+    check_problem(answer, 401)
+    assert token not in answer.text and cloud.charges(prompt) == []
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Basic YTpi", "Bearer x.y.z", "Bearer none", "bearer é"])
+def test_a_malformed_authorization_header_is_a_401(cloud: LocalCloud, header: str) -> None:
+    answer = cloud.api(None).post(
+        "/ai/generate-image", json={"prompt": "x"}, headers={"Authorization": header.encode()}
+    )
+    check_problem(answer, 401)
+
+
 # -- what is not one's own costs what nothing costs
 
 

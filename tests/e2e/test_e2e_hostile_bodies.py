@@ -24,6 +24,7 @@ def nested(levels: int) -> bytes:
 UNREADABLE = {
     "empty": b"",
     "white space": b" \n",
+    "a form": b"prompt=x",
     "no end": b'{"prompt": "never-repeated',
     "two values": b'{"prompt": "x"} {"prompt": "never-repeated"}',
     "no UTF-8": b'{"prompt": "\xff\xfe"}',
@@ -112,6 +113,9 @@ def test_marks_of_direction_and_emoji_are_letters(cloud: LocalCloud, prompt: str
         {"Content-Type": "application/jsonp"},
         {"Content-Type": "application/problem+json"},
         {"Content-Type": ""},
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "multipart/form-data"},
     ],
     ids=str,
 )
@@ -120,6 +124,15 @@ def test_what_is_not_plain_json_is_a_415(cloud: LocalCloud, route, headers: dict
     body = b'{"prompt": "x"}'
     answer = cloud.api(USER).request(route.method, path_of(route.path), content=body, headers={**JSON_TYPE, **headers})
     check_problem(answer, 415)
+
+
+def test_a_body_without_a_content_type_is_a_415(cloud: LocalCloud) -> None:
+    check_problem(cloud.api(USER).post(GENERATING[0], content=b'{"prompt": "x"}'), 415)
+
+
+def test_the_content_type_may_have_upper_case_letters(cloud: LocalCloud) -> None:
+    headers = {"Content-Type": "Application/JSON"}
+    check_problem(cloud.api(USER).post(GENERATING[0], content=b"{}", headers=headers), 422, "prompt")
 
 
 def test_the_charset_of_json_may_be_said(cloud: LocalCloud) -> None:

@@ -79,6 +79,10 @@ def test_head_is_get_with_the_same_headers_and_no_body(cloud: LocalCloud, prompt
     assert "content-length" not in head.headers
 
 
+def test_head_of_a_missing_job_is_a_404(cloud: LocalCloud) -> None:
+    assert cloud.api(USER).head(f"/jobs/{JOB_ID}").status_code == 404
+
+
 def headers_of(answer: httpx.Response) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name not in _OF_ITS_OWN}
 
@@ -111,6 +115,17 @@ def test_every_answer_says_that_it_depends_on_the_origin(cloud: LocalCloud) -> N
             )
 
 
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example.com", "null", f"{ORIGIN}.evil.com", "http://studio.example.com"]
+)
+def test_other_origins_are_not_allowed(cloud: LocalCloud, origin: str) -> None:
+    for answer in (
+        cloud.api(None).options("/ai/generate-image", headers={"Origin": origin}),
+        cloud.api(None).get("/healthz", headers={"Origin": origin}),
+    ):
+        assert "access-control-allow-origin" not in answer.headers
+
+
 def test_a_page_may_read_the_headers_that_it_needs(cloud: LocalCloud) -> None:
     exposed = split(
         cloud.api(None).get("/healthz", headers={"Origin": ORIGIN}).headers["access-control-expose-headers"]
@@ -119,6 +134,20 @@ def test_a_page_may_read_the_headers_that_it_needs(cloud: LocalCloud) -> None:
 
 
 # -- paths
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/api/healthz"])
+def test_healthz_needs_no_token(cloud: LocalCloud, path: str) -> None:
+    answer = cloud.api(None).get(path)
+    assert answer.status_code == 200 and answer.json()["status"] == "ok" and answer.json()["version"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api", "/api/", "/jobs/", "/healthz/", "/apihealthz", "/ai", "/nope", "/jobs/a/b", "//healthz"]
+)
+def test_unknown_routes_are_a_404(cloud: LocalCloud, path: str) -> None:
+    url = cloud.variables["API_URL"] + path
+    check_problem(cloud.api(USER).get(url), 404)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +176,10 @@ def test_a_page_may_read_the_headers_that_it_needs(cloud: LocalCloud) -> None:
 )
 def test_paths_that_only_look_like_a_route_are_a_404(cloud: LocalCloud, path: str) -> None:
     # Told by the route and not by the database, which is not asked for what cannot be an id.
-    assert check_problem(get_raw(cloud, path), 404)["detail"] == "there is no such route"
+    assert (
+        check_problem(get_raw(cloud, path), 404)["detail"]
+        == "this path does not exist; GET /openapi.json lists every path"
+    )
 
 
 @pytest.mark.parametrize("path", ["/jobs/%ff", "/%c0%afhealthz", "/jobs/%ed%a0%80/outputs"])
@@ -235,3 +267,45 @@ def test_two_tokens_are_none(cloud: LocalCloud) -> None:
     value = f"Bearer {cloud.token(USER)}"
     answer = cloud.api(None).get(f"/jobs/{JOB_ID}", headers=[("Authorization", value), ("Authorization", value)])
     check_problem(answer, 401)
+
+
+# -- the answers that the function returns to the platform
+
+
+def test_the_function_returns_answers_that_the_platform_accepts(cloud: LocalCloud) -> None:
+    bearer = {"Authorization": f"Bearer {cloud.token(USER)}"}
+    events = [
+        _event("GET", "/healthz"),
+        _event("HEAD", "/healthz"),
+        _event("OPTIONS", "/ai/generate-image", headers={"Origin": ORIGIN}),
+        _event("GET", f"/jobs/{JOB_ID}"),
+        _event("GET", f"/jobs/{JOB_ID}", headers=bearer),
+        _event("POST", "/ai/generate-image", headers=bearer, body="{"),
+        _event("DELETE", "/ai/generate-image", headers=bearer),
+        _event(
+            "POST",
+            "/ai/generate-image",
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            body="{}",
+        ),
+        {"version": "v1"},
+        {"headers": None, "rawPath": 7},
+        {},
+        [],
+        "text",
+    ]
+    statuses = [cloud.answer_of("api", event)["statusCode"] for event in events]
+    assert statuses[:8] == [200, 200, 204, 401, 404, 415, 405, 422]
+    assert all(isinstance(status, int) and status >= 400 for status in statuses[8:])
+
+
+def _event(method: str, path: str, *, headers: dict[str, str] | None = None, body: str = "") -> dict[str, object]:
+    return {
+        "version": "v1",
+        "rawPath": path,
+        "body": body,
+        "isBase64Encoded": False,
+        "headers": headers or {},
+        "queryParameters": {},
+        "requestContext": {"http": {"method": method, "path": path}, "requestId": "1"},
+    }

@@ -12,7 +12,7 @@ from tests.e2e.job_support import check_problem
 from tests.local_cloud import LocalCloud, download, eventually
 
 IMAGE, VIDEO = "/ai/generate-image", "/ai/generate-video"
-USER = "test@factory-buy.com"
+USER, OTHER_USER = "test@factory-buy.com", "somebody.else@factory-buy.com"
 SMALL = {"size": "512x512"}
 _HEADERS = ("location", "retry-after", "preference-applied", "content-type", "cache-control")
 
@@ -165,3 +165,28 @@ def test_signed_urls_are_made_anew(cloud: LocalCloud, prompt: str) -> None:
     assert json.loads(stored["answer"])["body"] == {**first, "outputs": []}
     (output,) = api.post(IMAGE, json=body, headers=once(prompt)).json()["outputs"]
     assert "x-oss-signature" in output["ossUrl"] and download(output["ossUrl"]).status_code == 200
+
+
+def test_the_same_key_of_another_user_starts_another_job(cloud: LocalCloud, prompt: str) -> None:
+    key, body = {"Idempotency-Key": f"shared {prompt}"}, {"prompt": prompt, "size": "512x512"}
+    ids = {cloud.api(user).post(IMAGE, json=body, headers=key).json()["id"] for user in (USER, OTHER_USER)}
+    assert len(ids) == 2
+
+
+def test_eight_requests_at_once_with_one_key_start_one_job(cloud: LocalCloud, prompt: str) -> None:
+    api, body = cloud.api(USER), {"prompt": prompt, "size": "512x512"}
+    headers = {"Idempotency-Key": f"key of {prompt}", "Prefer": "respond-async"}
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: api.post(IMAGE, json=body, headers=headers), range(8)))
+    assert {answer.status_code for answer in answers} <= {200, 202}, [answer.text for answer in answers]
+    (job_id,) = {answer.json()["id"] for answer in answers}
+    assert cloud.finish(api, job_id)["status"] == "succeeded"
+    assert len(cloud.charges(prompt)) == 1
+    assert len(cloud.rows("SELECT id FROM jobs WHERE prompt = ?", prompt)) == 1
+
+
+@pytest.mark.parametrize("key", [b"", b"x" * 256, "schlüssel".encode(), b"tab\there"], ids=lambda key: ascii(key[:12]))
+def test_an_invalid_key_is_a_400(cloud: LocalCloud, prompt: str, key: bytes) -> None:
+    answer = cloud.api(USER).post(IMAGE, json={"prompt": prompt}, headers=httpx.Headers([(b"Idempotency-Key", key)]))
+    check_problem(answer, 400)
+    assert cloud.charges(prompt) == []

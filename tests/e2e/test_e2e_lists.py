@@ -142,8 +142,8 @@ def test_pages_of_the_gallery_hold_each_once(cloud: LocalCloud, user: str) -> No
         ({"limit": 101}, "limit", "100"),
         ({"limit": "many"}, "limit", "integer"),
         ({"limit": ""}, "limit", "integer"),
-        ({"type": "audio"}, "type", "'image' or 'video'"),
-        ({"type": "Image"}, "type", "'image' or 'video'"),
+        ({"type": "audio"}, "type", '"image" or "video"'),
+        ({"type": "Image"}, "type", '"image" or "video"'),
         ({"state": "failed"}, "state", ""),
     ],
     ids=str,
@@ -158,7 +158,7 @@ def test_what_breaks_a_rule_is_a_422_that_names_it(
 def test_an_unknown_status_is_a_422_that_names_the_known_ones(cloud: LocalCloud, user: str) -> None:
     problem = check_problem(cloud.api(user).get("/jobs", params={"status": "done"}), 422, "status")
     for status in ("queued", "running", "storing", "succeeded", "failed", "cancelled"):
-        assert f"'{status}'" in problem["errors"][0]["message"]
+        assert f'"{status}"' in problem["errors"][0]["message"]
     check_problem(cloud.api(user).get("/outputs", params={"status": "failed"}), 422, "status")
 
 

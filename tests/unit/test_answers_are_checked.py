@@ -71,7 +71,12 @@ def test_addresses_of_objects_may_hold_their_keys_and_signatures() -> None:
 
 
 def test_an_ordinary_answer_is_let_through() -> None:
-    problem = {"title": "Not Found", "detail": "there is no such job", "code": "not_found", "requestId": "1-64f6cd87"}
+    problem = {
+        "title": "Not Found",
+        "detail": "this job does not exist",
+        "code": "not_found",
+        "requestId": "1-64f6cd87",
+    }
     CHECKER.check(answer(json.dumps(problem), {"Location": "/jobs/abc123", "ETag": '"0123456789abcdef"'}))
 
 
@@ -94,7 +99,7 @@ ALLOWED = {
     "devcloud/test_cloud.py": "looks at the addresses that are printed",
     "e2e/test_e2e_command_line.py": "looks at the names of the variables that are printed",
     "e2e/api_in_process.py": "checks what the handler returned",
-    "e2e/test_e2e_api.py": "hands an absolute address to a checked client",
+    "e2e/test_e2e_http.py": "hands an absolute address to a checked client",
     "e2e/test_e2e_database.py": "has a connection for each of many requests, and checks each answer",
     "faults/function_compute.py": "checks what the invocation returned",
     "faults/function_process.py": "runs functions that answer no HTTP",

@@ -189,7 +189,7 @@ def test_while_oss_is_away_the_wish_stays_and_the_timer_fulfils_it(world: World)
     full_job(world, "job")
     world.store.away = True
     for _ in range(2):
-        with pytest.raises(StorageUnavailableError, match="by itself"):
+        with pytest.raises(StorageUnavailableError, match="continues in the background"):
             ask_job(world)
     assert minute(world) == {"failed": 1, "deletions_left": 1}  # one, though it was asked for twice
     world.store.away = False

@@ -45,9 +45,9 @@ TASK = Pending("task-1")
 ONE = Finished((MediaUrl("https://results.example.com/0.png"),))
 
 
-def start(world: World, job_id: str = "abc123") -> Job:
+def start(world: World, job_id: str = "abc123", count: int = 1) -> Job:
     ports = replace(world.start_ports(), new_id=lambda: job_id)
-    order = JobOrder(MediaType.IMAGE, "a lake at dawn")
+    order = JobOrder(MediaType.IMAGE, "a lake at dawn", count=count)
     start_job(StartCommand(USER, order, wait_s=0), lambda job: Answer(202, {}, {}), ports=ports)
     return world.job(job_id)
 
@@ -130,7 +130,7 @@ def test_the_temp_files_go_as_soon_as_the_job_ends(world: World, ending: str) ->
 
 
 def test_a_job_given_up_succeeds_with_what_is_stored(world: World) -> None:
-    job = start(world, new_job(count=2))
+    job = start(world, count=2)
     world.outputs.put(make_output())
     done = end(world, job)
     assert (done.status, done.error) == (JobStatus.SUCCEEDED, None)

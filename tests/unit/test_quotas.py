@@ -32,7 +32,7 @@ def test_the_last_place_is_given() -> None:
 @pytest.mark.parametrize("used", [2, 5])
 def test_jobs_at_once(used: int) -> None:
     assert refusal(concurrent_jobs=used).retry_after_s < refusal(MediaType.VIDEO, concurrent_jobs=used).retry_after_s
-    assert f"{used} of 2 jobs are at work" in str(refusal(concurrent_jobs=used))
+    assert f"{used} of 2 jobs are unfinished" in str(refusal(concurrent_jobs=used))
 
 
 @pytest.mark.parametrize("used", [3, 9])
