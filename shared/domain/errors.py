@@ -79,59 +79,59 @@ class CallerError(DreamFactoryError):
 
 
 class BadRequestError(CallerError):
-    """The request cannot be read."""
+    """The request cannot be read: the body, the path, a header or a cursor is not valid."""
 
 
 class UnauthenticatedError(CallerError):
-    """There is no token."""
+    """The token is missing."""
 
     status = 401
     code = "unauthenticated"
 
 
 class InvalidTokenError(UnauthenticatedError):
-    """There is a token, and it does not hold; the message says why. The code is that of RFC 6750."""
+    """The token is not valid; the message says why. The code is that of RFC 6750."""
 
     code = "invalid_token"
 
 
 class ForbiddenError(CallerError):
-    """The token holds and does not give the right to this."""
+    """The token is valid, but it does not allow this request."""
 
     status = 403
     code = "forbidden"
 
 
 class NotFoundError(CallerError):
-    """It is not there, or it is another user's: the two are not told apart."""
+    """The resource does not exist, or it is another user's. Both cases have the same answer."""
 
     status = 404
     code = "not_found"
 
 
 class ConflictError(CallerError):
-    """The state forbids it."""
+    """The present state of the resource does not allow this request."""
 
     status = 409
     code = "conflict"
 
 
 class BodyTooLargeError(CallerError):
-    """The request's body is too large."""
+    """The body of the request is too large."""
 
     status = 413
     code = "body_too_large"
 
 
 class UnsupportedTypeError(CallerError):
-    """The request's body is of another type than JSON."""
+    """The body of the request is not JSON in UTF-8."""
 
     status = 415
     code = "unsupported_media_type"
 
 
 class ValidationError(CallerError):
-    """The request can be read and breaks a rule. ``errors`` names each field and its rule."""
+    """The request can be read, but a field is not valid. ``errors`` names each field and its rule."""
 
     status = 422
     code = "validation_failed"

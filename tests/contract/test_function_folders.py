@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,21 @@ def test_a_handler_loads_what_its_environment_needs_and_nothing_of_the_local_clo
     assert "shared" in modules
     assert not modules & {"devcloud", "moto", "boto3", "alembic", "sqlalchemy", "starlette", "uvicorn", "tests"}
     assert "pymediainfo" not in modules
+
+
+def test_functions_reach_settings_and_adapters_only_through_bootstrap() -> None:
+    sources = {path: path.read_text(encoding="utf-8") for path in (ROOT / "functions").rglob("*.py")}
+    assert len(sources) > 10
+    assert [path for path, text in sources.items() if re.search(r"shared(\.| import )(settings|adapters)", text)] == []
+
+
+def test_the_api_does_not_load_the_work_of_other_functions() -> None:
+    names = ("batches", "deletion", "generation", "indexing", "reconcile", "revival", "upkeep", "webhooks")
+    code = "import sys; import index; print(sorted(sys.modules))"
+    result = run("api", code, ENVIRONMENT)
+    assert result.returncode == 0, result.stderr
+    assert "'shared.services.starting'" in result.stdout
+    assert [name for name in names if f"'shared.services.{name}'" in result.stdout] == []
 
 
 def test_the_api_starts_light() -> None:

@@ -285,7 +285,7 @@ def test_the_function_returns_answers_that_the_platform_accepts(cloud: LocalClou
         _event(
             "POST",
             "/ai/generate-image",
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            headers={**bearer, "Content-Type": "application/json"},
             body="{}",
         ),
         {"version": "v1"},
