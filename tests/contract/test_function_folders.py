@@ -1,4 +1,4 @@
-"""What each function's folder is: a short handler, and no more imports than its work needs."""
+"""The folder of each function: a short handler, and only the imports that its work needs."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def test_a_handler_is_short(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.parent.name)
-def test_a_handler_loads_what_its_environment_needs_and_nothing_of_the_local_cloud(path: Path) -> None:
+def test_a_handler_does_not_load_the_local_cloud(path: Path) -> None:
     modules = loaded(path.parent.name)
     assert "shared" in modules
     assert not modules & {"devcloud", "moto", "boto3", "alembic", "sqlalchemy", "starlette", "uvicorn", "tests"}
@@ -79,7 +79,7 @@ def test_the_api_does_not_load_the_work_of_other_functions() -> None:
     assert [name for name in names if f"'shared.services.{name}'" in result.stdout] == []
 
 
-def test_the_api_starts_light() -> None:
+def test_the_api_loads_no_heavy_library() -> None:
     heavy = {"oss2", "requests", "pymediainfo", "sqlalchemy", "alembic", "crcmod", "aliyunsdkcore", "fastcrc"}
     assert not loaded("api") & heavy
 
@@ -93,7 +93,7 @@ def test_the_api_does_not_start_without_keys_for_tokens() -> None:
     assert "ConfigurationError" in last
 
 
-def test_the_api_does_not_start_with_keys_that_cannot_be_used() -> None:
+def test_the_api_does_not_start_with_unusable_keys_for_tokens() -> None:
     secret = '{"keys": [{"kty": "oct", "k": "YSBzZWNyZXQgb2YgYXQgbGVhc3QgdGhpcnR5LXR3byBieXRlcw"}]}'
     environment = {**ENVIRONMENT, "AUTH_HS256_SECRET": "", "AUTH_JWKS": secret, "AUTH_AUDIENCE": "media"}
     result = run("api", "import index", environment)

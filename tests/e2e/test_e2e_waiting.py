@@ -47,7 +47,7 @@ def test_prefer_wait_ends_in_time_with_200_or_202(cloud: LocalCloud, prompt: str
     with ThreadPoolExecutor() as threads:
         waiting = threads.submit(api.get, job, headers={"Prefer": "wait=60"})
         eventually(lambda: any(each["busy"] for each in cloud.instances("api")))
-        # The provider's minute begins with the submit, so the clock is turned after it.
+        # The provider's minute begins with the submit, so the clock moves after the submit.
         eventually(lambda: cloud.rows(f"SELECT id FROM jobs WHERE id = '{job[6:]}' AND provider_task_id IS NOT NULL"))
         began = time.monotonic()
         cloud.advance(60)

@@ -122,7 +122,7 @@ def test_parameters_that_the_model_ignores_are_warnings(world: World) -> None:
     [
         (replace(IMAGE, model="gpt-9"), "model"),
         (replace(IMAGE, model="wan2.6-t2v"), "model"),
-        (replace(IMAGE, size="1x1"), "size"),
+        (replace(IMAGE, size="16x16"), "size"),
         (replace(IMAGE, size="big"), "size"),
         (replace(VIDEO, duration=60), "duration"),
         (replace(VIDEO, image_url="https://example.com/a.png", model="wan2.6-t2v"), "model"),
