@@ -34,8 +34,8 @@ from devcloud.faults import Faults
 from devcloud.oss import OssEmulator
 from shared import bootstrap
 from shared.domain.jobs import Job
-from shared.domain.keys import MediaType
 from shared.domain.media import MediaFacts
+from shared.domain.media_type import MediaType
 from shared.ports import MediaUrl
 from shared.services.storage import upload_job_output_from_source
 

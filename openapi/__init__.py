@@ -1,5 +1,5 @@
-"""The OpenAPI 3.1 description of the API, made from its routes and models when it is built, never while it runs.
+"""The OpenAPI 3.1 description of the API, generated from its routes and models before the release, never at run time.
 
-``make openapi`` writes ``functions/api/openapi.json``, which the function ships and serves. What stands in the table
-of routes and in the models is taken from there; this package adds what HTTP and Function Compute make of it.
+``make openapi`` writes ``functions/api/openapi.json``, which the function ships and serves. Paths, inputs and answers
+come from the table of routes and from the models; this package adds the rules of HTTP and Function Compute.
 """

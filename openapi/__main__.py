@@ -12,7 +12,7 @@ from routes import ROUTES  # noqa: E402 - the path is set above
 
 
 def main(arguments: list[str]) -> None:
-    """Write the description into the file named, or to where the function ships it from."""
+    """Write the description to the file that is named, or else to the file that the function ships."""
     file = Path(arguments[0]) if arguments else ROOT / "functions" / "api" / "openapi.json"
     file.write_text(json.dumps(describe(ROUTES), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The document as a whole."""
+"""The whole OpenAPI document."""
 
 import sys
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from shared.version import VERSION
 _INTRODUCTION = """
 Generates images and videos, and stores every one of them in OSS.
 
-Every path is served under `/api` too. A `GET` may be asked for as `HEAD`; `OPTIONS` names a path's methods, and any
-other method is a 405 with `Allow`. Fields and query parameters that are not listed here are a 422, so that a typo is
-not lost.
+Every path is also served under `/api`. Every `GET` also exists as `HEAD`. `OPTIONS` returns the methods of a path; any
+other method is a 405 with `Allow`. A field or query parameter that is not listed here is a 422 that names the allowed
+ones, so that a typo has no silent effect.
 
-Starting a job answers when it has ended, with 200, or when the wait is over, with 202: then `GET` what `Location`
-names, after `Retry-After` or with `Prefer: wait=60`. Every error is an RFC 9457 problem with a `code` that never
-changes.
+A request to start a job is answered with 200 if the job ends within the wait. Otherwise the answer is a 202: `GET` the
+path in `Location` after `Retry-After` seconds, or with `Prefer: wait=60`. Every error is an RFC 9457 problem; its
+`code` never changes.
 """
 _BEARER = """
-A JWT, signed RS256 or ES256 (JWKS) or HS256 (secret), as the deployment is configured.
+A JWT, signed with RS256 or ES256 (JWKS) or with HS256 (secret), depending on the deployment.
 
-A back end whose token has the scope `act-for-user` names the user in the header `On-Behalf-Of`, percent-encoded; with
-any other token that header is a 403.
+A back end whose token has the scope `act-for-user` must name the user in the header `On-Behalf-Of`, percent-encoded.
+With any other token this header is a 403.
 """
 
 
@@ -39,7 +39,12 @@ def describe(routes: Sequence[Route]) -> dict[str, Any]:
     by_path = groupby(sorted(routes, key=lambda route: route.path), key=lambda route: route.path)
     return {
         "openapi": "3.1.1",
-        "info": {"title": "Dream Factory media API", "version": VERSION, "description": to_markdown(_INTRODUCTION)},
+        "info": {
+            "title": "Dream Factory media API",
+            "version": VERSION,
+            "description": to_markdown(_INTRODUCTION),
+            "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+        },
         "servers": [{"url": "/"}, {"url": "/api"}],
         "tags": _tags(routes),
         "security": [{"token": []}],

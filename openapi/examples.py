@@ -1,9 +1,11 @@
-"""What requests and answers look like."""
+"""Examples of requests and answers."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
+
+from shared.version import VERSION
 
 _JOB_ID = "0cf63189-f805-4fcf-8109-592dfa3c8a3d"
 _URL = "https://dream-factory-media.oss-cn-hangzhou.aliyuncs.com/users/test%40factory-buy.com"
@@ -57,8 +59,8 @@ _USAGE = {
 }
 _EXAMPLES: dict[str, dict[str, Any]] = {
     "ImageRequest": {
-        "promptAlone": {"prompt": "a paper boat on a quiet lake"},
-        "twoOfASize": {"prompt": "a paper boat on a quiet lake", "size": "1024x1024", "count": 2, "seed": 7},
+        "promptOnly": {"prompt": "a paper boat on a quiet lake"},
+        "twoImagesOfOneSize": {"prompt": "a paper boat on a quiet lake", "size": "1024x1024", "count": 2, "seed": 7},
     },
     "VideoRequest": {
         "fromText": {"prompt": "a paper boat on a quiet lake", "duration": 5, "size": "1280x720"},
@@ -68,15 +70,15 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "OutputsJson": {"oneImage": {"data": [_OUTPUT]}},
     "JobsPageJson": {"lastPage": {"data": [_JOB], "nextCursor": None}},
     "OutputsPageJson": {"lastPage": {"data": [_OUTPUT], "nextCursor": None}},
-    "DeliveriesJson": {"onceInVain": {"data": [_DELIVERY]}},
+    "DeliveriesJson": {"oneFailedAttempt": {"data": [_DELIVERY]}},
     "UsageJson": {"oneJob": _USAGE},
-    "OpenApiJson": {"itsBeginning": {"openapi": "3.1.1"}},
-    "HealthJson": {"alive": {"status": "ok", "version": "0.1.0", "functionVersion": "LATEST"}},
+    "OpenApiJson": {"beginning": {"openapi": "3.1.1"}},
+    "HealthJson": {"alive": {"status": "ok", "version": VERSION, "functionVersion": "LATEST"}},
 }
 
 _UNFINISHED: dict[str, dict[str, Any]] = {
     "JobJson": {"running": _RUNNING},
-    "DeletionJson": {"goesOn": {"status": "deleting", "requestedAt": "2026-11-24T05:52:03.530Z"}},
+    "DeletionJson": {"inProgress": {"status": "deleting", "requestedAt": "2026-11-24T05:52:03.530Z"}},
 }
 
 
@@ -94,6 +96,6 @@ def component_examples(models: Iterable[type[BaseModel]]) -> dict[str, Any]:
 
 
 def examples(model: type[BaseModel], *, status: int = 200) -> dict[str, Any]:
-    """Return references to the examples of a model as an answer of ``status`` shows it."""
+    """Return references to the examples of a model in an answer with this ``status``."""
     names = (_UNFINISHED if status == 202 else _EXAMPLES).get(model.__name__, {})
     return {name: {"$ref": f"#/components/examples/{model.__name__}.{name}"} for name in names}

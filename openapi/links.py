@@ -1,4 +1,4 @@
-"""OpenAPI links: which operations can be called with what an answer holds."""
+"""OpenAPI links: the operations that can be called with the ids and cursors in an answer."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
@@ -7,18 +7,18 @@ from pydantic import BaseModel
 
 from openapi.text import operation_id
 from routing import Route
-from shared.representations import JobJson, OutputJson
+from shared.presentation import JobJson, OutputJson
 
 _VARIABLES: dict[type[BaseModel], str] = {JobJson: "jobId", OutputJson: "outputId"}
 
 
 def shows_job(model: type[BaseModel] | None) -> bool:
-    """Tell whether an answer is a job, whatever its model adds to it."""
+    """Return whether an answer is a job, possibly with more fields."""
     return model is not None and issubclass(model, JobJson)
 
 
 def links(route: Route, model: type[BaseModel], routes: Sequence[Route]) -> dict[str, Any]:
-    """Return the links of an answer of ``route`` that is a ``model``."""
+    """Return the links of an answer of ``route`` whose model is ``model``."""
     found = {
         operation_id(target): {"operationId": operation_id(target), "parameters": {variable: expression}}
         for variable, expression in _ids(model)
@@ -35,7 +35,7 @@ def _ids(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
     for shown, variable in _VARIABLES.items():
         if issubclass(model, shown):
             yield variable, "$response.body#/id"
-        # The outputs of a job are no such list: while it is at work there are none.
+        # A job's own list of outputs gets no link: it is empty until the job has succeeded.
         if any(_is(item, shown) for item in get_args(_type_of(model, "data"))):
             yield variable, "$response.body#/data/0/id"
 

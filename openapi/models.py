@@ -14,10 +14,10 @@ _REFERENCE = "#/components/schemas/{model}"
 
 
 class _WithoutTitles(GenerateJsonSchema):
-    """Fields are called what they are called; pydantic would title ``webhookUrl`` "Webhookurl"."""
+    """Schemas without titles: pydantic would give ``webhookUrl`` the title "Webhookurl"."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Set none."""
+        """Set no title."""
         return False
 
 
@@ -27,7 +27,7 @@ def reference(model: type[BaseModel]) -> dict[str, str]:
 
 
 def answered(routes: Iterable[Route]) -> set[type[BaseModel]]:
-    """Return the models of all answers that are no problem."""
+    """Return the models of all answers that are not problems."""
     return {model for route in routes for model in route.answers.values() if model is not None}
 
 
@@ -37,7 +37,7 @@ def bodies(routes: Iterable[Route]) -> list[type[BaseModel]]:
 
 
 def component_schemas(routes: Sequence[Route]) -> dict[str, Any]:
-    """Return the schemas of all that is sent and answered, by name."""
+    """Return the schemas of all bodies and answers, by name."""
     shown: set[type[BaseModel]] = {ProblemJson, FunctionComputeErrorJson, *answered(routes)}
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (model, "serialization") for model in sorted(shown, key=lambda model: model.__name__)
@@ -48,7 +48,7 @@ def component_schemas(routes: Sequence[Route]) -> dict[str, Any]:
 
 
 def query_parameters(route: Route) -> list[dict[str, Any]]:
-    """Return the parameters that the query of a route may hold."""
+    """Return the query parameters of a route."""
     schema = route.query.model_json_schema(schema_generator=_WithoutTitles)
     required = schema.get("required", ())
     return [
@@ -64,7 +64,7 @@ def _described(field: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:
-    # What may be left out of a query cannot be null there: there is no way to write it.
+    # An optional query parameter cannot be null: a query has no way to write null.
     rest = {name: value for name, value in field.items() if name not in {"anyOf", "default"}}
     variants = [variant for variant in field.get("anyOf", ()) if variant != {"type": "null"}]
     default = {} if field.get("default") is None else {"default": field["default"]}
@@ -81,5 +81,5 @@ def _tidy(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_empty_default(field: dict[str, Any]) -> dict[str, Any]:
-    # It says no more than that the field may be left out, and generators of clients take it for always there.
+    # Such a default only says that a field is optional, but client generators treat the field as always present.
     return {name: value for name, value in field.items() if name != "default" or value not in (None, [])}

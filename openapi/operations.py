@@ -1,4 +1,4 @@
-"""One operation: what it takes and what it answers."""
+"""One operation: its parameters, its body and its answers."""
 
 import re
 from collections.abc import Sequence
@@ -15,6 +15,12 @@ from openapi.models import query_parameters, reference
 from openapi.problems import component, problem_statuses
 from openapi.text import operation_id, to_markdown
 from routing import Route
+
+_MEANINGS = {
+    202: "Accepted, but not finished yet.",
+    204: "Done.",
+    304: "Not modified: the answer that you have is current.",
+}
 
 
 def tag_of(route: Route) -> str:
@@ -45,7 +51,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
-    # Jobs of the former system may have ids of other forms than ours.
+    # Jobs of the previous system may have ids of other forms.
     schema = {"type": "string", "minLength": 1}
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
@@ -69,8 +75,7 @@ def _answer(route: Route, status: int, routes: Sequence[Route]) -> dict[str, Any
 
 
 def _meaning(model: type[BaseModel] | None, status: int) -> str:
-    meaning = {202: "Accepted: it is not done yet.", 204: "Done.", 304: "What you have is what there is."}
-    return meaning.get(status) or (to_markdown(getdoc(model)) if model else HTTPStatus(status).phrase)
+    return _MEANINGS.get(status) or (to_markdown(getdoc(model)) if model else HTTPStatus(status).phrase)
 
 
 def _content(model: type[BaseModel], status: int = 200) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The answers that are no success: RFC 9457 problems, and what Function Compute answers in the function's place."""
+"""The errors: RFC 9457 problems, and the errors that Function Compute returns instead of the function."""
 
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
@@ -9,25 +9,26 @@ from pydantic import BaseModel, Field
 
 from openapi.headers import problem_headers
 from openapi.text import to_markdown
+from request_parsing import MAX_BODY_BYTES
 from routing import Route
 from shared.domain.errors import CallerError
-from shared.representations import Json
+from shared.presentation import Json
 
 _OF_EVERY_ROUTE = (400, 422, 500, 502, 503)  # 422 at least for an unknown query parameter
 _OF_WHO_ASKS = (401, 403)
 _BY_FUNCTION_COMPUTE = (400, 502)
 _MEANINGS = {
-    500: "A defect, or a setting that is missing; the log says which.",
+    401: "The token is missing, or it is not valid; the message says why. The codes follow RFC 6750.",
+    429: "The user has used up a quota. `Retry-After` says when to try again.",
+    500: "The service has a defect, or a setting is missing; the log says which.",
     502: "The function did not answer.",
-    503: "Storage or database are away; nothing was lost, and trying again is safe.",
+    503: "The storage or the database is not available. Nothing was lost, and repeating the request is safe.",
 }
-_LIMITS = (
-    " So do more than 8 KB of headers, 4 KB of path and query, or 32 MB of body, which Function Compute refuses itself."
-)
+_LIMITS = " Function Compute itself refuses more than 8 KB of headers, 4 KB of path and query, or 32 MB of body."
 
 
 class FieldErrorJson(Json):
-    """A field and the rule that it breaks."""
+    """A field, and what is wrong with it."""
 
     field: str
     message: str
@@ -41,8 +42,8 @@ class ProblemJson(Json):
     status: Annotated[int, Field(ge=400, le=599)]
     detail: str
     code: Annotated[str, Field(pattern="^[a-z_]+$")]
-    request_id: Annotated[str, Field(description="What the log calls the request.")]
-    errors: Annotated[list[FieldErrorJson], Field(description="Each field that breaks a rule; of a 422.")] = Field([])
+    request_id: Annotated[str, Field(description="The id of the request in the log.")]
+    errors: Annotated[list[FieldErrorJson], Field(description="The invalid fields of a 422.")] = Field([])
 
 
 class FunctionComputeErrorJson(BaseModel):
@@ -54,7 +55,7 @@ class FunctionComputeErrorJson(BaseModel):
 
 
 def problem_statuses(route: Route) -> list[int]:
-    """Return every status of a route that is no success."""
+    """Return the statuses of a route's errors."""
     return sorted({*_OF_EVERY_ROUTE, *route.problems, *(() if route.public else _OF_WHO_ASKS)})
 
 
@@ -97,7 +98,7 @@ def _errors(root: type[CallerError]) -> Iterator[type[CallerError]]:
 def _example(status: int) -> dict[str, Any]:
     codes = [error.code for error in _errors(CallerError) if error.status == status]
     codes += ["database_unavailable"] if status == 503 else ["internal_error"]
-    errors = [{"field": "prompt", "message": "Field required"}]
+    errors = [{"field": "prompt", "message": "is missing; it is required"}]
     return {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -118,15 +119,15 @@ _FOREIGN = {
     502: ("BadResponse", "the function did not return an answer; its log says why"),
 }
 _DETAILS = {
-    400: "the body is no JSON: Expecting value: line 1 column 12 (char 11)",
-    401: "send a token: Authorization: Bearer …",
-    403: "On-Behalf-Of is for service tokens; this token acts for its own user alone",
-    404: "there is no such job",
-    409: "the job is still at work: cancel it first",
-    413: "the body has more than 262144 bytes",
-    415: "the body must be of the Content-Type application/json",
-    422: "the request breaks a rule: prompt: Field required",
-    429: "you have begun 5000 of 5000 jobs today; the day ends at 00:00 UTC",
+    400: "the body is not valid JSON: Expecting value: line 1 column 12 (char 11)",
+    401: "the token is missing; send it in the header: Authorization: Bearer <token>",
+    403: "On-Behalf-Of is for service tokens; this token acts for its own user only",
+    404: "this job does not exist",
+    409: "the job has not ended; cancel it first",
+    413: f"the body is too large; it must have at most {MAX_BODY_BYTES} bytes",
+    415: "the Content-Type of the body must be application/json",
+    422: "prompt is missing; it is required",
+    429: "you have started 5000 of 5000 jobs today; the day ends at 00:00 UTC",
     500: "Internal Server Error",
     503: "the database did not answer; nothing was lost",
 }

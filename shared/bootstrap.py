@@ -3,7 +3,7 @@
 What is built lives as long as the instance; credentials are read anew at every use.
 """
 
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING
 
 from shared import settings
@@ -30,11 +30,18 @@ if TYPE_CHECKING:
     from shared.adapters.temp_folder import TempFolder
     from shared.adapters.tokens import TokenVerifier
     from shared.domain.jobs import Job
+    from shared.domain.web_addresses import WebPolicy
     from shared.ports import Provider
+    from shared.presentation import JobPresenter
+    from shared.services.access import AccessPorts
     from shared.services.deletion import DeletionService
+    from shared.services.deletion_requests import DeletionRequestPorts
     from shared.services.generation import GenerationService
     from shared.services.indexing import IndexingService
+    from shared.services.jobs import JobPorts
+    from shared.services.reading import ReadPorts
     from shared.services.revival import RevivalService
+    from shared.services.starting import StartPorts
     from shared.services.storage import StorageService
     from shared.services.upkeep import UpkeepService
     from shared.services.webhooks import WebhookService
@@ -116,8 +123,79 @@ def media_probe() -> "MediaInfoProbe":
     return MediaInfoProbe()
 
 
+def cors_origins() -> tuple[str, ...]:
+    return settings.RuntimeSettings.read().cors_origins
+
+
+def function_version() -> str:
+    return settings.RuntimeSettings.read().version
+
+
 @cache
-def token_verifier() -> "TokenVerifier":
+def web_policy() -> "WebPolicy":
+    return settings.read_web_policy()
+
+
+def webhooks_are_enabled() -> bool:
+    return settings.webhooks_are_enabled()
+
+
+@cache
+def access_ports() -> "AccessPorts":
+    from shared.services.access import AccessPorts
+
+    return AccessPorts(caller_of=_token_verifier().caller_of)
+
+
+@cache
+def start_ports() -> "StartPorts":
+    from shared.services.starting import StartPorts
+
+    return StartPorts(starts=starts(), jobs=jobs(), dispatcher=dispatcher(), clock=clock(), quotas=quotas())
+
+
+@cache
+def job_ports() -> "JobPorts":
+    from shared.services.jobs import JobPorts
+
+    return JobPorts(jobs=jobs(), dispatcher=dispatcher(), clock=clock())
+
+
+@cache
+def read_ports() -> "ReadPorts":
+    from shared.services.reading import ReadPorts
+
+    return ReadPorts(
+        jobs=jobs(),
+        outputs=outputs(),
+        deliveries=deliveries(),
+        starts=starts(),
+        quotas=quotas(),
+        key_of=output_urls().key_of,
+        clock=clock(),
+    )
+
+
+@cache
+def deletion_request_ports() -> "DeletionRequestPorts":
+    from shared.services.deletion_requests import DeletionRequestPorts
+
+    return DeletionRequestPorts(
+        jobs=jobs(), outputs=outputs(), deletions=deletions(), dispatcher=dispatcher(), clock=clock()
+    )
+
+
+@cache
+def job_presenter() -> "JobPresenter":
+    from shared.presentation import JobPresenter
+    from shared.services.legacy import OutputPorts
+
+    ports = OutputPorts(outputs=outputs(), key_of=output_urls().key_of, index=_index)
+    return JobPresenter(ports=ports, urls=output_urls())
+
+
+@cache
+def _token_verifier() -> "TokenVerifier":
     from shared.adapters.tokens import TokenVerifier
 
     return TokenVerifier(settings.AuthSettings.read(), fetch_keys=_fetch_keys)
@@ -148,7 +226,7 @@ def _http_client() -> "httpx.Client":
 def public_web() -> "PublicWeb":
     from shared.adapters.public_web import PublicWeb
 
-    return PublicWeb(settings.read_web_policy())
+    return PublicWeb(web_policy())
 
 
 def provider_of(model: str) -> "Provider":
@@ -184,7 +262,7 @@ def generation_service() -> "GenerationService":
     )
 
 
-def index(job: "Job") -> None:
+def _index(job: "Job") -> None:
     # Only a job without rows pays for the HTTP client.
     dispatcher().index(job)
 
@@ -199,15 +277,13 @@ def deliveries() -> "SqlDeliveryStore":
 @cache
 def webhook_service() -> "WebhookService":
     from shared.adapters.webhook_sender import StandardWebhookSender
-    from shared.representations import find_and_show_job
     from shared.services.webhooks import WebhookService
 
     return WebhookService(
         jobs=jobs(),
         deliveries=deliveries(),
         sender=StandardWebhookSender(settings.WebhookSettings.read(), public_web()),
-        # A job that has just ended has its rows, so nothing is indexed while others wait for their webhooks.
-        show=partial(find_and_show_job, outputs=outputs(), urls=output_urls(), index=lambda _: None),
+        show=lambda job: job_presenter().show_ended_job(job).model_dump(by_alias=True),
         clock=clock(),
     )
 

@@ -11,9 +11,10 @@ from shared.domain.deletions import Deletion, DeletionScope
 from shared.domain.deliveries import Delivery
 from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
-from shared.domain.keys import MediaType
 from shared.domain.media import MediaFacts
-from shared.domain.quotas import Quotas, Usage
+from shared.domain.media_type import MediaType
+from shared.domain.quotas import Quotas
+from shared.domain.usage import Usage
 
 
 class Clock(Protocol):

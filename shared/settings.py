@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import SecretStr
 
 from shared.domain.errors import ConfigurationError
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 from shared.domain.web_addresses import IpNetwork, WebPolicy
 
 T = TypeVar("T")

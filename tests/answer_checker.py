@@ -1,4 +1,4 @@
-"""What no answer may hold, whoever asked and however it ended."""
+"""The texts that no answer may contain: paths, keys, secrets, stack traces, SQL."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).resolve().parents[1]
-# Function Compute sets these itself and refuses them from a function.
+# Function Compute sets these headers itself and refuses them from a function.
 FORBIDDEN_HEADERS = {"connection", "content-length", "date", "keep-alive", "server", "upgrade"}
 _WORDS = (
     "ossPath",
@@ -21,7 +21,7 @@ _WORDS = (
     "site-packages",
 )
 _PLACES = ("/tmp/", "/root/", "/home/", "/code/", "/var/", "/usr/", "/dev/", "\\tmp\\")  # noqa: S108 - looked for, not used
-# What an address of an object is made of, and nothing else may show.
+# Parts of an object's URL that no other text may contain.
 _ONLY_IN_URLS = {
     r"users/[^/\s\"]+/jobs/": "an object key",
     r"\b(?:LTAI|STS\.)[0-9A-Za-z]{8,}": "an access key id",
@@ -38,12 +38,12 @@ _NOWHERE = {
 
 
 class AnswerChecker:
-    """Fails on an answer that tells what must stay inside: local paths, object keys as such, keys, stack traces."""
+    """Fails on an answer with internal texts: local paths, object keys outside URLs, secrets, stack traces."""
 
     def __init__(self, folders: list[Path], secrets: Mapping[str, str], *, signed_urls: bool = False) -> None:
         named = {str(folder.resolve()) for folder in [*folders, ROOT, Path(tempfile.gettempdir()), Path.home()]}
         self._words = {word: word for word in [*_WORDS, *_PLACES, *(name for name in named if len(name) > 1)]}
-        if not signed_urls:  # the token of a temporary key is part of what it signs
+        if not signed_urls:  # a signed URL contains the token of a temporary key
             self._words["security-token"] = "a security token"
         self._words |= {value: name for name, value in secrets.items()}
 
@@ -84,7 +84,7 @@ def _refuse(where: str, text: str, patterns: Mapping[str, str]) -> None:
 
 
 def _without_urls(text: str) -> str:
-    """Leave out the values that are URLs, whole: ``ossUrl`` and its like. What is no JSON stays as it is."""
+    """Remove values that are whole URLs, like ``ossUrl``. A text that is not JSON stays unchanged."""
     try:
         return json.dumps(_pruned(json.loads(text)), ensure_ascii=False)
     except ValueError:

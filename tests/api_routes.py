@@ -1,4 +1,4 @@
-"""The API's table of routes, as the function holds it, for tests that go over all of them."""
+"""The API's table of routes, for tests of every route."""
 
 import sys
 from pathlib import Path
@@ -14,5 +14,5 @@ __all__ = ["JOB_ID", "ROUTES", "path_of"]
 
 
 def path_of(template: str) -> str:
-    """Return a path of a route, with an id that nothing has."""
+    """Return the path of a route, with an id that does not exist."""
     return "/".join(JOB_ID if part.startswith("{") else part for part in template.split("/"))

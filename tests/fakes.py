@@ -25,9 +25,11 @@ from shared.domain.errors import (
 )
 from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import LEASE_S, Job, JobOutput, JobStatus, OutputIntent
-from shared.domain.keys import MediaType, ObjectKey
+from shared.domain.keys import ObjectKey
 from shared.domain.media import MediaFacts
-from shared.domain.quotas import Quotas, Usage, check_quotas, day_of
+from shared.domain.media_type import MediaType
+from shared.domain.quotas import Quotas, check_quotas, day_of
+from shared.domain.usage import Usage
 from shared.ports import (
     Finished,
     Limits,
@@ -39,9 +41,14 @@ from shared.ports import (
     WebhookReply,
 )
 from shared.services.deletion import DeletionService
+from shared.services.deletion_requests import DeletionRequestPorts
 from shared.services.generation import GenerationService
 from shared.services.indexing import IndexingService
+from shared.services.jobs import JobPorts
+from shared.services.legacy import KeyOf
+from shared.services.reading import ReadPorts
 from shared.services.revival import RevivalService
+from shared.services.starting import StartPorts
 from shared.services.storage import StorageService
 from shared.services.upkeep import UpkeepService
 from shared.services.webhooks import WebhookService
@@ -731,6 +738,21 @@ class World:
             dispatcher=self.dispatcher,
             clock=self.clock,
         )
+
+    @property
+    def deletion_request_ports(self) -> DeletionRequestPorts:
+        return DeletionRequestPorts(self.jobs, self.outputs, self.deletions, self.dispatcher, self.clock)
+
+    @property
+    def job_ports(self) -> JobPorts:
+        return JobPorts(self.jobs, self.dispatcher, self.clock)
+
+    def start_ports(self, quotas: Quotas = PLENTY) -> StartPorts:
+        return StartPorts(self.starts, self.jobs, self.dispatcher, self.clock, quotas)
+
+    def read_ports(self, key_of: KeyOf = lambda _: None) -> ReadPorts:
+        deliveries = self.jobs.deliveries
+        return ReadPorts(self.jobs, self.outputs, deliveries, self.starts, PLENTY, key_of, self.clock)
 
     def generation(self, provider: FakeProvider) -> GenerationService:
         return GenerationService(

@@ -2,13 +2,14 @@
 
 from functools import partial
 
-from cors import cors_headers
+from cors import Cors
 from routes import ROUTES
 from routing import answer
 from shared import bootstrap
 from shared.fc.entrypoints import http_entrypoint
 
-handler = http_entrypoint(partial(answer, ROUTES), headers_of=cors_headers)
+cors = Cors(bootstrap.cors_origins())
+handler = http_entrypoint(partial(answer, ROUTES, cors), headers_of=cors.headers)
 
-# Without keys for tokens there is no API: the instance fails here, before it answers anything.
-bootstrap.token_verifier()
+# The API cannot work without keys for tokens: without them the instance fails here, before its first answer.
+bootstrap.access_ports()

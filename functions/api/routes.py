@@ -1,10 +1,8 @@
-"""Every route: what serves it, what it takes and what it answers."""
+"""Every route of the API: its endpoint, its input and its answers."""
 
 from collections.abc import Callable
 
-from endpoints import account, deliveries, generate, jobs, outputs, service, usage
-from routing import Route
-from schemas import (
+from api_models import (
     DeletionJson,
     DeliveriesJson,
     HealthJson,
@@ -19,8 +17,10 @@ from schemas import (
     UsageJson,
     VideoRequest,
 )
+from endpoints import about, account, deliveries, generate, jobs, outputs, usage
+from routing import Route
 from shared.fc.http import Response
-from shared.representations import JobJson
+from shared.presentation import JobJson
 
 
 def _starting(path: str, endpoint: Callable[..., Response], body: type[Input]) -> Route:
@@ -36,11 +36,11 @@ def _starting(path: str, endpoint: Callable[..., Response], body: type[Input]) -
 
 
 ROUTES = (
-    Route("GET", "/healthz", service.healthz, {200: HealthJson}, public=True),
+    Route("GET", "/healthz", about.healthz, {200: HealthJson}, public=True),
     Route(
         "GET",
         "/openapi.json",
-        service.openapi,
+        about.openapi,
         {200: OpenApiJson, 304: None},
         headers=("If-None-Match",),
         public=True,

@@ -46,10 +46,9 @@
 credential. ``retryable`` says whether the same operation may succeed later.
 """
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
-if TYPE_CHECKING:
-    from shared.domain.quotas import Usage
+from shared.domain.usage import Usage
 
 
 class DreamFactoryError(Exception):
@@ -80,11 +79,11 @@ class CallerError(DreamFactoryError):
 
 
 class BadRequestError(CallerError):
-    """The request cannot be read."""
+    """The request cannot be read: the body, the path, a header or a cursor is not valid."""
 
 
 class UnauthenticatedError(CallerError):
-    """The request has no token."""
+    """The token is missing."""
 
     status = 401
     code = "unauthenticated"
@@ -97,42 +96,42 @@ class InvalidTokenError(UnauthenticatedError):
 
 
 class ForbiddenError(CallerError):
-    """The token is valid, but does not allow this request."""
+    """The token is valid, but it does not allow this request."""
 
     status = 403
     code = "forbidden"
 
 
 class NotFoundError(CallerError):
-    """The resource does not exist or belongs to another user. The answer is the same in both cases."""
+    """The resource does not exist, or it is another user's. Both cases have the same answer."""
 
     status = 404
     code = "not_found"
 
 
 class ConflictError(CallerError):
-    """The current state does not allow the request."""
+    """The present state of the resource does not allow this request."""
 
     status = 409
     code = "conflict"
 
 
 class BodyTooLargeError(CallerError):
-    """The request's body is too large."""
+    """The body of the request is too large."""
 
     status = 413
     code = "body_too_large"
 
 
 class UnsupportedTypeError(CallerError):
-    """The request's body is not JSON, according to its Content-Type."""
+    """The body of the request is not JSON in UTF-8."""
 
     status = 415
     code = "unsupported_media_type"
 
 
 class ValidationError(CallerError):
-    """The request can be read, but breaks a rule. ``errors`` names each field and its rule."""
+    """The request can be read, but a field is not valid. ``errors`` names each field and its rule."""
 
     status = 422
     code = "validation_failed"
@@ -143,16 +142,20 @@ class ValidationError(CallerError):
 
 
 class QuotaExceededError(CallerError):
-    """The user has reached a quota. ``retry_after_s`` says when to repeat the request, ``usage`` what the user uses."""
+    """The user has used up a quota.
+
+    ``retry_after_s`` says when to try again, ``usage`` how much the user had used at the time ``at``.
+    """
 
     status = 429
     code = "quota_exceeded"
     retryable = True
 
-    def __init__(self, message: str, *, retry_after_s: int, usage: "Usage") -> None:
+    def __init__(self, message: str, *, retry_after_s: int, usage: Usage, at: datetime) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.usage = usage
+        self.at = at
 
 
 class ProviderError(DreamFactoryError):

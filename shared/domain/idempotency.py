@@ -1,9 +1,9 @@
-"""The use of an idempotency key: which request began which job, and what was answered first.
+"""The use of an idempotency key: the request that used it first, the job that it started, and its first answer.
 
 Source: https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,18 +12,22 @@ KEY_LIFETIME = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Answer:
-    """What was answered: the HTTP status, the headers and the JSON, without outputs, whose URLs would not last."""
+    """An answer about a job: the HTTP status, the headers and the JSON of the job."""
 
     status: int
     headers: dict[str, str]
     body: dict[str, Any]
 
+    def with_outputs(self, outputs: list[Any]) -> "Answer":
+        """Return the answer with other outputs. A stored answer has none, because signed URLs expire."""
+        return replace(self, body={**self.body, "outputs": outputs})
+
 
 @dataclass(frozen=True)
 class UsedKey:
-    """A row of ``idempotency_keys``: with this key its user began this job, by a request with this hash.
+    """A row of ``idempotency_keys``: the user sent this key with a request of this hash, which started this job.
 
-    ``answer`` is the first one that was given; None as long as there is none, and when the job was deleted.
+    ``answer`` is the first answer, without outputs. It is None before the first answer, and once the job is deleted.
     """
 
     user_id: str

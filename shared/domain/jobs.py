@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from shared.domain.errors import ConflictError, DreamFactoryError
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 from shared.domain.texts import bounded
 
 MAX_FAILURES = 4  # the first try and the three retries that Function Compute makes of an asynchronous invocation

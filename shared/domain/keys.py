@@ -9,9 +9,9 @@ import unicodedata
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from shared.domain.errors import ValidationError
+from shared.domain.media_type import MediaType
 
 MAX_KEY_BYTES = 1023
 MAX_USER_ID_CHARACTERS = 255
@@ -19,13 +19,6 @@ MAX_USER_ID_BYTES = 900  # leaves room for a job id and the rest of the longest 
 MAX_JOB_ID_CHARACTERS = 64
 _KEY = re.compile(r"users/([^/]+)/jobs/([^/]+)/(image|video)-([0-9]{13})\.([a-z0-9]{2,5})")
 _OUTPUTS = uuid.UUID("5f0c3f0e-6d7e-5f6e-9f55-0d1b0e1f7c11")
-
-
-class MediaType(StrEnum):
-    """The type of a job and of its outputs."""
-
-    IMAGE = "image"
-    VIDEO = "video"
 
 
 def check_segment(name: str, value: str, max_characters: int) -> str:

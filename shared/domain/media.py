@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.domain.errors import WrongMediaError
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 
 SNIFF_BYTES = 512
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.domain.errors import ValidationError
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 from shared.domain.texts import bounded
 
 

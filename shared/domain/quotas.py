@@ -1,19 +1,20 @@
-"""What one user may take up: jobs at once, jobs a day and bytes in the bucket. The rule guards money."""
+"""The quotas of one user: jobs at the same time, jobs per day and bytes in the bucket. They limit what a user costs."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 from shared.domain.errors import QuotaExceededError
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
+from shared.domain.usage import Usage
 
 DAY_S = 86_400
-_BYTES_RETRY_S = 3600  # nothing but deleting helps, which nobody can foresee
-_JOBS_RETRY_S = {MediaType.IMAGE: 5, MediaType.VIDEO: 30}  # about when one of them may have ended
+_BYTES_RETRY_S = 3600  # only deleting outputs helps, and nobody can foresee when that happens
+_JOBS_RETRY_S = {MediaType.IMAGE: 5, MediaType.VIDEO: 30}  # about when one of the jobs may have ended
 
 
 @dataclass(frozen=True)
 class Quotas:
-    """The limits of each user: unfinished jobs, jobs begun in one day of UTC, bytes of all outputs."""
+    """The limits of each user: unfinished jobs, jobs started in one day (UTC), bytes of all outputs."""
 
     concurrent_jobs: int
     jobs_per_day: int
@@ -21,16 +22,12 @@ class Quotas:
 
 
 @dataclass(frozen=True)
-class Usage:
-    """What a user takes up. A job that was deleted counts for its day all the same."""
+class QuotaStatus:
+    """A user's quotas and how much of them the user has used at one moment."""
 
-    concurrent_jobs: int
-    jobs_today: int
-    stored_bytes: int
-
-    def with_one_job_more(self) -> "Usage":
-        """Return the usage once another job has begun."""
-        return replace(self, concurrent_jobs=self.concurrent_jobs + 1, jobs_today=self.jobs_today + 1)
+    quotas: Quotas
+    usage: Usage
+    at: datetime
 
 
 def day_of(moment: datetime) -> str:
@@ -39,7 +36,7 @@ def day_of(moment: datetime) -> str:
 
 
 def next_day_begins_at(moment: datetime) -> datetime:
-    """Return the next 00:00 UTC, when the count of a day begins anew."""
+    """Return the next 00:00 UTC, when the count of a day starts again at 0."""
     return datetime.combine(moment.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
 
 
@@ -49,26 +46,30 @@ def rest_of_day_s(moment: datetime) -> int:
 
 
 def check_quotas(usage: Usage, quotas: Quotas, type: MediaType, now: datetime) -> None:
-    """Check that a user may begin another job. Raises QuotaExceededError: a quota is used up.
+    """Check that a user may start another job. Raises QuotaExceededError: a quota is used up.
 
-    How many bytes a job will store is not known before, so the bytes may pass their limit by what the jobs that were
-    begun below it store. Of several quotas the one that takes longest is named.
+    Nobody knows in advance how many bytes a job will store. The stored bytes can therefore exceed their limit by the
+    outputs of jobs that started below the limit. If several quotas are used up, the error names the one with the
+    longest wait.
     """
     if usage.stored_bytes >= quotas.stored_bytes:
         raise QuotaExceededError(
-            f"your outputs take {usage.stored_bytes} of {quotas.stored_bytes} bytes; delete some to make room",
+            f"your outputs use {usage.stored_bytes} of {quotas.stored_bytes} bytes; delete some outputs to make room",
             retry_after_s=_BYTES_RETRY_S,
             usage=usage,
+            at=now,
         )
     if usage.jobs_today >= quotas.jobs_per_day:
         raise QuotaExceededError(
-            f"you have begun {usage.jobs_today} of {quotas.jobs_per_day} jobs today; the day ends at 00:00 UTC",
+            f"you have started {usage.jobs_today} of {quotas.jobs_per_day} jobs today; the day ends at 00:00 UTC",
             retry_after_s=rest_of_day_s(now),
             usage=usage,
+            at=now,
         )
     if usage.concurrent_jobs >= quotas.concurrent_jobs:
         raise QuotaExceededError(
-            f"{usage.concurrent_jobs} of {quotas.concurrent_jobs} jobs are at work; wait until one has ended",
+            f"{usage.concurrent_jobs} of {quotas.concurrent_jobs} jobs are unfinished; wait until one has ended",
             retry_after_s=_JOBS_RETRY_S[type],
             usage=usage,
+            at=now,
         )

@@ -17,14 +17,8 @@ from itertools import chain, takewhile
 from typing import TypeVar
 
 from shared.domain.cursors import Place
-from shared.domain.deletions import (
-    Deletion,
-    DeletionScope,
-    deletion_of_job,
-    deletion_of_output,
-    deletion_of_user,
-)
-from shared.domain.errors import ConflictError, DispatchError, LeaseLostError, NotFoundError, StorageUnavailableError
+from shared.domain.deletions import Deletion, DeletionScope, deletion_of_job
+from shared.domain.errors import LeaseLostError, NotFoundError
 from shared.domain.jobs import Job, JobOutput
 from shared.domain.keys import prefix_of_job, prefix_of_user
 from shared.ports import (
@@ -38,7 +32,8 @@ from shared.ports import (
     OutputStore,
 )
 from shared.services.batches import do_each, error_boundary, pages
-from shared.services.jobs import cancel_job, get_job
+from shared.services.deletion_requests import record_deletion
+from shared.services.jobs import JobPorts, cancel_job
 
 log = logging.getLogger(__name__)
 _PAGE = 100
@@ -47,114 +42,6 @@ _TO_THE_SECOND = timedelta(seconds=1)  # OSS tells times and ages no more exactl
 _OF_ANY_AGE = timedelta(days=-1)
 T = TypeVar("T")
 Found = TypeVar("Found", ListedObject, MultipartUpload)
-
-
-# -- what api does
-
-
-def delete_job(
-    job_id: str,
-    user_id: str,
-    *,
-    jobs: JobStore,
-    deletions: DeletionStore,
-    dispatcher: Dispatcher,
-    clock: Clock,
-) -> None:
-    """Delete a user's job that has ended, with its objects and its rows.
-
-    A crash before the wish leaves everything as it was; after it, a deletion that the minute timer carries out. A
-    repeated request goes on with the one that is written down.
-    Raises NotFoundError, for another user's as well; ConflictError: the job is still at work; StorageUnavailableError:
-    it goes on, but not within this request.
-    """
-    job = get_job(job_id, user_id, jobs=jobs)
-    _check_ended(job)
-    deletion = _write_down(deletion_of_job(job, clock.now()), deletions=deletions)
-    _delete_now(deletion, deletions=deletions, dispatcher=dispatcher)
-
-
-def delete_output(
-    output_id: str,
-    user_id: str,
-    *,
-    jobs: JobStore,
-    outputs: OutputStore,
-    deletions: DeletionStore,
-    dispatcher: Dispatcher,
-    clock: Clock,
-) -> None:
-    """Delete one output of a user: the object first, then the row.
-
-    Crashes and errors are as in ``delete_job``. A job that has not ended would store the output again.
-    """
-    deletion = _find_under_way(DeletionScope.OUTPUT, output_id, deletions=deletions)
-    # The row of one that is under way may be gone: it follows the object.
-    if deletion is None or deletion.user_id != user_id:
-        output = outputs.get(output_id)
-        if output is None or output.user_id != user_id:
-            raise NotFoundError("there is no such output")
-        job = jobs.get(output.job_id)
-        if job is not None:
-            _check_ended(job)
-        deletion = deletion_of_output(output, clock.now())
-        deletions.add(deletion)
-    _delete_now(deletion, deletions=deletions, dispatcher=dispatcher)
-
-
-def delete_user_data(user_id: str, *, deletions: DeletionStore, dispatcher: Dispatcher, clock: Clock) -> Deletion:
-    """Delete everything that a user has now, as far as it gets while they wait, and return how far it is.
-
-    Jobs at work are cancelled, so it may take longer than a request. A repeated one asks how far it is, and reaches no
-    further than the first, until its end has been told; only the next one is a new deletion. Or else whoever repeats it
-    until the end would lose what they have begun meanwhile.
-    A crash before the wish leaves everything as it was; after it, the minute timer goes on; before the end is written
-    down as told, it is told again.
-    """
-    deletion = deletions.newest_of(DeletionScope.USER, user_id)
-    if deletion is None or deletion.told_at is not None:
-        deletion = deletion_of_user(user_id, clock.now())
-        deletions.add(deletion)
-    if deletion.finished_at is None:
-        deletion = _have_carried_out(deletion, deletions=deletions, dispatcher=dispatcher)
-    if deletion.finished_at is not None:
-        deletions.tell(deletion.id, clock.now())
-    return deletion
-
-
-def _check_ended(job: Job) -> None:
-    if not job.status.final:
-        raise ConflictError("the job is still at work: cancel it first", code="job_running")
-
-
-def _write_down(wish: Deletion, *, deletions: DeletionStore) -> Deletion:
-    """Return the deletion of the same target that is under way, or the wish once it is written down."""
-    if earlier := _find_under_way(wish.scope, wish.target_id, deletions=deletions):
-        return earlier
-    deletions.add(wish)
-    return wish
-
-
-def _find_under_way(scope: DeletionScope, target_id: str, *, deletions: DeletionStore) -> Deletion | None:
-    newest = deletions.newest_of(scope, target_id)
-    return newest if newest is not None and newest.finished_at is None else None
-
-
-def _delete_now(deletion: Deletion, *, deletions: DeletionStore, dispatcher: Dispatcher) -> None:
-    if _have_carried_out(deletion, deletions=deletions, dispatcher=dispatcher).finished_at is None:
-        raise StorageUnavailableError("the deletion is written down and goes on by itself")
-
-
-def _have_carried_out(deletion: Deletion, *, deletions: DeletionStore, dispatcher: Dispatcher) -> Deletion:
-    """Return the deletion as it is after ``clean-up`` has worked on it."""
-    try:
-        dispatcher.delete(deletion.id)
-    except DispatchError:
-        log.warning("the minute timer goes on with it", extra={"deletion_id": deletion.id}, exc_info=True)
-    return deletions.get(deletion.id) or deletion
-
-
-# -- what clean-up does
 
 
 @dataclass(frozen=True)
@@ -366,19 +253,14 @@ class _Run:
         if not job.status.final:
             return False
         wish = deletion_of_job(job, self.now)
-        return self.carry_out(_write_down(wish, deletions=self.service.deletions))
+        return self.carry_out(record_deletion(wish, deletions=self.service.deletions))
 
     def _with_wish_to_end(self, job: Job) -> Job:
         if job.status.final or job.cancel_requested_at is not None:
             return job
         try:
-            return cancel_job(
-                job.id,
-                job.user_id,
-                jobs=self.service.jobs,
-                dispatcher=self.service.dispatcher,
-                clock=self.service.clock,
-            )
+            ports = JobPorts(self.service.jobs, self.service.dispatcher, self.service.clock)
+            return cancel_job(job.id, job.user_id, ports=ports)
         except NotFoundError:
             return job  # another run has just deleted it; the next look does not find it
 

@@ -1,6 +1,6 @@
-"""Outputs of jobs that have no rows in ``job_outputs``: those of the former system, above all.
+"""Outputs of jobs without rows in ``job_outputs``, above all jobs of the previous system.
 
-They are answered for from the URL that was stored then, or from what lies below the job's prefix in the bucket.
+The outputs come from the URL that the previous system stored, or from the objects below the job's prefix in the bucket.
 """
 
 import logging
@@ -13,17 +13,18 @@ from urllib.parse import urlsplit
 
 from shared.domain.errors import DreamFactoryError
 from shared.domain.jobs import Job, JobOutput, JobStatus
-from shared.domain.keys import MediaType, ObjectKey
+from shared.domain.keys import ObjectKey
 from shared.domain.media import MediaFacts
+from shared.domain.media_type import MediaType
 from shared.ports import OutputStore
-from shared.services.storage import get_job_outputs
 
 log = logging.getLogger(__name__)
+KeyOf = Callable[[str], ObjectKey | None]
 
 
 @dataclass(frozen=True)
 class LegacyOutput:
-    """An output of which the URL is all that is known: it has no size, and every value of ``meta`` is None."""
+    """An output known only by its URL: ``size`` and every value of ``meta`` are None."""
 
     id: str
     job_id: str
@@ -35,31 +36,39 @@ class LegacyOutput:
     size: None = None
 
 
-def find_outputs(
-    job: Job, *, outputs: OutputStore, key_of: Callable[[str], ObjectKey | None], index: Callable[[Job], None]
-) -> Sequence[JobOutput | LegacyOutput]:
-    """Return the outputs of a job: its rows, or what can be found out about a job that succeeded and has none.
+@dataclass(frozen=True)
+class OutputPorts:
+    """The ports that finding a job's outputs uses.
 
-    A stored URL of elsewhere is shown as it is. One that is this job's own key in the bucket, and none at all, have the
-    job's prefix indexed, so that the rows are there from now on. ``key_of`` reads a key from a URL of the bucket;
-    ``index`` has a job's prefix indexed and waits for it. When that fails the answer is empty, and the next one tries
-    again. Raises DatabaseUnavailableError, and nothing else.
+    ``key_of`` reads the object key from a URL of the bucket, None for any other URL. ``index`` has the objects below a
+    job's prefix indexed and waits for the end; it raises DreamFactoryError.
     """
-    known = find_known_outputs(job, get_job_outputs(job.id, outputs=outputs), key_of=key_of)
+
+    outputs: OutputStore
+    key_of: KeyOf
+    index: Callable[[Job], None]
+
+
+def find_outputs(job: Job, *, ports: OutputPorts) -> Sequence[JobOutput | LegacyOutput]:
+    """Return the outputs of a job: its rows, or the outputs that can be found for a succeeded job without rows.
+
+    A stored URL outside the bucket is returned unchanged. If the stored URL is this job's own object in the bucket, or
+    no URL is stored, the job's prefix is indexed, and its rows exist from then on. If indexing fails, the result is
+    empty, and the next call tries again. Raises DatabaseUnavailableError and no other error.
+    """
+    known = find_known_outputs(job, ports.outputs.of_job(job.id), key_of=ports.key_of)
     if known or job.status is not JobStatus.SUCCEEDED:
         return known
     try:
-        index(job)
+        ports.index(job)
     except DreamFactoryError:
         log.warning("a job without rows could not be indexed", extra={"job_id": job.id}, exc_info=True)
         return []
-    return get_job_outputs(job.id, outputs=outputs)
+    return ports.outputs.of_job(job.id)
 
 
-def find_known_outputs(
-    job: Job, rows: Sequence[JobOutput], *, key_of: Callable[[str], ObjectKey | None]
-) -> Sequence[JobOutput | LegacyOutput]:
-    """Return what the database knows of a job's outputs: its ``rows``, or a stored URL of elsewhere."""
+def find_known_outputs(job: Job, rows: Sequence[JobOutput], *, key_of: KeyOf) -> Sequence[JobOutput | LegacyOutput]:
+    """Return the outputs that the database knows: the job's ``rows``, or a stored URL outside the bucket."""
     if rows or job.status is not JobStatus.SUCCEEDED:
         return rows
     if job.legacy_url and _is_public(job.legacy_url) and not _is_of_job(key_of(job.legacy_url), job):
@@ -68,7 +77,7 @@ def find_known_outputs(
 
 
 def _is_public(url: str) -> bool:
-    """Tell a web address from a local path, a ``file:`` and whatever else may have been stored."""
+    """Return whether a stored text is a web address and not a local path, a ``file:`` URL or anything else."""
     try:
         parts = urlsplit(url)
         return (

@@ -7,7 +7,7 @@ invocation sends it at once, and the minute timer sends whatever is due, so a lo
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,7 +18,6 @@ from shared.domain.errors import AddressRefusedError, HostUnavailableError
 from shared.domain.jobs import Job
 from shared.ports import Clock, DeliveryStore, JobStore, WebhookMessage, WebhookSender
 from shared.services.batches import Step, pages, work_through
-from shared.services.jobs import get_job
 
 AT_ONCE = 32
 OF_ONE_USER_AT_ONCE = 4  # so that the slow receivers of one user leave room for those of all others
@@ -45,11 +44,6 @@ class WebhookService:
     show: Callable[[Job], dict[str, Any]]
     clock: Clock
     jitter: Callable[[], float] = jitter
-
-
-def get_deliveries(job_id: str, user_id: str, *, jobs: JobStore, deliveries: DeliveryStore) -> Sequence[Delivery]:
-    """Return the deliveries of a user's job. Raises NotFoundError, for another user's as well."""
-    return deliveries.of_job(get_job(job_id, user_id, jobs=jobs).id)
 
 
 def deliver_webhooks(*, service: WebhookService, until: datetime, job_id: str | None = None) -> dict[str, int]:

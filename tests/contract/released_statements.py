@@ -26,7 +26,7 @@ from shared.domain.cursors import Place
 from shared.domain.deletions import deletion_of_job, deletion_of_output, deletion_of_user
 from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import JobError, JobStatus, OutputIntent
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 from shared.domain.quotas import Quotas
 from shared.settings import DatabaseSettings
 from tests.fakes import NOW, USER, make_job, make_output, make_video_job

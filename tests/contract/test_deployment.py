@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 from shared.domain.models import MODELS, ProviderName
 from tests.mariadb import ROOT
 

@@ -25,8 +25,8 @@ from shared.domain.errors import (
     MediaTooLargeError,
     ResultLostError,
 )
-from shared.domain.keys import MediaType
 from shared.domain.media import PNG, sniff_format
+from shared.domain.media_type import MediaType
 from shared.domain.web_addresses import WebPolicy
 from shared.settings import DownloadSettings
 from tests.serving import QuietHandler, serving

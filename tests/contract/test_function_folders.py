@@ -1,7 +1,8 @@
-"""What each function's folder is: a short handler, and no more imports than its work needs."""
+"""The folder of each function: a short handler, and only the imports that its work needs."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,14 +57,29 @@ def test_a_handler_is_short(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.parent.name)
-def test_a_handler_loads_what_its_environment_needs_and_nothing_of_the_local_cloud(path: Path) -> None:
+def test_a_handler_does_not_load_the_local_cloud(path: Path) -> None:
     modules = loaded(path.parent.name)
     assert "shared" in modules
     assert not modules & {"devcloud", "moto", "boto3", "alembic", "sqlalchemy", "starlette", "uvicorn", "tests"}
     assert "pymediainfo" not in modules
 
 
-def test_the_api_starts_light() -> None:
+def test_functions_reach_settings_and_adapters_only_through_bootstrap() -> None:
+    sources = {path: path.read_text(encoding="utf-8") for path in (ROOT / "functions").rglob("*.py")}
+    assert len(sources) > 10
+    assert [path for path, text in sources.items() if re.search(r"shared(\.| import )(settings|adapters)", text)] == []
+
+
+def test_the_api_does_not_load_the_work_of_other_functions() -> None:
+    names = ("batches", "deletion", "generation", "indexing", "reconcile", "revival", "upkeep", "webhooks")
+    code = "import sys; import index; print(sorted(sys.modules))"
+    result = run("api", code, ENVIRONMENT)
+    assert result.returncode == 0, result.stderr
+    assert "'shared.services.starting'" in result.stdout
+    assert [name for name in names if f"'shared.services.{name}'" in result.stdout] == []
+
+
+def test_the_api_loads_no_heavy_library() -> None:
     heavy = {"oss2", "requests", "pymediainfo", "sqlalchemy", "alembic", "crcmod", "aliyunsdkcore", "fastcrc"}
     assert not loaded("api") & heavy
 
@@ -77,7 +93,7 @@ def test_the_api_does_not_start_without_keys_for_tokens() -> None:
     assert "ConfigurationError" in last
 
 
-def test_the_api_does_not_start_with_keys_that_cannot_be_used() -> None:
+def test_the_api_does_not_start_with_unusable_keys_for_tokens() -> None:
     secret = '{"keys": [{"kty": "oct", "k": "YSBzZWNyZXQgb2YgYXQgbGVhc3QgdGhpcnR5LXR3byBieXRlcw"}]}'
     environment = {**ENVIRONMENT, "AUTH_HS256_SECRET": "", "AUTH_JWKS": secret, "AUTH_AUDIENCE": "media"}
     result = run("api", "import index", environment)

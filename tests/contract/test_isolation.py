@@ -33,7 +33,8 @@ from shared.domain.errors import (
     StorageUnavailableError,
 )
 from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
-from shared.domain.keys import MediaType, ObjectKey
+from shared.domain.keys import ObjectKey
+from shared.domain.media_type import MediaType
 from shared.ports import Finished, MediaUrl, MultipartUpload, Pending, WebhookMessage, WebhookReply
 from shared.services.deletion import DeletionService, resume_deletions
 from shared.services.indexing import IndexingService, index_objects

@@ -16,7 +16,8 @@ from shared.adapters.sql.jobs import SqlJobStore
 from shared.adapters.sql.outputs import SqlOutputStore
 from shared.domain.errors import DatabaseUnavailableError, LeaseLostError
 from shared.domain.jobs import Job, JobError, JobStatus, OutputIntent
-from shared.domain.keys import MediaType, ObjectKey
+from shared.domain.keys import ObjectKey
+from shared.domain.media_type import MediaType
 from shared.ports import JobStore, OutputStore
 from shared.services.batches import pages
 from tests.contract.databases import database_url, open_database

@@ -16,7 +16,7 @@ from shared.domain.jobs import MAX_TASK_ID_CHARACTERS, MAX_WARNINGS, Job, JobErr
 from shared.domain.models import MODELS
 from shared.domain.quotas import Quotas
 from shared.domain.web_addresses import read_web_address
-from shared.representations import show_job
+from shared.presentation import job_json
 from shared.settings import read_web_policy
 from tests.contract.databases import SQL_KINDS, database_url, open_database
 from tests.fakes import NOW, make_video_job
@@ -81,7 +81,7 @@ def test_the_longest_answer_of_an_idempotency_key_is_kept(database: Database) ->
         ended = replace(end, id=f"job-{number}")
         used = UsedKey(LARGEST.user_id, "😀" * 250 + f"-{number:04}", "h" * 64, ended.id, NOW)
         starts.start(replace(LARGEST, id=ended.id), used, Quotas(99, 99, 99))
-        answer = Answer(202, {"Location": f"/jobs/{ended.id}"}, show_job(ended, []).model_dump(by_alias=True))
+        answer = Answer(202, {"Location": f"/jobs/{ended.id}"}, job_json(ended, []).model_dump(by_alias=True))
         kept = starts.keep_answer(used, answer)
         assert kept is not None
         assert kept.answer == answer

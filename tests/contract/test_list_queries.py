@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 
 from shared.adapters.sql.database import Database
+from shared.adapters.sql.deliveries import SqlDeliveryStore
 from shared.adapters.sql.jobs import SqlJobStore
 from shared.adapters.sql.outputs import SqlOutputStore
+from shared.adapters.sql.starts import SqlStartStore
 from shared.domain.cursors import Place
 from shared.domain.jobs import JobStatus
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 from shared.ports import JobStore
-from shared.services.lists import ListQuery, list_jobs, list_outputs
+from shared.services.reading import ListQuery, ReadPorts, list_jobs, list_outputs
 from tests.contract.databases import SQL_KINDS, database_url, open_database
-from tests.fakes import NOW, USER, make_job, make_output
+from tests.fakes import NOW, PLENTY, USER, FakeClock, make_job, make_output
 
 # Rows of the same time are ordered by their ids, compared byte by byte.
 IDS = ["B", "a", "b", "c", "z", "é", "用"]
@@ -50,17 +52,26 @@ def test_a_page_takes_two_statements_at_any_size(
 ) -> None:
     database = open_database(database_url("sqlite", request))
     job_store, output_store = SqlJobStore(database), SqlOutputStore(database)
+    ports = ReadPorts(
+        jobs=job_store,
+        outputs=output_store,
+        deliveries=SqlDeliveryStore(database),
+        starts=SqlStartStore(database),
+        quotas=PLENTY,
+        key_of=lambda _: None,
+        clock=FakeClock(),
+    )
     with database.peewee.atomic():
         for number in range(101):
             job_store.add(make_job(id=str(number), status=JobStatus.SUCCEEDED, legacy_url="/gone"))
             output_store.put(make_output(number, job_id=str(number)))
     with caplog.at_level(logging.DEBUG, logger="peewee"):
-        page = list_jobs(ListQuery(USER, limit), jobs=job_store, outputs=output_store, key_of=lambda _: None)
+        page = list_jobs(ListQuery(USER, limit), ports=ports)
     assert len(page.rows) == limit and all(len(listed.outputs) == 1 for listed in page.rows)
     assert len(statements(caplog)) == 2
     caplog.clear()
     with caplog.at_level(logging.DEBUG, logger="peewee"):
-        assert len(list_outputs(ListQuery(USER, limit), outputs=output_store).rows) == limit
+        assert len(list_outputs(ListQuery(USER, limit), ports=ports).rows) == limit
     assert len(statements(caplog)) == 1
     database.peewee.close()
 

@@ -1,4 +1,4 @@
-"""The description of the API: up to date, valid, and of these routes and no others."""
+"""The OpenAPI description: up to date, valid, and of exactly the routes of the API."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def resolve(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def shown() -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
-    """Every place with a schema: its name, the schema, and the examples that stand beside it."""
+    """Every place with a schema: its name, the schema, and its examples."""
     for method, path, operation in operations():
         where = f"{method} {path}"
         if "requestBody" in operation:
@@ -65,18 +65,18 @@ def _examples(item: dict[str, Any]) -> list[Any]:
 PLACES = list(shown())
 
 
-def test_the_file_is_what_would_be_generated_now(tmp_path: Path) -> None:
+def test_the_file_is_up_to_date(tmp_path: Path) -> None:
     new = tmp_path / "openapi.json"
     subprocess.run([sys.executable, "-m", "openapi", str(new)], cwd=ROOT, check=True)
     assert new.read_text() == FILE.read_text(), "functions/api/openapi.json is out of date: run `make openapi`"
 
 
-def test_it_is_openapi_3_1_and_small_enough_to_serve() -> None:
+def test_the_description_is_valid_openapi_3_1_and_small_enough_to_serve() -> None:
     OpenAPIV31SpecValidator(DOCUMENT).validate()
     assert FILE.stat().st_size <= MAX_BYTES
 
 
-def test_it_has_every_route_and_no_other() -> None:
+def test_the_description_has_every_route_and_no_other() -> None:
     described = {(method, path): operation for method, path, operation in operations()}
     assert described.keys() == {(route.method.lower(), route.path) for route in ROUTES}
     for route in ROUTES:
@@ -86,13 +86,13 @@ def test_it_has_every_route_and_no_other() -> None:
         assert ("401" not in operation["responses"]) == route.public == (operation.get("security") == [])
 
 
-def test_every_operation_has_a_name_of_its_own_and_says_what_it_does() -> None:
+def test_every_operation_has_a_unique_name_and_a_summary() -> None:
     names = [operation["operationId"] for _, _, operation in operations()]
     assert len(names) == len(set(names))
     assert all(operation["summary"].endswith(".") and operation["tags"] for _, _, operation in operations())
 
 
-def test_every_link_leads_to_an_operation_that_takes_what_it_brings() -> None:
+def test_every_link_leads_to_an_operation_with_its_parameters() -> None:
     taken = {
         operation["operationId"]: {resolve(parameter)["name"] for parameter in operation.get("parameters", ())}
         for _, _, operation in operations()
@@ -116,7 +116,7 @@ def test_every_link_leads_to_an_operation_that_takes_what_it_brings() -> None:
 
 
 @pytest.mark.parametrize(("where", "schema", "examples"), PLACES, ids=[where for where, _, _ in PLACES])
-def test_what_is_shown_as_an_example_is_one(where: str, schema: dict[str, Any], examples: list[Any]) -> None:
+def test_every_example_is_valid(where: str, schema: dict[str, Any], examples: list[Any]) -> None:
     assert examples, "there is no example"
     whole = {**schema, "components": DOCUMENT["components"]}
     for example in examples:

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from shared.adapters.output_urls import OutputUrls, presign, signing_time
 from shared.domain.jobs import JobOutput
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 from shared.settings import OssCredentials, OssSettings
 from tests.fakes import NOW, USER, FakeClock, make_output, make_png
 

@@ -24,7 +24,7 @@ from shared.domain.deletions import DeletionScope, deletion_of_job
 from shared.domain.deliveries import Delivery
 from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import OutputIntent
-from shared.domain.quotas import Usage
+from shared.domain.usage import Usage
 from tests.contract.databases import database_url, open_database
 from tests.contract.racing import race
 from tests.contract.released_statements import STORES, methods

@@ -21,7 +21,7 @@ from shared.adapters.downloads import GuardedDownloads
 from shared.adapters.public_web import PublicWeb
 from shared.adapters.webhook_sender import StandardWebhookSender
 from shared.domain.errors import AddressRefusedError, DownloadRefusedError, HostUnavailableError
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 from shared.domain.web_addresses import WebPolicy
 from shared.ports import WebhookMessage
 from shared.settings import DownloadSettings, WebhookSettings

@@ -16,7 +16,8 @@ from shared.adapters.sql.starts import SqlStartStore
 from shared.domain.errors import DatabaseUnavailableError, QuotaExceededError
 from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import Job
-from shared.domain.quotas import Quotas, Usage
+from shared.domain.quotas import Quotas
+from shared.domain.usage import Usage
 from shared.ports import JobStore, OutputStore, StartStore
 from shared.settings import DatabaseSettings
 from tests.contract.databases import KINDS, SQL_KINDS, database_url, open_database

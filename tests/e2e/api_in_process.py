@@ -1,4 +1,4 @@
-"""The API's handler without the platform, to look at what it does for an answer and not only at the answer.
+"""The API's handler without the platform, to look at the work for an answer and not only at the answer.
 
 It runs in a process of its own, for the modules beside the handler are top-level there. As a program, this module reads
 requests from stdin and writes what came of them.
@@ -31,7 +31,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Served:
-    """What came of a request: the answer, and the work it took, SQL (of SQLite) and connections to elsewhere."""
+    """The answer to a request, and the work for it: SQL (of SQLite) and network connections."""
 
     status: int
     headers: dict[str, str]

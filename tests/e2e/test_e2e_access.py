@@ -1,4 +1,4 @@
-"""Who may do what: every route with every kind of token, and what is not one's own looks and costs like nothing."""
+"""Access: every route with every kind of token. Another user's resources look and cost like missing ones."""
 
 import base64
 import itertools
@@ -170,18 +170,18 @@ def things(running_cloud: LocalCloud) -> Things:
 SERVED = {f"{route.method} {route.path}": route.public for route in ROUTES}
 
 
-def test_every_route_has_a_row() -> None:
+def test_every_route_has_a_row_of_expected_statuses() -> None:
     assert SERVED.keys() <= ROWS.keys(), "say in ROWS who may use it"
     public = {name for name, row in ROWS.items() if row is PUBLIC}
     assert {name for name, is_public in SERVED.items() if is_public} == public & SERVED.keys()
-    # What names a thing is for the user whose it is; another name in a path needs a thing here, too.
+    # A path that names a resource is for the resource's user; another name in a path needs a resource here.
     for name in SERVED:
         assert set(re.findall(r"{(\w+)}", name)) <= {"jobId", "outputId"}, name
         assert "{" not in name or ROWS[name].others == (404,), name
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_route_with(case: str, cloud: LocalCloud, things: Things, prompt: str) -> None:
+def test_every_route_with_every_kind_of_token(case: str, cloud: LocalCloud, things: Things, prompt: str) -> None:
     headers_of, expected = CASES[case]
     for name in sorted(SERVED):
         row = ROWS[name]
@@ -219,7 +219,7 @@ def check_refusal(answer: httpx.Response, expected: Refusal, name: str) -> None:
 
 
 def check_started(cloud: LocalCloud, prompt: str, answer: httpx.Response, user: str) -> None:
-    """Check that a job began exactly when the answer says so, and whose it is; let it end."""
+    """Check that a job exists exactly if the answer says so, and that it is this user's; let the job end."""
     started = answer.status_code == 202 and "prompt" in answer.json()
     found = cloud.rows("SELECT user_id FROM jobs WHERE prompt = ?", prompt)
     assert [row["user_id"] for row in found] == ([user] if started else [])
@@ -233,7 +233,7 @@ def alike(answer: httpx.Response) -> tuple[int, dict[str, str], dict[str, Any]]:
 
 
 def state_of(cloud: LocalCloud, things: Things) -> object:
-    """Return everything that is kept of a user's job."""
+    """Return everything that is stored for a user's job."""
     return (
         cloud.rows("SELECT * FROM jobs WHERE id = ?", things.job_id),
         cloud.output_rows(things.job_id),
@@ -241,7 +241,34 @@ def state_of(cloud: LocalCloud, things: Things) -> object:
     )
 
 
-# -- what is not one's own costs what nothing costs
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"exp": None},
+        {"aud": None},
+        {"sub": None},
+        {"sub": 7},
+    ],
+    ids=str,
+)
+def test_a_token_without_a_required_claim_is_a_401(cloud: LocalCloud, prompt: str, change: dict[str, Any]) -> None:
+    token = cloud.token("user.of.access", **change)
+    answer = cloud.api(None).post(
+        "/ai/generate-image", json={"prompt": prompt}, headers={"Authorization": f"Bearer {token}"}
+    )
+    check_problem(answer, 401)
+    assert token not in answer.text and cloud.charges(prompt) == []
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Basic YTpi", "Bearer x.y.z", "Bearer none", "bearer é"])
+def test_a_malformed_authorization_header_is_a_401(cloud: LocalCloud, header: str) -> None:
+    answer = cloud.api(None).post(
+        "/ai/generate-image", json={"prompt": "x"}, headers={"Authorization": header.encode()}
+    )
+    check_problem(answer, 401)
+
+
+# -- another user's resources cost the same work as missing ones
 
 
 def environment(folder: Path, database: Path, **auth: str) -> dict[str, str]:
@@ -287,7 +314,7 @@ def database(empty_database: bytes, tmp_path: Path) -> Path:
 
 
 def write_things(database: Path, state: str) -> Things:
-    """Write a job in that state, and the output that all but those without rows have."""
+    """Write a job in this state, with its output unless the state is "without rows"."""
     opened = Database(DatabaseSettings(SecretStr(f"sqlite:///{database}")))
     number = next(_NUMBERS)
     job = make_job(id=f"job-{number:04}", user_id=f"owner-{number:04}", **STATES[state])
@@ -307,7 +334,7 @@ def dump(database: Path) -> list[str]:
         return list(connection.iterdump())
 
 
-def test_another_users_things_are_answered_by_the_same_work_as_missing_ones(database: Path, tmp_path: Path) -> None:
+def test_another_users_resources_take_the_same_work_as_missing_ones(database: Path, tmp_path: Path) -> None:
     naming = [
         (name, state)
         for name in sorted(SERVED)
@@ -329,7 +356,7 @@ def test_another_users_things_are_answered_by_the_same_work_as_missing_ones(data
         assert theirs.alike(*names) == none.alike(*names), name
     assert dump(database) == before
 
-    # The same requests of their users are not refused, so it was the user that made the difference.
+    # The same requests of the resources' own users are not refused, so the user makes the difference.
     owned = [asking(name, each, signed(each.user)) for name, each in written]
     found = zip(written, serve(here, owned), strict=True)
     assert [(name, answer.status) for (name, _), answer in found if answer.status == 404] == []
@@ -340,28 +367,28 @@ def asking(name: str, things: Things, headers: Mapping[str, str]) -> Asked:
     return Asked(method, things.path(template), headers)
 
 
-# -- what else may come in
+# -- other ways to send a token or a user
 
 
 @pytest.mark.parametrize("name", ["access_token", "token", "authorization", "jwt"])
-def test_a_token_in_the_query_is_none(cloud: LocalCloud, things: Things, name: str) -> None:
+def test_a_token_in_the_query_is_refused(cloud: LocalCloud, things: Things, name: str) -> None:
     answer = cloud.api(None).get(f"/jobs/{things.job_id}", params={name: cloud.token(things.user)})
     check_refusal(answer, Refusal(401, "unauthenticated", "Bearer"), name)
 
 
-def test_two_authorization_headers_are_none(cloud: LocalCloud, things: Things) -> None:
+def test_two_authorization_headers_are_refused(cloud: LocalCloud, things: Things) -> None:
     value = f"Bearer {cloud.token(things.user)}"
     answer = cloud.api(None).get(f"/jobs/{things.job_id}", headers=[("Authorization", value)] * 2)
     check_refusal(answer, INVALID, "twice")
 
 
-def test_two_users_at_once_are_none(cloud: LocalCloud, things: Things) -> None:
+def test_two_users_in_the_header_are_refused(cloud: LocalCloud, things: Things) -> None:
     token = service(None)(cloud, "")
     named = [("On-Behalf-Of", quote(things.user)), ("On-Behalf-Of", quote(OTHER))]
     check_problem(cloud.api(None).get(f"/jobs/{things.job_id}", headers=[*token.items(), *named]), 400)
 
 
-def test_the_log_tells_which_service_acted_for_whom(cloud: LocalCloud, things: Things) -> None:
+def test_the_log_names_the_service_and_the_user_it_acted_for(cloud: LocalCloud, things: Things) -> None:
     answer = cloud.api(None).get(f"/jobs/{things.job_id}", headers=service("{owner}")(cloud, things.user))
     log = (cloud.data_dir / "logs" / "api.log").read_text().splitlines()
     (line,) = [line for line in log if answer.headers["x-fc-request-id"] in line and "a service acts" in line]
@@ -369,7 +396,7 @@ def test_the_log_tells_which_service_acted_for_whom(cloud: LocalCloud, things: T
     assert (said["service"], said["user_id"]) == ("back-end", things.user)
 
 
-def test_pages_may_not_say_for_whom_they_ask(cloud: LocalCloud) -> None:
+def test_pages_may_not_send_on_behalf_of(cloud: LocalCloud) -> None:
     asked = {
         "Origin": "https://studio.example.com",
         "Access-Control-Request-Method": "GET",
@@ -380,7 +407,7 @@ def test_pages_may_not_say_for_whom_they_ask(cloud: LocalCloud) -> None:
     assert "authorization" in named and "on-behalf-of" not in named and "*" not in named
 
 
-# -- keys at an address
+# -- keys from a URL
 
 
 @pytest.fixture
@@ -394,7 +421,7 @@ def issuer(key: rsa.RSAPrivateKey) -> Iterator[Issuer]:
         yield server
 
 
-def test_keys_at_an_address_are_fetched_once(
+def test_keys_from_a_url_are_fetched_once(
     issuer: Issuer, key: rsa.RSAPrivateKey, database: Path, tmp_path: Path
 ) -> None:
     claims = {"sub": OTHER, "aud": "media", "exp": int(time.time()) + 600}
@@ -410,7 +437,7 @@ def test_keys_at_an_address_are_fetched_once(
     assert issuer.asked == 1
 
 
-def test_without_any_keys_the_caller_may_come_again(key: rsa.RSAPrivateKey, database: Path, tmp_path: Path) -> None:
+def test_missing_keys_are_a_503_with_retry_after(key: rsa.RSAPrivateKey, database: Path, tmp_path: Path) -> None:
     token = jwt.encode({"sub": OTHER, "exp": int(time.time()) + 600}, key, algorithm="RS256", headers={"kid": "one"})
     here = environment(tmp_path, database, AUTH_JWKS_URL="http://127.0.0.1:1/keys", AUTH_AUDIENCE="media")
     (served,) = serve(here, [Asked("GET", f"/jobs/{MISSING}", {"Authorization": f"Bearer {token}"})])

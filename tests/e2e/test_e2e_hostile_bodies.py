@@ -1,4 +1,4 @@
-"""Bodies that mean harm, at every route that takes one: a clean 4xx, at once, that repeats nothing of what was sent."""
+"""Hostile bodies at every route with a body: the answer is a small 4xx, at once, that repeats no text of the body."""
 
 import base64
 import json
@@ -24,6 +24,7 @@ def nested(levels: int) -> bytes:
 UNREADABLE = {
     "empty": b"",
     "white space": b" \n",
+    "a form": b"prompt=x",
     "no end": b'{"prompt": "never-repeated',
     "two values": b'{"prompt": "x"} {"prompt": "never-repeated"}',
     "no UTF-8": b'{"prompt": "\xff\xfe"}',
@@ -74,7 +75,7 @@ def test_a_hostile_body_is_a_small_4xx_at_once(cloud: LocalCloud, route, name: s
 
 
 @pytest.mark.parametrize("body", [b'{"twice": 1, "twice": 2}', b'{"a": [{"twice": 1, "\\u0074wice": 1}]}'])
-def test_a_name_that_occurs_twice_is_named(cloud: LocalCloud, body: bytes) -> None:
+def test_a_duplicate_field_is_a_422_that_names_it(cloud: LocalCloud, body: bytes) -> None:
     answer = cloud.api(USER).post(GENERATING[0], content=body, headers=JSON_TYPE)
     check_problem(answer, 422, "twice")
 
@@ -82,19 +83,21 @@ def test_a_name_that_occurs_twice_is_named(cloud: LocalCloud, body: bytes) -> No
 @pytest.mark.parametrize("path", GENERATING)
 @pytest.mark.parametrize("field", ["prompt", "negativePrompt"])
 @pytest.mark.parametrize("character", ["\x00", "\x08", "\x1b", "\x7f", "\x85", "\x9b"], ids=ascii)
-def test_controls_in_a_prompt_are_a_422_that_names_it(cloud: LocalCloud, path: str, field: str, character: str) -> None:
+def test_control_characters_in_a_prompt_are_a_422_that_names_the_field(
+    cloud: LocalCloud, path: str, field: str, character: str
+) -> None:
     answer = cloud.api(USER).post(path, json={"prompt": "x", field: f"{MARK}{character}"})
     check_problem(answer, 422, field)
     assert MARK not in answer.text
 
 
 @pytest.mark.parametrize("number", ["1.0", "1e0", "1.5", "-0.0", "9" * 400, "true", '"1"', "[]"])
-def test_a_number_of_the_wrong_kind_is_a_422_that_names_it(cloud: LocalCloud, number: str) -> None:
+def test_a_number_that_is_not_an_integer_is_a_422_that_names_the_field(cloud: LocalCloud, number: str) -> None:
     body = f'{{"prompt": "x", "count": {number}}}'
     check_problem(cloud.api(USER).post(GENERATING[0], content=body, headers=JSON_TYPE), 422, "count")
 
 
-def test_marks_of_direction_and_emoji_are_letters(cloud: LocalCloud, prompt: str) -> None:
+def test_marks_of_direction_and_emoji_are_accepted(cloud: LocalCloud, prompt: str) -> None:
     text = f"{prompt} \u202eשלום\u202c \u2066نور\u2069 👩\u200d🚀"
     answer = cloud.api(USER).post(GENERATING[0], json={"prompt": text, "size": "512x512"})
     assert (answer.status_code, answer.json()["prompt"]) == (200, text)
@@ -112,23 +115,35 @@ def test_marks_of_direction_and_emoji_are_letters(cloud: LocalCloud, prompt: str
         {"Content-Type": "application/jsonp"},
         {"Content-Type": "application/problem+json"},
         {"Content-Type": ""},
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "multipart/form-data"},
     ],
     ids=str,
 )
 @pytest.mark.parametrize("route", TAKING_BODIES, ids=lambda route: route.path)
-def test_what_is_not_plain_json_is_a_415(cloud: LocalCloud, route, headers: dict[str, str]) -> None:  # type: ignore[no-untyped-def]  # the function's own class
+def test_a_body_that_is_not_plain_json_is_a_415(cloud: LocalCloud, route, headers: dict[str, str]) -> None:  # type: ignore[no-untyped-def]  # the function's own class
     body = b'{"prompt": "x"}'
     answer = cloud.api(USER).request(route.method, path_of(route.path), content=body, headers={**JSON_TYPE, **headers})
     check_problem(answer, 415)
 
 
-def test_the_charset_of_json_may_be_said(cloud: LocalCloud) -> None:
+def test_a_body_without_a_content_type_is_a_415(cloud: LocalCloud) -> None:
+    check_problem(cloud.api(USER).post(GENERATING[0], content=b'{"prompt": "x"}'), 415)
+
+
+def test_the_content_type_may_have_upper_case_letters(cloud: LocalCloud) -> None:
+    headers = {"Content-Type": "Application/JSON"}
+    check_problem(cloud.api(USER).post(GENERATING[0], content=b"{}", headers=headers), 422, "prompt")
+
+
+def test_the_charset_utf_8_is_accepted(cloud: LocalCloud) -> None:
     for charset in ("utf-8", '"UTF-8"'):
         headers = {"Content-Type": f"application/json ; Charset={charset}", "Content-Encoding": "identity"}
         check_problem(cloud.api(USER).post(GENERATING[0], content=b"{}", headers=headers), 422, "prompt")
 
 
-def test_a_body_of_31_mb_is_a_413_and_one_of_33_mb_does_not_come_through(cloud: LocalCloud) -> None:
+def test_a_body_of_31_mb_is_a_413_and_the_platform_refuses_33_mb(cloud: LocalCloud) -> None:
     api, began = cloud.api(USER), time.monotonic()
     for type_ in ("application/json", "application/octet-stream"):
         answer = api.post(GENERATING[0], content=b"x" * (31 << 20), headers={"Content-Type": type_})
@@ -152,7 +167,7 @@ def test_a_body_of_31_mb_is_a_413_and_one_of_33_mb_does_not_come_through(cloud: 
     ],
     ids=lambda value: str(value)[:12],
 )
-def test_base64_is_read_as_the_platform_says(cloud: LocalCloud, body: str, status: int) -> None:
+def test_a_body_in_base64_is_decoded(cloud: LocalCloud, body: str, status: int) -> None:
     event = {
         "rawPath": GENERATING[0],
         "body": body,

@@ -1,4 +1,4 @@
-"""HTTP at every route: methods, paths, origins, what may be cached, and what the platform makes of headers."""
+"""HTTP at every route: methods, paths, origins, caching, and headers as the platform passes them on."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ USER = "test@factory-buy.com"
 EVENTS = Path(__file__).resolve().parents[1] / "events"
 PATHS = sorted({route.path for route in ROUTES})
 READABLE = [route.path for route in ROUTES if route.method == "GET"]
-# What no two answers share.
+# Headers that differ between any two answers.
 _OF_ITS_OWN = {"date", "x-fc-request-id", "content-length"}
 
 
@@ -32,7 +32,7 @@ def split(header: str) -> set[str]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_options_name_the_methods_of_that_route(cloud: LocalCloud, path: str) -> None:
+def test_options_returns_the_methods_of_the_path(cloud: LocalCloud, path: str) -> None:
     for prefix in ("", "/api"):
         answer = cloud.api(None).options(prefix + path_of(path))
         assert (answer.status_code, answer.content) == (204, b"")
@@ -40,7 +40,7 @@ def test_options_name_the_methods_of_that_route(cloud: LocalCloud, path: str) ->
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_preflight_names_what_that_route_takes(cloud: LocalCloud, path: str) -> None:
+def test_a_preflight_returns_the_methods_and_headers_of_the_path(cloud: LocalCloud, path: str) -> None:
     asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "prefer"}
     answer = cloud.api(None).options(path_of(path), headers=asked)
     assert answer.headers["access-control-allow-origin"] == ORIGIN
@@ -56,7 +56,7 @@ def test_a_preflight_names_what_that_route_takes(cloud: LocalCloud, path: str) -
 @pytest.mark.parametrize(
     "asked", [{}, {"Origin": ORIGIN}, {"Origin": OTHER_ORIGIN, "Access-Control-Request-Method": "GET"}]
 )
-def test_options_that_are_no_preflight_of_ours_allow_nothing(cloud: LocalCloud, asked: dict[str, str]) -> None:
+def test_options_without_a_valid_preflight_allow_nothing(cloud: LocalCloud, asked: dict[str, str]) -> None:
     answer = cloud.api(None).options("/healthz", headers=asked)
     assert answer.status_code == 204 and "Origin" in answer.headers["vary"]
     assert not {"access-control-allow-methods", "access-control-allow-headers"} & answer.headers.keys()
@@ -68,7 +68,7 @@ def test_options_of_an_unknown_path_are_a_404(cloud: LocalCloud, path: str) -> N
 
 
 @pytest.mark.parametrize("path", READABLE)
-def test_head_is_get_with_the_same_headers_and_no_body(cloud: LocalCloud, prompt: str, path: str) -> None:
+def test_head_has_the_headers_of_get_and_no_body(cloud: LocalCloud, prompt: str, path: str) -> None:
     api = cloud.api(USER)
     job_id = run(cloud, USER, prompt, size="512x512")["id"] if "{jobId}" in path else JOB_ID
     url = path_of(path).replace(JOB_ID, job_id)
@@ -79,12 +79,16 @@ def test_head_is_get_with_the_same_headers_and_no_body(cloud: LocalCloud, prompt
     assert "content-length" not in head.headers
 
 
+def test_head_of_a_missing_job_is_a_404(cloud: LocalCloud) -> None:
+    assert cloud.api(USER).head(f"/jobs/{JOB_ID}").status_code == 404
+
+
 def headers_of(answer: httpx.Response) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name not in _OF_ITS_OWN}
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_another_method_is_a_405_that_names_the_right_ones(cloud: LocalCloud, path: str) -> None:
+def test_an_unsupported_method_is_a_405_that_names_the_supported_ones(cloud: LocalCloud, path: str) -> None:
     (method, *_) = {"PATCH", "PUT"} - methods_of(path)
     answer = cloud.api(USER).request(method, path_of(path))
     check_problem(answer, 405)
@@ -94,7 +98,7 @@ def test_another_method_is_a_405_that_names_the_right_ones(cloud: LocalCloud, pa
 # -- origins
 
 
-def test_every_answer_says_that_it_depends_on_the_origin(cloud: LocalCloud) -> None:
+def test_every_answer_varies_by_origin(cloud: LocalCloud) -> None:
     api = cloud.api(USER)
     for origin in ({}, {"Origin": ORIGIN}, {"Origin": OTHER_ORIGIN}, {"Origin": f"{ORIGIN},{ORIGIN}"}):
         for answer in (
@@ -111,7 +115,18 @@ def test_every_answer_says_that_it_depends_on_the_origin(cloud: LocalCloud) -> N
             )
 
 
-def test_a_page_may_read_the_headers_that_it_needs(cloud: LocalCloud) -> None:
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example.com", "null", f"{ORIGIN}.evil.com", "http://studio.example.com"]
+)
+def test_other_origins_are_not_allowed(cloud: LocalCloud, origin: str) -> None:
+    for answer in (
+        cloud.api(None).options("/ai/generate-image", headers={"Origin": origin}),
+        cloud.api(None).get("/healthz", headers={"Origin": origin}),
+    ):
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def test_pages_may_read_the_headers_of_the_api(cloud: LocalCloud) -> None:
     exposed = split(
         cloud.api(None).get("/healthz", headers={"Origin": ORIGIN}).headers["access-control-expose-headers"]
     )
@@ -119,6 +134,20 @@ def test_a_page_may_read_the_headers_that_it_needs(cloud: LocalCloud) -> None:
 
 
 # -- paths
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/api/healthz"])
+def test_healthz_needs_no_token(cloud: LocalCloud, path: str) -> None:
+    answer = cloud.api(None).get(path)
+    assert answer.status_code == 200 and answer.json()["status"] == "ok" and answer.json()["version"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api", "/api/", "/jobs/", "/healthz/", "/apihealthz", "/ai", "/nope", "/jobs/a/b", "//healthz"]
+)
+def test_unknown_paths_are_a_404(cloud: LocalCloud, path: str) -> None:
+    url = cloud.variables["API_URL"] + path
+    check_problem(cloud.api(USER).get(url), 404)
 
 
 @pytest.mark.parametrize(
@@ -145,9 +174,12 @@ def test_a_page_may_read_the_headers_that_it_needs(cloud: LocalCloud) -> None:
     ],
     ids=lambda path: path[:30],
 )
-def test_paths_that_only_look_like_a_route_are_a_404(cloud: LocalCloud, path: str) -> None:
-    # Told by the route and not by the database, which is not asked for what cannot be an id.
-    assert check_problem(get_raw(cloud, path), 404)["detail"] == "there is no such route"
+def test_paths_that_resemble_a_route_are_a_404(cloud: LocalCloud, path: str) -> None:
+    # The route refuses the path; the database is not asked for a value that cannot be an id.
+    assert (
+        check_problem(get_raw(cloud, path), 404)["detail"]
+        == "this path does not exist; GET /openapi.json lists every path"
+    )
 
 
 @pytest.mark.parametrize("path", ["/jobs/%ff", "/%c0%afhealthz", "/jobs/%ed%a0%80/outputs"])
@@ -161,21 +193,21 @@ def test_letters_may_be_percent_encoded(cloud: LocalCloud, path: str) -> None:
 
 
 def get_raw(cloud: LocalCloud, path: str) -> httpx.Response:
-    """Send the path as it is written; httpx would tidy it."""
+    """Send the path unchanged; httpx would normalize it."""
     return cloud.api(USER).get("/", extensions={"target": path.encode()})
 
 
 @pytest.mark.parametrize("query", ["?x=1", "?x=1&x=2", "?=", "?%00=%ff"])
-def test_a_query_that_no_route_knows_is_a_422(cloud: LocalCloud, query: str) -> None:
+def test_an_unknown_query_parameter_is_a_422(cloud: LocalCloud, query: str) -> None:
     problem = check_problem(cloud.api(USER).get(f"/jobs/{JOB_ID}{query}"), 422)
     assert len(problem["errors"]) == 1
 
 
-# -- what may be cached
+# -- caching
 
 
 @pytest.mark.parametrize("suffix", ["", "/outputs"])
-def test_a_job_that_is_as_it_was_is_not_sent_again(cloud: LocalCloud, prompt: str, suffix: str) -> None:
+def test_an_unchanged_job_is_a_304(cloud: LocalCloud, prompt: str, suffix: str) -> None:
     api = cloud.api(USER)
     url = f"/jobs/{run(cloud, USER, prompt, size='512x512')['id']}{suffix}"
     got = api.get(url)
@@ -193,7 +225,7 @@ def test_a_job_that_is_as_it_was_is_not_sent_again(cloud: LocalCloud, prompt: st
     check_problem(cloud.api(None).get(url, headers={"If-None-Match": "*"}), 401)
 
 
-def test_the_wait_comes_before_the_comparison(cloud: LocalCloud, prompt: str) -> None:
+def test_the_wait_comes_before_the_comparison_of_etags(cloud: LocalCloud, prompt: str) -> None:
     api = cloud.api(USER)
     url = f"/jobs/{generate(api, f'[slow] {prompt}', size='512x512')['id']}"
     known = {"If-None-Match": api.get(url).headers["etag"]}
@@ -204,7 +236,7 @@ def test_the_wait_comes_before_the_comparison(cloud: LocalCloud, prompt: str) ->
     assert (unchanged.status_code, unchanged.headers["preference-applied"]) == (304, "wait=30")
 
 
-def test_nothing_else_is_kept_and_nothing_is_guessed_at(cloud: LocalCloud) -> None:
+def test_other_answers_are_not_cached_and_no_content_type_is_guessed(cloud: LocalCloud) -> None:
     api = cloud.api(USER)
     for answer in (
         api.get("/nope"),
@@ -216,10 +248,10 @@ def test_nothing_else_is_kept_and_nothing_is_guessed_at(cloud: LocalCloud) -> No
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-# -- headers as the platform hands them over
+# -- headers as the platform passes them on
 
 
-def test_what_the_platform_joined_or_left_out_is_no_trouble(cloud: LocalCloud) -> None:
+def test_joined_headers_and_missing_fields_of_events_are_read(cloud: LocalCloud) -> None:
     token = cloud.token(USER)
     joined = json.loads((EVENTS / "http_joined.json").read_text())
     sparse = json.loads((EVENTS / "http_sparse.json").read_text())
@@ -231,7 +263,49 @@ def test_what_the_platform_joined_or_left_out_is_no_trouble(cloud: LocalCloud) -
     assert [cloud.answer_of("api", event)["statusCode"] for event in (joined, sparse, both)] == [401, 401, 404]
 
 
-def test_two_tokens_are_none(cloud: LocalCloud) -> None:
+def test_two_tokens_are_refused(cloud: LocalCloud) -> None:
     value = f"Bearer {cloud.token(USER)}"
     answer = cloud.api(None).get(f"/jobs/{JOB_ID}", headers=[("Authorization", value), ("Authorization", value)])
     check_problem(answer, 401)
+
+
+# -- the answers that the function returns to the platform
+
+
+def test_the_function_returns_answers_that_the_platform_accepts(cloud: LocalCloud) -> None:
+    bearer = {"Authorization": f"Bearer {cloud.token(USER)}"}
+    events = [
+        _event("GET", "/healthz"),
+        _event("HEAD", "/healthz"),
+        _event("OPTIONS", "/ai/generate-image", headers={"Origin": ORIGIN}),
+        _event("GET", f"/jobs/{JOB_ID}"),
+        _event("GET", f"/jobs/{JOB_ID}", headers=bearer),
+        _event("POST", "/ai/generate-image", headers=bearer, body="{"),
+        _event("DELETE", "/ai/generate-image", headers=bearer),
+        _event(
+            "POST",
+            "/ai/generate-image",
+            headers={**bearer, "Content-Type": "application/json"},
+            body="{}",
+        ),
+        {"version": "v1"},
+        {"headers": None, "rawPath": 7},
+        {},
+        [],
+        "text",
+    ]
+    statuses = [cloud.answer_of("api", event)["statusCode"] for event in events]
+    assert statuses[:8] == [200, 200, 204, 401, 404, 415, 405, 422]
+    assert all(isinstance(status, int) and status >= 400 for status in statuses[8:])
+
+
+def _event(method: str, path: str, *, headers: dict[str, str] | None = None, body: str = "") -> dict[str, object]:
+    return {
+        "version": "v1",
+        "rawPath": path,
+        "body": body,
+        "isBase64Encoded": False,
+        "headers": headers or {},
+        "queryParameters": {},
+        "requestContext": {"http": {"method": method, "path": path}, "requestId": "1"},
+    }

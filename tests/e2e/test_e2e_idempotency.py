@@ -1,4 +1,4 @@
-"""One Idempotency-Key is one job and one answer, whatever happens in between."""
+"""One Idempotency-Key has one job and one answer, whatever happens in between."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.e2e.job_support import check_problem
 from tests.local_cloud import LocalCloud, download, eventually
 
 IMAGE, VIDEO = "/ai/generate-image", "/ai/generate-video"
-USER = "test@factory-buy.com"
+USER, OTHER_USER = "test@factory-buy.com", "somebody.else@factory-buy.com"
 SMALL = {"size": "512x512"}
 _HEADERS = ("location", "retry-after", "preference-applied", "content-type", "cache-control")
 
@@ -25,7 +25,7 @@ def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClo
 
 
 def shown(answer: httpx.Response) -> tuple[object, ...]:
-    """Return what a repetition must show again."""
+    """Return the parts of an answer that a repeated request must get again."""
     return answer.status_code, unsigned(answer.json()), [answer.headers.get(name) for name in _HEADERS]
 
 
@@ -44,18 +44,18 @@ def count_jobs(cloud: LocalCloud, prompt: str) -> int:
     return len(cloud.rows("SELECT id FROM jobs WHERE prompt = ?", prompt))
 
 
-def test_the_first_answer_is_given_again_after_the_job_has_ended(cloud: LocalCloud, prompt: str) -> None:
+def test_the_first_answer_is_repeated_after_the_job_has_ended(cloud: LocalCloud, prompt: str) -> None:
     api, body = cloud.api(USER), {"prompt": prompt, **SMALL}
     first = api.post(IMAGE, json=body, headers=once(prompt, Prefer="respond-async"))
     assert first.status_code == 202 and "ratelimit" in first.headers
     cloud.finish(api, first.json()["id"])
     again = api.post(f"/api{IMAGE}", json=body, headers=once(prompt, Prefer="wait=9"))
     assert shown(again) == shown(first)
-    assert "ratelimit" not in again.headers  # it took nothing
+    assert "ratelimit" not in again.headers  # the repeated request used no quota
     assert (count_jobs(cloud, prompt), len(cloud.charges(prompt))) == (1, 1)
 
 
-def test_white_space_order_and_defaults_make_no_other_request(cloud: LocalCloud, prompt: str) -> None:
+def test_white_space_order_and_defaults_do_not_change_the_request(cloud: LocalCloud, prompt: str) -> None:
     api, headers = cloud.api(USER), once(prompt, **{"Content-Type": "application/json"})
     texts = (
         json.dumps({"prompt": prompt, "size": "512x512", "seed": 7}),
@@ -69,7 +69,7 @@ def test_white_space_order_and_defaults_make_no_other_request(cloud: LocalCloud,
 
 
 @pytest.mark.parametrize("change", ["body", "route"])
-def test_another_request_is_refused(cloud: LocalCloud, prompt: str, change: str) -> None:
+def test_the_same_key_with_another_request_is_refused(cloud: LocalCloud, prompt: str, change: str) -> None:
     api, headers = cloud.api(USER), once(prompt, Prefer="respond-async")
     first = api.post(IMAGE, json={"prompt": prompt}, headers=headers)
     path, body = (VIDEO, {"prompt": prompt}) if change == "route" else (IMAGE, {"prompt": prompt, "seed": 1})
@@ -78,7 +78,7 @@ def test_another_request_is_refused(cloud: LocalCloud, prompt: str, change: str)
     assert (count_jobs(cloud, prompt), len(cloud.charges(prompt))) == (1, 1)
 
 
-def test_what_is_refused_uses_up_no_key(cloud: LocalCloud, prompt: str) -> None:
+def test_a_refused_request_uses_up_no_key(cloud: LocalCloud, prompt: str) -> None:
     api, headers = cloud.api(USER), once(prompt)
     json_ = {**headers, "Content-Type": "application/json"}
     check_problem(api.post(IMAGE, content=b"{", headers=json_), 400)
@@ -91,7 +91,7 @@ def test_what_is_refused_uses_up_no_key(cloud: LocalCloud, prompt: str) -> None:
     assert api.post(IMAGE, json={"prompt": prompt, **SMALL}, headers=headers).status_code == 200
 
 
-def test_a_repetition_waits_as_it_prefers_and_has_the_first_ones_answer(cloud: LocalCloud, prompt: str) -> None:
+def test_concurrent_requests_wait_and_get_the_same_answer(cloud: LocalCloud, prompt: str) -> None:
     api, body = cloud.api(USER), {"prompt": f"[slow] {prompt}", **SMALL}
     with ThreadPoolExecutor(2) as threads:
         waiting = [
@@ -105,7 +105,7 @@ def test_a_repetition_waits_as_it_prefers_and_has_the_first_ones_answer(cloud: L
     assert answers[0].status_code == 200 and answers[0].json()["status"] == "succeeded"
 
 
-def test_one_who_does_not_wait_answers_for_those_who_do(cloud: LocalCloud, prompt: str) -> None:
+def test_a_request_that_does_not_wait_decides_the_answer_of_waiting_ones(cloud: LocalCloud, prompt: str) -> None:
     api, body = cloud.api(USER), {"prompt": f"[slow] {prompt}", **SMALL}
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(api.post, IMAGE, json=body, headers=once(prompt, Prefer="wait=40"))
@@ -117,7 +117,7 @@ def test_one_who_does_not_wait_answers_for_those_who_do(cloud: LocalCloud, promp
     cloud.finish(api, first.json()["id"])
 
 
-def test_outputs_that_are_gone_are_not_shown_again(cloud: LocalCloud, prompt: str) -> None:
+def test_deleted_outputs_are_missing_from_a_repeated_answer(cloud: LocalCloud, prompt: str) -> None:
     api, body = cloud.api(USER), {"prompt": prompt, "count": 2, **SMALL}
     first = unsigned(api.post(IMAGE, json=body, headers=once(prompt)).json())
     assert len(first["outputs"]) == 2
@@ -126,7 +126,7 @@ def test_outputs_that_are_gone_are_not_shown_again(cloud: LocalCloud, prompt: st
     assert again.status_code == 200 and unsigned(again.json()) == {**first, "outputs": first["outputs"][1:]}
 
 
-def test_the_key_of_a_deleted_job_pays_for_nothing(cloud: LocalCloud, prompt: str) -> None:
+def test_the_key_of_a_deleted_job_starts_nothing(cloud: LocalCloud, prompt: str) -> None:
     api, body = cloud.api(USER), {"prompt": prompt, **SMALL}
     job = api.post(IMAGE, json=body, headers=once(prompt)).json()
     cloud.execute("UPDATE idempotency_keys SET answer = NULL WHERE job_id = ?", job["id"])
@@ -146,7 +146,7 @@ def test_a_key_lasts_a_day(cloud: LocalCloud, prompt: str) -> None:
     assert second["id"] != first["id"] and len(cloud.charges(prompt)) == 2
 
 
-def test_who_heard_no_answer_asks_again_and_hears_it(cloud: LocalCloud, prompt: str) -> None:
+def test_a_lost_answer_is_given_to_the_repeated_request(cloud: LocalCloud, prompt: str) -> None:
     api, body = cloud.api(USER), {"prompt": prompt, **SMALL}
     cloud.arm("fc", {"function": "api", "kind": "http"}, {"drop": True})
     with pytest.raises(httpx.RemoteProtocolError):
@@ -158,10 +158,35 @@ def test_who_heard_no_answer_asks_again_and_hears_it(cloud: LocalCloud, prompt: 
     assert (count_jobs(cloud, prompt), len(cloud.charges(prompt))) == (1, 1)
 
 
-def test_signed_urls_are_made_anew(cloud: LocalCloud, prompt: str) -> None:
+def test_a_repeated_answer_has_newly_signed_urls(cloud: LocalCloud, prompt: str) -> None:
     api, body = cloud.api(USER), {"prompt": prompt, **SMALL}
     first = api.post(IMAGE, json=body, headers=once(prompt)).json()
     (stored,) = cloud.rows("SELECT answer FROM idempotency_keys WHERE job_id = ?", first["id"])
     assert json.loads(stored["answer"])["body"] == {**first, "outputs": []}
     (output,) = api.post(IMAGE, json=body, headers=once(prompt)).json()["outputs"]
     assert "x-oss-signature" in output["ossUrl"] and download(output["ossUrl"]).status_code == 200
+
+
+def test_the_same_key_of_another_user_starts_another_job(cloud: LocalCloud, prompt: str) -> None:
+    key, body = {"Idempotency-Key": f"shared {prompt}"}, {"prompt": prompt, "size": "512x512"}
+    ids = {cloud.api(user).post(IMAGE, json=body, headers=key).json()["id"] for user in (USER, OTHER_USER)}
+    assert len(ids) == 2
+
+
+def test_eight_requests_at_once_with_one_key_start_one_job(cloud: LocalCloud, prompt: str) -> None:
+    api, body = cloud.api(USER), {"prompt": prompt, "size": "512x512"}
+    headers = {"Idempotency-Key": f"key of {prompt}", "Prefer": "respond-async"}
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: api.post(IMAGE, json=body, headers=headers), range(8)))
+    assert {answer.status_code for answer in answers} <= {200, 202}, [answer.text for answer in answers]
+    (job_id,) = {answer.json()["id"] for answer in answers}
+    assert cloud.finish(api, job_id)["status"] == "succeeded"
+    assert len(cloud.charges(prompt)) == 1
+    assert len(cloud.rows("SELECT id FROM jobs WHERE prompt = ?", prompt)) == 1
+
+
+@pytest.mark.parametrize("key", [b"", b"x" * 256, "schlüssel".encode(), b"tab\there"], ids=lambda key: ascii(key[:12]))
+def test_an_invalid_key_is_a_400(cloud: LocalCloud, prompt: str, key: bytes) -> None:
+    answer = cloud.api(USER).post(IMAGE, json={"prompt": prompt}, headers=httpx.Headers([(b"Idempotency-Key", key)]))
+    check_problem(answer, 400)
+    assert cloud.charges(prompt) == []

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.e2e.job_support import check_job_shape, check_problem
+from tests.e2e.job_support import check_job_shape, check_problem, run
 from tests.e2e.row_support import PICTURE, USER, add_job, key_of, row_of
 from tests.local_cloud import LocalCloud, download
 
@@ -83,3 +83,14 @@ def test_another_users_old_job_is_not_there(cloud: LocalCloud) -> None:
     job_id = add_job(cloud, legacy_url=ELSEWHERE)
     for path in (f"/jobs/{job_id}", f"/jobs/{job_id}/outputs"):
         check_problem(cloud.api("somebody.else").get(path), 404)
+
+
+def test_rows_that_are_lost_come_back_from_the_objects_in_the_bucket(cloud: LocalCloud, prompt: str) -> None:
+    job = run(cloud, USER, prompt, count=2, size="512x512")
+    cloud.execute("DELETE FROM job_outputs WHERE job_id = ?", job["id"])
+    api = cloud.api(USER)
+    shown = api.get(f"/jobs/{job['id']}/outputs").json()["data"]
+    assert [{**output, "createdAt": None} for output in shown] == [
+        {**output, "createdAt": None} for output in job["outputs"]
+    ]
+    assert api.get(f"/jobs/{job['id']}").json() == {**job, "outputs": shown}

@@ -1,4 +1,4 @@
-"""The lists of jobs and outputs through the API: pages, filters, and what is refused."""
+"""The lists of jobs and outputs through the API: pages, filters and invalid queries."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -16,12 +16,12 @@ BEGIN = datetime(2024, 2, 29, 23, 59, 59, 999000, tzinfo=UTC)
 
 @pytest.fixture
 def user(prompt: str) -> str:
-    """A user of the test's own, so that what others do is in none of their lists."""
+    """A user of this test only, so that the lists do not contain the work of other tests."""
     return f"{prompt[-40:]}@example.com"
 
 
 def add_jobs(cloud: LocalCloud, user: str, number: int, status: str = "failed", type_: str = "image") -> list[str]:
-    """Add jobs, three of each millisecond, and return their ids as the list has them."""
+    """Add jobs, three in each millisecond, and return their ids in the order of the list."""
     found = []
     for n in range(number):
         created = str((BEGIN + timedelta(milliseconds=n // 3)).replace(tzinfo=None))  # as the functions write it
@@ -31,7 +31,7 @@ def add_jobs(cloud: LocalCloud, user: str, number: int, status: str = "failed", 
 
 
 def add_outputs(cloud: LocalCloud, user: str, job_id: str, number: int) -> list[str]:
-    """Add rows of outputs, all of one time, and return their ids as the list has them."""
+    """Add rows of outputs, all with the same time, and return their ids in the order of the list."""
     ids = sorted((f"{job_id[:-2]}{n:02}" for n in range(number)), reverse=True)
     for n, output_id in enumerate(ids):
         key = f"users/{user}/jobs/{job_id}/{'video' if n % 2 else 'image'}-{1703123456789 + n}.x"
@@ -72,7 +72,7 @@ def walk(api: httpx.Client, path: str, **query: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("limit", [None, 1, 7, 100])
-def test_pages_of_jobs_hold_each_once_the_newest_first(cloud: LocalCloud, user: str, limit: int | None) -> None:
+def test_pages_contain_each_job_once_the_newest_first(cloud: LocalCloud, user: str, limit: int | None) -> None:
     ids = add_jobs(cloud, user, 23)
     query = {} if limit is None else {"limit": limit}
     data, cursor = page(cloud.api(user), "/jobs", **query)
@@ -82,7 +82,7 @@ def test_pages_of_jobs_hold_each_once_the_newest_first(cloud: LocalCloud, user: 
     assert walk(cloud.api(user), "/api/jobs", **query) == ids
 
 
-def test_a_walk_is_not_disturbed_by_what_comes_and_goes(cloud: LocalCloud, user: str) -> None:
+def test_new_and_deleted_jobs_do_not_disturb_the_pages(cloud: LocalCloud, user: str) -> None:
     api, ids = cloud.api(user), add_jobs(cloud, user, 6)
     first, cursor = page(api, "/jobs", limit=3)
     add_job(cloud, user_id=user)  # newer than all of them
@@ -91,7 +91,7 @@ def test_a_walk_is_not_disturbed_by_what_comes_and_goes(cloud: LocalCloud, user:
     assert [job["id"] for job in (*first, *second)] == [*ids[:3], *ids[4:]]
 
 
-def test_jobs_by_type_and_status(cloud: LocalCloud, user: str) -> None:
+def test_jobs_are_filtered_by_type_and_status(cloud: LocalCloud, user: str) -> None:
     api = cloud.api(user)
     failed = add_jobs(cloud, user, 4)
     cancelled = add_jobs(cloud, user, 2, "cancelled")
@@ -102,7 +102,7 @@ def test_jobs_by_type_and_status(cloud: LocalCloud, user: str) -> None:
     assert len(walk(api, "/jobs")) == 9 and walk(api, "/jobs", status="storing") == []
 
 
-def test_a_job_in_the_list_is_the_job_itself(cloud: LocalCloud, user: str, prompt: str) -> None:
+def test_a_listed_job_is_equal_to_the_job(cloud: LocalCloud, user: str, prompt: str) -> None:
     job = run(cloud, user, prompt, count=2, size="512x512")
     elsewhere = add_job(cloud, user_id=user, legacy_url="https://old.example.com/1.png")
     nothing = add_job(cloud, user_id=user, legacy_url="/tmp/dream-factory/1.png")  # noqa: S108 - what a row may hold
@@ -118,7 +118,7 @@ def test_a_job_in_the_list_is_the_job_itself(cloud: LocalCloud, user: str, promp
     assert gallery == sorted(job["outputs"], key=lambda row: (row["createdAt"], row["id"]), reverse=True)
 
 
-def test_pages_of_the_gallery_hold_each_once(cloud: LocalCloud, user: str) -> None:
+def test_pages_contain_each_output_once(cloud: LocalCloud, user: str) -> None:
     job_id = add_job(cloud, user_id=user)
     ids = add_outputs(cloud, user, job_id, 11)
     api = cloud.api(user)
@@ -142,23 +142,23 @@ def test_pages_of_the_gallery_hold_each_once(cloud: LocalCloud, user: str) -> No
         ({"limit": 101}, "limit", "100"),
         ({"limit": "many"}, "limit", "integer"),
         ({"limit": ""}, "limit", "integer"),
-        ({"type": "audio"}, "type", "'image' or 'video'"),
-        ({"type": "Image"}, "type", "'image' or 'video'"),
+        ({"type": "audio"}, "type", '"image" or "video"'),
+        ({"type": "Image"}, "type", '"image" or "video"'),
         ({"state": "failed"}, "state", ""),
     ],
     ids=str,
 )
-def test_what_breaks_a_rule_is_a_422_that_names_it(
+def test_an_invalid_query_parameter_is_a_422_that_names_it(
     cloud: LocalCloud, user: str, path: str, query: dict[str, Any], field: str, named: str
 ) -> None:
     problem = check_problem(cloud.api(user).get(path, params=query), 422, field)
     assert named in problem["errors"][0]["message"]
 
 
-def test_an_unknown_status_is_a_422_that_names_the_known_ones(cloud: LocalCloud, user: str) -> None:
+def test_an_unknown_status_is_a_422_that_names_every_status(cloud: LocalCloud, user: str) -> None:
     problem = check_problem(cloud.api(user).get("/jobs", params={"status": "done"}), 422, "status")
     for status in ("queued", "running", "storing", "succeeded", "failed", "cancelled"):
-        assert f"'{status}'" in problem["errors"][0]["message"]
+        assert f'"{status}"' in problem["errors"][0]["message"]
     check_problem(cloud.api(user).get("/outputs", params={"status": "failed"}), 422, "status")
 
 
@@ -175,7 +175,7 @@ def test_a_cursor_of_another_list_is_a_400(cloud: LocalCloud, user: str) -> None
     ]
     for answer in refused:
         assert check_problem(answer, 400)["code"] == "bad_cursor"
-    # Another size is another page of the same list.
+    # A cursor is also valid with another limit.
     assert page(api, "/jobs", cursor=cursor, limit=5)[1] is None
 
 

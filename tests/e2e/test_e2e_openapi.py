@@ -1,4 +1,4 @@
-"""The description of the API, as the API serves it."""
+"""The OpenAPI description, as the API serves it."""
 
 import json
 
@@ -8,7 +8,7 @@ from tests.local_cloud import ROOT, LocalCloud
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/api/openapi.json"])
-def test_the_description_is_served_to_everybody_and_may_be_cached(cloud: LocalCloud, path: str) -> None:
+def test_the_description_is_public_and_cacheable(cloud: LocalCloud, path: str) -> None:
     answer = cloud.api(None).get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
@@ -18,6 +18,6 @@ def test_the_description_is_served_to_everybody_and_may_be_cached(cloud: LocalCl
     assert answer.text == (ROOT / "functions" / "api" / "openapi.json").read_text(encoding="utf-8")
 
 
-def test_it_names_the_version_that_runs(cloud: LocalCloud) -> None:
+def test_the_description_has_the_version_of_the_running_api(cloud: LocalCloud) -> None:
     described = json.loads(cloud.api(None).get("/openapi.json").text)
     assert described["info"]["version"] == cloud.api(None).get("/healthz").json()["version"]

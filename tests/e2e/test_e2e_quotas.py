@@ -1,4 +1,4 @@
-"""What one user may take up, and how that is told."""
+"""The quotas of a user, and the headers that report them."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.local_cloud import LocalCloud
 IMAGE, VIDEO = "/ai/generate-image", "/ai/generate-video"
 ORIGIN = "https://studio.example.com"
 ASYNC = {"Prefer": "respond-async"}
-_ITEM = re.compile(r'"([a-z-]+)"((?:;[a-z]+=\d+)+)')  # of a structured field (RFC 9651), as far as it is used here
+_ITEM = re.compile(r'"([a-z-]+)"((?:;[a-z]+=\d+)+)')  # an item of a structured field (RFC 9651)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClo
 
 @pytest.fixture
 def api(cloud: LocalCloud, prompt: str) -> httpx.Client:
-    """A client of a user of the test's own."""
+    """A client of a user of this test only."""
     return cloud.api(prompt)
 
 
@@ -65,7 +65,7 @@ def end(cloud: LocalCloud, user: str) -> None:
     cloud.execute("UPDATE jobs SET status = 'failed', finished_at = created_at WHERE user_id = ?", user)
 
 
-def test_who_has_begun_nothing_has_used_nothing(cloud: LocalCloud, api: httpx.Client) -> None:
+def test_a_new_user_has_used_nothing(cloud: LocalCloud, api: httpx.Client) -> None:
     found = usage(api)
     assert found["concurrentJobs"] == {"used": 0, "limit": 3}
     assert found["storedBytes"] == {"used": 0, "limit": 1_000_000}
@@ -75,7 +75,7 @@ def test_who_has_begun_nothing_has_used_nothing(cloud: LocalCloud, api: httpx.Cl
     check_problem(cloud.api(None).get("/usage"), 401)
 
 
-def test_jobs_at_once(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
+def test_the_quota_of_concurrent_jobs(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
     answers = [ask(api, prompt) for _ in range(3)]
     assert [limits(answer)["concurrent-jobs"] for answer in answers] == [{"r": 2}, {"r": 1}, {"r": 0}]
     assert limits(answers[0], "ratelimit-policy") == {"jobs-per-day": {"q": 5, "w": 86400}, "concurrent-jobs": {"q": 3}}
@@ -90,11 +90,11 @@ def test_jobs_at_once(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None
     assert ask(api, prompt).status_code == 202
 
 
-def test_jobs_a_day(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
+def test_the_quota_of_jobs_per_day(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
     for _ in range(5):
         assert ask(api, prompt).status_code == 202
         end(cloud, prompt)
-    # What was deleted counts all the same.
+    # Deleted jobs still count.
     cloud.execute("DELETE FROM jobs WHERE user_id = ?", prompt)
     refused = ask(api, prompt)
     check_problem(refused, 429)
@@ -106,7 +106,7 @@ def test_jobs_a_day(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
     assert ask(api, prompt).status_code == 202 and used(api) == [1, 1, 0]
 
 
-def test_stored_bytes(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
+def test_the_quota_of_stored_bytes(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
     job = api.post(IMAGE, json={"prompt": prompt, "size": "512x512"}).json()
     (output,) = job["outputs"]
     assert used(api) == [0, 1, output["size"]]
@@ -117,7 +117,7 @@ def test_stored_bytes(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None
     assert ask(api, prompt).status_code == 202
 
 
-def test_a_refusal_uses_up_no_key_and_a_repetition_is_not_refused(
+def test_a_refused_request_uses_up_no_key_and_a_repeated_one_is_answered(
     cloud: LocalCloud, api: httpx.Client, prompt: str
 ) -> None:
     first = [ask(api, prompt, **{"Idempotency-Key": f"k{number}"}) for number in range(3)]
@@ -128,14 +128,14 @@ def test_a_refusal_uses_up_no_key_and_a_repetition_is_not_refused(
     assert ask(api, prompt, **{"Idempotency-Key": "k3"}).status_code == 202
 
 
-def test_many_at_once_do_not_pass_a_quota(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
+def test_concurrent_requests_do_not_exceed_a_quota(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
     with ThreadPoolExecutor(12) as threads:
         statuses = list(threads.map(lambda _: ask(api, prompt).status_code, range(12)))
     assert sorted(statuses) == [202] * 3 + [429] * 9
     assert used(api) == [3, 3, 0]
 
 
-def test_the_front_end_may_read_the_fields(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
+def test_pages_may_read_the_quota_headers(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
     answer = ask(api, prompt, Origin=ORIGIN)
     exposed = {name.strip() for name in answer.headers["access-control-expose-headers"].split(",")}
     assert exposed >= {"RateLimit", "RateLimit-Policy", "Retry-After"}

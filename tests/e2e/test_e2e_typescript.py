@@ -1,4 +1,4 @@
-"""The client of docs/typescript.md, as it stands there: type-checked against the description, and run."""
+"""The client in docs/typescript.md, unchanged: type-checked against the description, and run."""
 
 import json
 import re
@@ -68,7 +68,7 @@ def run(cloud: LocalCloud, folder: Path, **wanted: object) -> dict[str, Any]:
     return printed
 
 
-def test_the_client_is_strictly_typed_and_starts_waits_and_tells_problems(
+def test_the_client_is_strictly_typed_and_starts_jobs_waits_and_reports_problems(
     cloud: LocalCloud, folder: Path, prompt: str
 ) -> None:
     assert compile_(folder, MAIN) == ""
@@ -85,6 +85,6 @@ def test_the_client_is_strictly_typed_and_starts_waits_and_tells_problems(
         ("{ count: 2 }", "'prompt' is missing"),
     ],
 )
-def test_the_types_refuse_what_the_api_would(folder: Path, request_: str, complaint: str) -> None:
+def test_the_types_refuse_invalid_requests(folder: Path, request_: str, complaint: str) -> None:
     main = f'import {{ generateImage }} from "./client.js";\nawait generateImage("", "", {request_});\n'
     assert complaint in compile_(folder, main)

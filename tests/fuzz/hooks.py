@@ -1,4 +1,4 @@
-"""What the description cannot say of the API; schemathesis loads this file itself."""
+"""The rules of the API that the description cannot express; schemathesis loads this file itself."""
 
 import os
 import re
@@ -8,18 +8,18 @@ import schemathesis
 from schemathesis.core.failures import Failure
 from schemathesis.openapi.checks import RejectedPositiveData
 
-# What a model takes differs from model to model, areas of sizes among it, and JSON Schema does not calculate; which
-# addresses are public it cannot know.
+# Each model has its own rules, for example for the area of a size. JSON Schema cannot calculate, and it cannot know
+# which addresses are public.
 _FIELDS_BEYOND_A_SCHEMA = {"size", "model", "duration", "webhookUrl", "imageUrl"}
-# The key of an example goes with many bodies; a cursor comes from the page before.
+# An example's key is sent with many bodies; a valid cursor comes from the previous page.
 _CODES_BEYOND_A_SCHEMA = {"idempotency_key_reused", "bad_cursor"}
 _FINISHED_JOBS = {os.environ[f"JOB_{number}"] for number in range(3)}
-_NO_INTEGER = "Input should be a valid integer"  # JSON Schema takes 1.0 for one; the API does not
+_NOT_AN_INTEGER = "must be an integer, not a number with a fraction or an exponent"  # JSON Schema accepts 1.0
 
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Wait for no job; a wait that is to be refused stays as it is. Delete none that the others are to find."""
+    """Wait for no job, but keep invalid waits. Do not delete the jobs that other requests must find."""
     if case.method == "DELETE" and case.path_parameters.get("jobId") in _FINISHED_JOBS:
         case.path_parameters["jobId"] = "deleted"
     wanted = case.headers.get("Prefer")
@@ -33,14 +33,14 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
 def filter_failure(
     context: schemathesis.HookContext, failure: Failure, case: schemathesis.Case, response: schemathesis.Response
 ) -> bool:
-    """Pass over a refusal of valid data for a rule that no schema can hold: the answer has to name just that rule."""
+    """Accept a refusal of valid data only if the answer names a rule that no schema can express."""
     if not isinstance(failure, RejectedPositiveData):
         return True
     problem = response.json()
-    # Prefer has a grammar of its own.
+    # Prefer has its own grammar.
     if problem["code"] in _CODES_BEYOND_A_SCHEMA or problem["detail"].startswith("Prefer"):
         return False
     errors = problem.get("errors", ())
     return not errors or not all(
-        error["field"] in _FIELDS_BEYOND_A_SCHEMA or error["message"] == _NO_INTEGER for error in errors
+        error["field"] in _FIELDS_BEYOND_A_SCHEMA or error["message"] == _NOT_AN_INTEGER for error in errors
     )

@@ -1,4 +1,4 @@
-"""For whom a request is made: a user's own token, or a service that names a user."""
+"""The user of a request: the user of the token, or the user that a service names."""
 
 import logging
 from urllib.parse import quote
@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from shared.domain.callers import ServiceCaller, UserCaller
 from shared.domain.errors import BadRequestError, ForbiddenError, ValidationError
 from shared.domain.keys import check_user_id
-from shared.services.access import name_user
+from shared.services.access import choose_user
 from tests.fakes import USER
 
 SERVICE = ServiceCaller("back-end")
 
 
-def test_a_user_acts_for_himself() -> None:
-    assert name_user(UserCaller(USER), None) == USER
+def test_a_users_token_acts_for_this_user() -> None:
+    assert choose_user(UserCaller(USER), None) == USER
 
 
 @pytest.mark.parametrize("header", ["", USER, "other%40example.com", "%"])
-def test_a_user_acts_for_nobody_else(header: str) -> None:
+def test_a_users_token_must_not_name_a_user(header: str) -> None:
     with pytest.raises(ForbiddenError):
-        name_user(UserCaller(USER), header)
+        choose_user(UserCaller(USER), header)
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def test_a_user_acts_for_nobody_else(header: str) -> None:
         ("a+b", "a+b"),
     ],
 )
-def test_a_service_acts_for_whom_it_names(header: str, user: str) -> None:
-    assert name_user(SERVICE, header) == user
+def test_a_service_acts_for_the_user_that_it_names(header: str, user: str) -> None:
+    assert choose_user(SERVICE, header) == user
 
 
-def test_a_service_must_name_somebody() -> None:
+def test_a_service_must_name_a_user() -> None:
     with pytest.raises(BadRequestError, match="On-Behalf-Of"):
-        name_user(SERVICE, None)
+        choose_user(SERVICE, None)
 
 
 @pytest.mark.parametrize(
@@ -68,30 +68,30 @@ def test_a_service_must_name_somebody() -> None:
         "x" * 256,
     ],
 )
-def test_a_header_that_is_no_user_id_is_the_services_mistake(header: str) -> None:
+def test_an_invalid_user_id_in_the_header_is_a_bad_request(header: str) -> None:
     with pytest.raises(BadRequestError, match="On-Behalf-Of") as caught:
-        name_user(SERVICE, header)
+        choose_user(SERVICE, header)
     assert caught.value.status == 400
 
 
 def test_a_service_does_not_act_for_itself() -> None:
     with pytest.raises(ForbiddenError):
-        name_user(SERVICE, "back%2Dend")
+        choose_user(SERVICE, "back%2Dend")
 
 
-def test_an_operator_can_tell_who_acted_for_whom(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_names_the_service_and_the_user(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        name_user(SERVICE, quote(USER))
+        choose_user(SERVICE, quote(USER))
     (record,) = caplog.records
     assert vars(record) | {"service": "back-end", "user_id": USER} == vars(record)
 
 
 @given(st.text(max_size=300))
-def test_every_user_id_and_nothing_else_survives_the_header(text: str) -> None:
+def test_the_header_carries_every_valid_user_id_and_no_other_text(text: str) -> None:
     try:
         user = check_user_id(text)
     except ValidationError:
         with pytest.raises(BadRequestError):
-            name_user(SERVICE, quote(text, safe="", errors="surrogatepass"))
+            choose_user(SERVICE, quote(text, safe="", errors="surrogatepass"))
     else:
-        assert name_user(SERVICE, quote(user, safe="")) == user
+        assert choose_user(SERVICE, quote(user, safe="")) == user

@@ -1,4 +1,4 @@
-"""The checker of answers finds what it is there for, and no test gets an answer of the API past it."""
+"""The checker of answers finds every internal text, and every answer of the API in the tests passes through it."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def answer(body: str, headers: dict[str, str] | None = None) -> httpx.Response:
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ0ZXN0In0.c2ln",
     ],
 )
-def test_what_must_stay_inside_is_found_wherever_it_is(told: str) -> None:
+def test_an_internal_text_is_found_anywhere_in_an_answer(told: str) -> None:
     for body, headers in (
         (told, None),
         (json.dumps({"detail": f"it is {told}."}), None),
@@ -59,7 +59,7 @@ def test_what_must_stay_inside_is_found_wherever_it_is(told: str) -> None:
             CHECKER.check_result(json.dumps({"statusCode": 200, "headers": headers or {}, "body": body}).encode())
 
 
-def test_addresses_of_objects_may_hold_their_keys_and_signatures() -> None:
+def test_only_urls_of_objects_may_contain_keys_and_signatures() -> None:
     CHECKER.check(answer(json.dumps({"outputs": [{"ossUrl": URL, "thumbnailUrl": f"{URL}?x-oss-process=image"}]})))
     signed = f"{URL}?x-oss-credential=STS.NUgYrLnoC37mZZCN%2F20240101&x-oss-security-token=CAIS&x-oss-signature=0"
     SIGNED.check(answer(json.dumps({"ossUrl": signed})))
@@ -70,13 +70,18 @@ def test_addresses_of_objects_may_hold_their_keys_and_signatures() -> None:
                 checker.check(answer(text))
 
 
-def test_an_ordinary_answer_is_let_through() -> None:
-    problem = {"title": "Not Found", "detail": "there is no such job", "code": "not_found", "requestId": "1-64f6cd87"}
+def test_an_ordinary_answer_passes() -> None:
+    problem = {
+        "title": "Not Found",
+        "detail": "this job does not exist",
+        "code": "not_found",
+        "requestId": "1-64f6cd87",
+    }
     CHECKER.check(answer(json.dumps(problem), {"Location": "/jobs/abc123", "ETag": '"0123456789abcdef"'}))
 
 
 @pytest.mark.parametrize("name", sorted({*FORBIDDEN_HEADERS, "X-Fc-Request-Id", "Server"}))
-def test_a_function_that_sets_the_platforms_headers_is_found(name: str) -> None:
+def test_a_header_that_only_the_platform_may_set_is_found(name: str) -> None:
     result = {"statusCode": 200, "headers": {name: "1"}, "body": ""}
     with pytest.raises(AssertionError, match="refuses"):
         CHECKER.check_result(json.dumps(result).encode())
@@ -94,7 +99,7 @@ ALLOWED = {
     "devcloud/test_cloud.py": "looks at the addresses that are printed",
     "e2e/test_e2e_command_line.py": "looks at the names of the variables that are printed",
     "e2e/api_in_process.py": "checks what the handler returned",
-    "e2e/test_e2e_api.py": "hands an absolute address to a checked client",
+    "e2e/test_e2e_http.py": "hands an absolute address to a checked client",
     "e2e/test_e2e_database.py": "has a connection for each of many requests, and checks each answer",
     "faults/function_compute.py": "checks what the invocation returned",
     "faults/function_process.py": "runs functions that answer no HTTP",
@@ -103,7 +108,7 @@ ALLOWED = {
 }
 
 
-def test_no_test_gets_an_answer_past_the_checker() -> None:
+def test_every_answer_in_the_tests_passes_through_the_checker() -> None:
     found = {str(path.relative_to(TESTS)) for path in TESTS.rglob("*.py") if WAYS.search(path.read_text("utf-8"))}
     assert found == ALLOWED.keys(), found ^ ALLOWED.keys()
 

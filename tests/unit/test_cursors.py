@@ -1,4 +1,4 @@
-"""Cursors: what is written is read, and nothing else is."""
+"""Cursors: only written cursors are read."""
 
 import base64
 import contextlib
@@ -31,7 +31,7 @@ def refused(cursor: str, of: str = LIST) -> None:
     st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=64),
 )
-def test_what_is_written_is_read(created_at: datetime, row_id: str) -> None:
+def test_a_written_cursor_is_read_back(created_at: datetime, row_id: str) -> None:
     place = Place(created_at, row_id)
     cursor = write_cursor(place, of=LIST)
     assert read_cursor(cursor, of=LIST) == place
@@ -39,7 +39,7 @@ def test_what_is_written_is_read(created_at: datetime, row_id: str) -> None:
 
 
 @given(st.text(max_size=600) | st.binary(max_size=400).map(lambda data: base64.urlsafe_b64encode(data).decode()))
-def test_whatever_is_sent_is_read_as_it_was_written_or_refused(text: str) -> None:
+def test_any_text_is_refused_or_reads_as_the_cursor_that_it_is(text: str) -> None:
     try:
         assert write_cursor(read_cursor(text, of=LIST), of=LIST) == text
     except BadRequestError as error:
@@ -47,7 +47,7 @@ def test_whatever_is_sent_is_read_as_it_was_written_or_refused(text: str) -> Non
 
 
 @given(st.data())
-def test_a_cursor_with_one_character_changed_names_another_place_or_none(data: st.DataObject) -> None:
+def test_a_cursor_with_one_changed_character_never_names_the_same_place(data: st.DataObject) -> None:
     cursor = write_cursor(PLACE, of=LIST)
     at = data.draw(st.integers(0, len(cursor) - 1))
     changed = cursor[:at] + data.draw(st.characters()) + cursor[at + 1 :]
@@ -93,5 +93,5 @@ def test_a_cursor_of_another_list_or_filter_is_refused(of: str) -> None:
     ],
     ids=lambda cursor: cursor[:20],
 )
-def test_what_is_no_cursor_is_refused(cursor: str) -> None:
+def test_an_invalid_cursor_is_refused(cursor: str) -> None:
     refused(cursor)

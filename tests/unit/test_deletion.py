@@ -12,16 +12,11 @@ import pytest
 from shared.domain.deletions import Deletion, DeletionScope, deletion_of_job, deletion_of_output
 from shared.domain.errors import ConflictError, DispatchError, NotFoundError, StorageError, StorageUnavailableError
 from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
-from shared.domain.keys import MediaType, ObjectKey
+from shared.domain.keys import ObjectKey
+from shared.domain.media_type import MediaType
 from shared.ports import MultipartUpload
-from shared.services.deletion import (
-    DeletionService,
-    carry_out_deletion,
-    delete_job,
-    delete_output,
-    delete_user_data,
-    resume_deletions,
-)
+from shared.services.deletion import DeletionService, carry_out_deletion, resume_deletions
+from shared.services.deletion_requests import delete_job, delete_output, delete_user_data
 from shared.services.indexing import index_object
 from tests.fakes import USER, HeldObject, InMemoryObjectStore, World, make_job, make_output, make_png
 
@@ -117,30 +112,15 @@ def online(world: World, service: DeletionService | None = None) -> None:
 
 
 def ask_job(world: World, job_id: str = "job", user_id: str = USER) -> None:
-    delete_job(
-        job_id,
-        user_id,
-        jobs=world.jobs,
-        deletions=world.deletions,
-        dispatcher=world.dispatcher,
-        clock=world.clock,
-    )
+    delete_job(job_id, user_id, ports=world.deletion_request_ports)
 
 
 def ask_output(world: World, output_id: str, user_id: str = USER) -> None:
-    delete_output(
-        output_id,
-        user_id,
-        jobs=world.jobs,
-        outputs=world.outputs,
-        deletions=world.deletions,
-        dispatcher=world.dispatcher,
-        clock=world.clock,
-    )
+    delete_output(output_id, user_id, ports=world.deletion_request_ports)
 
 
 def ask_everything(world: World, user_id: str = USER) -> Deletion:
-    return delete_user_data(user_id, deletions=world.deletions, dispatcher=world.dispatcher, clock=world.clock)
+    return delete_user_data(user_id, ports=world.deletion_request_ports)
 
 
 @pytest.fixture
@@ -209,7 +189,7 @@ def test_while_oss_is_away_the_wish_stays_and_the_timer_fulfils_it(world: World)
     full_job(world, "job")
     world.store.away = True
     for _ in range(2):
-        with pytest.raises(StorageUnavailableError, match="by itself"):
+        with pytest.raises(StorageUnavailableError, match="continues in the background"):
             ask_job(world)
     assert minute(world) == {"failed": 1, "deletions_left": 1}  # one, though it was asked for twice
     world.store.away = False

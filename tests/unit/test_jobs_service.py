@@ -14,7 +14,9 @@ from shared.domain.errors import (
     ProviderFailedError,
     ProviderUnavailableError,
 )
+from shared.domain.idempotency import Answer
 from shared.domain.jobs import DISPATCH_GRACE_S, LEASE_S, Job, JobError, JobOutput, JobStatus
+from shared.domain.media_type import MediaType
 from shared.ports import Finished, MediaUrl, Pending
 from shared.services.jobs import (
     cancel_job,
@@ -25,10 +27,9 @@ from shared.services.jobs import (
     wait_for_end,
 )
 from shared.services.revival import AT_ONCE, dispatch_due_jobs, poll_due_jobs
-from shared.services.starting import start_job
+from shared.services.starting import JobOrder, StartCommand, start_job
 from tests.fakes import (
     NOW,
-    PLENTY,
     USER,
     FakeProvider,
     HeldObject,
@@ -44,8 +45,11 @@ TASK = Pending("task-1")
 ONE = Finished((MediaUrl("https://results.example.com/0.png"),))
 
 
-def start(world: World, job: Job) -> Job:
-    return start_job(job, None, PLENTY, starts=world.starts, jobs=world.jobs, dispatcher=world.dispatcher).job
+def start(world: World, job_id: str = "abc123", count: int = 1) -> Job:
+    ports = replace(world.start_ports(), new_id=lambda: job_id)
+    order = JobOrder(MediaType.IMAGE, "a lake at dawn", count=count)
+    start_job(StartCommand(USER, order, wait_s=0), lambda job: Answer(202, {}, {}), ports=ports)
+    return world.job(job_id)
 
 
 def revive(world: World, provider: FakeProvider = IDLE) -> dict[str, int]:
@@ -61,14 +65,14 @@ def new_job(job_id: str = "abc123", **changes: object) -> Job:
 
 
 def test_a_job_is_written_down_and_dispatched(world: World) -> None:
-    job = start(world, new_job())
+    job = start(world)
     assert world.job() == job
     assert world.dispatcher.task_ids == ["job_abc123_0"]
 
 
 def test_a_dispatch_that_fails_is_made_up_for(world: World) -> None:
     world.dispatcher = RecordingDispatcher(DispatchError("away"))
-    job = start(world, new_job())
+    job = start(world)
     assert job.status is JobStatus.QUEUED
     assert revive(world) == {}
     world.clock.advance(DISPATCH_GRACE_S)
@@ -77,15 +81,15 @@ def test_a_dispatch_that_fails_is_made_up_for(world: World) -> None:
 
 
 def test_a_job_is_its_users_own(world: World) -> None:
-    job = start(world, new_job())
+    job = start(world)
     assert get_job(job.id, USER, jobs=world.jobs) == job
     for job_id, user in ((job.id, "other"), (job.id, USER.upper()), ("nothing", USER)):
-        with pytest.raises(NotFoundError, match="no such job"):
+        with pytest.raises(NotFoundError, match="job does not exist"):
             get_job(job_id, user, jobs=world.jobs)
 
 
 def test_waiting_ends_with_the_job(world: World) -> None:
-    job = start(world, new_job())
+    job = start(world)
     sleep = world.clock.sleep
 
     def sleep_and_finish(seconds: float) -> None:
@@ -99,7 +103,7 @@ def test_waiting_ends_with_the_job(world: World) -> None:
 
 
 def test_waiting_ends_in_time(world: World) -> None:
-    job = start(world, new_job())
+    job = start(world)
     assert wait_for_end(job, 1.1, jobs=world.jobs, clock=world.clock) == job
     assert sum(world.clock.slept) == pytest.approx(1.1)
     assert wait_for_end(job, 0, jobs=world.jobs, clock=world.clock) == job
@@ -113,7 +117,7 @@ def end(world: World, job: Job) -> Job:
 
 @pytest.mark.parametrize("ending", ["complete", "give up"])
 def test_the_temp_files_go_as_soon_as_the_job_ends(world: World, ending: str) -> None:
-    job = start(world, new_job())
+    job = start(world)
     world.temp.write("abc123.png", [b"x"])
     if ending == "complete":
         done = complete(job, ("w",), jobs=world.jobs, temp=world.temp, clock=world.clock)
@@ -126,7 +130,7 @@ def test_the_temp_files_go_as_soon_as_the_job_ends(world: World, ending: str) ->
 
 
 def test_a_job_given_up_succeeds_with_what_is_stored(world: World) -> None:
-    job = start(world, new_job(count=2))
+    job = start(world, count=2)
     world.outputs.put(make_output())
     done = end(world, job)
     assert (done.status, done.error) == (JobStatus.SUCCEEDED, None)
@@ -265,11 +269,11 @@ def test_the_longest_due_come_first(world: World) -> None:
 
 
 def cancel(world: World) -> Job:
-    return cancel_job("abc123", USER, jobs=world.jobs, dispatcher=world.dispatcher, clock=world.clock)
+    return cancel_job("abc123", USER, ports=world.job_ports)
 
 
 def test_a_job_of_which_the_provider_knows_nothing_is_cancelled_at_once(world: World) -> None:
-    start(world, new_job())
+    start(world)
     done = cancel(world)
     assert (done.status, done.finished_at, done.error) == (JobStatus.CANCELLED, NOW, None)
     assert cancel(world) == world.job() == done
@@ -297,7 +301,7 @@ def test_a_wish_whose_dispatch_failed_is_made_up_for(world: World) -> None:
 
 
 def test_another_users_job_cannot_be_cancelled(world: World) -> None:
-    start(world, new_job())
+    start(world)
     with pytest.raises(NotFoundError):
-        cancel_job("abc123", "other", jobs=world.jobs, dispatcher=world.dispatcher, clock=world.clock)
+        cancel_job("abc123", "other", ports=world.job_ports)
     assert world.job().cancel_requested_at is None

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import ValidationError
-from shared.domain.keys import MAX_KEY_BYTES, MediaType, ObjectKey, check_job_id, check_user_id, temp_name
+from shared.domain.keys import MAX_KEY_BYTES, ObjectKey, check_job_id, check_user_id, temp_name
+from shared.domain.media_type import MediaType
 from tests.fakes import NOW, USER
 
 _SAFE = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="/\\")

@@ -1,4 +1,4 @@
-"""Jobs without rows: answered for from their stored URL, or from what lies in the bucket."""
+"""Jobs without rows: their outputs come from the stored URL, or from the objects in the bucket."""
 
 from urllib.parse import quote
 
@@ -10,7 +10,7 @@ from shared.domain.jobs import Job, JobOutput, JobStatus
 from shared.domain.keys import ObjectKey
 from shared.domain.media import MediaFacts
 from shared.services.indexing import index_job
-from shared.services.legacy import LegacyOutput, find_outputs
+from shared.services.legacy import LegacyOutput, OutputPorts, find_outputs
 from shared.services.storage import make_output
 from shared.settings import OssSettings
 from tests.fakes import NOW, USER, FakeClock, HeldObject, World, make_job, make_png, make_video_job
@@ -32,7 +32,7 @@ ELSEWHERE = "https://old.example.com/files/1.png?token=a%2Fb"
 
 
 class Asked:
-    """Indexes, and keeps what it was asked for."""
+    """Index jobs and record their ids."""
 
     def __init__(self, world: World, error: DreamFactoryError | None = None) -> None:
         self.world = world
@@ -48,7 +48,7 @@ class Asked:
 
 def find(world: World, job: Job, asked: Asked | None = None) -> list[JobOutput | LegacyOutput]:
     world.jobs.add(job)
-    found = find_outputs(job, outputs=world.outputs, key_of=URLS.key_of, index=asked or Asked(world))
+    found = find_outputs(job, ports=OutputPorts(world.outputs, URLS.key_of, asked or Asked(world)))
     return list(found)
 
 
@@ -60,7 +60,7 @@ def hold(world: World, key: str = KEY) -> None:
     world.store.objects[key] = HeldObject(make_png())
 
 
-def test_a_job_with_rows_is_its_rows(world: World) -> None:
+def test_a_job_with_rows_returns_its_rows(world: World) -> None:
     row = make_output(ObjectKey.parse(KEY), 1, MediaFacts("png"), store=world.store, now=NOW)
     world.outputs.put(row)
     asked = Asked(world)
@@ -69,7 +69,7 @@ def test_a_job_with_rows_is_its_rows(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [status for status in JobStatus if status is not JobStatus.SUCCEEDED], ids=str)
-def test_only_a_job_that_succeeded_is_looked_into(world: World, status: JobStatus) -> None:
+def test_only_a_succeeded_job_is_indexed(world: World, status: JobStatus) -> None:
     hold(world)
     asked = Asked(world)
     assert find(world, make_job(status=status, legacy_url=ELSEWHERE), asked) == []
@@ -77,7 +77,7 @@ def test_only_a_job_that_succeeded_is_looked_into(world: World, status: JobStatu
 
 
 @pytest.mark.parametrize("url", [ELSEWHERE, "http://10.0.0.1:8080/a.png", "https://media.example.com/old/a.png"])
-def test_a_url_of_elsewhere_is_shown_as_it_is(world: World, url: str) -> None:
+def test_a_url_outside_the_bucket_is_returned_unchanged(world: World, url: str) -> None:
     asked = Asked(world)
     (found,) = find(world, old_job(url), asked)
     assert isinstance(found, LegacyOutput)
@@ -87,7 +87,7 @@ def test_a_url_of_elsewhere_is_shown_as_it_is(world: World, url: str) -> None:
     assert asked.jobs == []
 
 
-def test_a_video_has_the_names_of_a_videos_meta(world: World) -> None:
+def test_a_video_has_the_fields_of_video_meta(world: World) -> None:
     (found,) = find(world, make_video_job(status=JobStatus.SUCCEEDED, legacy_url=ELSEWHERE))
     assert found.meta.keys() == {"width", "height", "format", "duration", "codec", "frameRate", "crc64"}
     assert set(found.meta.values()) == {None}
@@ -95,7 +95,7 @@ def test_a_video_has_the_names_of_a_videos_meta(world: World) -> None:
 
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("signed", ["", "?x-oss-signature=abc&x-oss-expires=1"])
-def test_a_url_of_its_own_key_is_indexed(world: World, base: str, signed: str) -> None:
+def test_a_job_whose_url_is_its_own_object_is_indexed(world: World, base: str, signed: str) -> None:
     hold(world)
     asked = Asked(world)
     job = old_job(f"{base}/{quote(KEY)}{signed}")
@@ -103,11 +103,11 @@ def test_a_url_of_its_own_key_is_indexed(world: World, base: str, signed: str) -
     assert isinstance(found, JobOutput)
     assert (found.oss_path, found.size) == (KEY, len(make_png()))
     assert find(world, job, asked) == [found]
-    assert asked.jobs == ["abc123"]  # the rows are there from now on
+    assert asked.jobs == ["abc123"]  # the rows exist from now on
 
 
 @pytest.mark.parametrize("other", ["users/other/jobs/abc123", f"users/{USER}/jobs/other"])
-def test_a_key_of_another_job_is_no_reason_to_index(world: World, other: str) -> None:
+def test_a_url_of_another_jobs_object_is_not_indexed(world: World, other: str) -> None:
     url = f"{BASES[0]}/{other}/image-1703123456789.png"
     asked = Asked(world)
     assert [output.oss_url for output in find(world, old_job(url), asked)] == [url]
@@ -130,7 +130,7 @@ def test_a_key_of_another_job_is_no_reason_to_index(world: World, other: str) ->
         *("https://user:password@host/x.png", "https://host/a\nb.png", "ftp://host/x.png"),
     ],
 )
-def test_without_a_web_address_the_prefix_is_indexed(world: World, url: str | None) -> None:
+def test_a_job_without_a_web_address_is_indexed(world: World, url: str | None) -> None:
     asked = Asked(world)
     assert find(world, old_job(url), asked) == []
     hold(world)
@@ -139,7 +139,7 @@ def test_without_a_web_address_the_prefix_is_indexed(world: World, url: str | No
 
 
 @pytest.mark.parametrize("error", [DispatchError("no answer"), ConfigurationError("DISPATCH_ENDPOINT is not set")])
-def test_when_it_cannot_be_indexed_the_answer_is_empty(
+def test_the_result_is_empty_when_indexing_fails(
     world: World, error: DreamFactoryError, caplog: pytest.LogCaptureFixture
 ) -> None:
     hold(world)
@@ -148,8 +148,8 @@ def test_when_it_cannot_be_indexed_the_answer_is_empty(
     assert len(find(world, old_job())) == 1  # and the next read tries again
 
 
-def test_without_the_database_nothing_is_known(world: World) -> None:
+def test_an_unavailable_database_is_an_error(world: World) -> None:
     world.jobs.add(old_job())
     world.outputs.away = True
     with pytest.raises(DatabaseUnavailableError):
-        find_outputs(old_job(), outputs=world.outputs, key_of=URLS.key_of, index=Asked(world))
+        find_outputs(old_job(), ports=OutputPorts(world.outputs, URLS.key_of, Asked(world)))

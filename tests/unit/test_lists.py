@@ -1,4 +1,4 @@
-"""Lists: pages of any size, while rows come and go."""
+"""Lists: pages of any size, while rows are added and removed."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from shared.domain.errors import BadRequestError
 from shared.domain.jobs import Job, JobStatus
-from shared.domain.keys import MediaType, ObjectKey
-from shared.services.lists import ListQuery, Page, list_jobs, list_outputs
+from shared.domain.keys import ObjectKey
+from shared.domain.media_type import MediaType
+from shared.services.reading import ListQuery, Page, list_jobs, list_outputs
 from tests.fakes import NOW, USER, World, make_job, make_output, make_video_job
 
-# Few times and few ids: rows of one time are the hard case.
+# Few times and few ids, because rows with the same time are the hard case.
 ROWS = st.builds(lambda ms, n: (ms, f"job{n}"), st.integers(0, 3), st.integers(0, 9))
 CHANGES = st.lists(st.tuples(st.booleans(), ROWS), max_size=3)
 
@@ -26,7 +27,7 @@ def add(world: World, row: tuple[int, str], **changes: Any) -> Job:
 
 def page(world: World, **wanted: Any) -> Page[Any]:
     query = ListQuery(**{"user_id": USER, "limit": 20, **wanted})
-    return list_jobs(query, jobs=world.jobs, outputs=world.outputs, key_of=lambda _: None)
+    return list_jobs(query, ports=world.read_ports())
 
 
 def ids(found: Page[Any]) -> list[str]:
@@ -34,7 +35,7 @@ def ids(found: Page[Any]) -> list[str]:
 
 
 @given(st.lists(ROWS, unique_by=lambda row: row[1]), st.lists(CHANGES, max_size=8), st.integers(1, 5))
-def test_a_walk_shows_what_was_there_all_the_time_once_and_in_order(
+def test_pages_show_every_row_that_stays_exactly_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[int, str]],
     changes: list[list[tuple[bool, tuple[int, str]]]],
@@ -73,7 +74,7 @@ def test_pages_end_where_the_rows_end(world: World) -> None:
     assert page(world, user_id="nobody") == Page([], None)
 
 
-def test_filters_are_kept_from_page_to_page(world: World) -> None:
+def test_a_cursor_is_valid_only_with_the_same_filters(world: World) -> None:
     for number in range(6):
         status = JobStatus.FAILED if number % 2 else JobStatus.SUCCEEDED
         world.jobs.add(make_video_job(id=f"video{number}", status=status) if number < 4 else make_job(id=str(number)))
@@ -85,10 +86,10 @@ def test_filters_are_kept_from_page_to_page(world: World) -> None:
         with pytest.raises(BadRequestError):
             page(world, cursor=first.next_cursor, **{**wanted, **other})
     with pytest.raises(BadRequestError):
-        list_outputs(ListQuery(USER, 1, first.next_cursor, MediaType.VIDEO), outputs=world.outputs)
+        list_outputs(ListQuery(USER, 1, first.next_cursor, MediaType.VIDEO), ports=world.read_ports())
 
 
-def test_jobs_that_succeeded_show_their_outputs_by_position(world: World) -> None:
+def test_succeeded_jobs_have_their_outputs_in_order_of_position(world: World) -> None:
     for job_id, status in (("good", JobStatus.SUCCEEDED), ("bad", JobStatus.STORING), ("none", JobStatus.SUCCEEDED)):
         add(world, (0, job_id), status=status)
     for position, job_id in ((1, "good"), (0, "good"), (2, "bad")):
@@ -97,22 +98,17 @@ def test_jobs_that_succeeded_show_their_outputs_by_position(world: World) -> Non
     assert shown == {"good": [make_output(0).id, make_output(1).id], "bad": [], "none": []}
 
 
-def test_a_list_shows_the_url_of_elsewhere_and_has_nothing_indexed(world: World) -> None:
+def test_a_list_shows_urls_outside_the_bucket_and_indexes_nothing(world: World) -> None:
     elsewhere, ours = "https://old.example.com/1.png", "https://media.example.com/ours.png"
     key = ObjectKey(USER, "ours", MediaType.IMAGE, 1703123456789, "png")
     add(world, (2, "elsewhere"), status=JobStatus.SUCCEEDED, legacy_url=elsewhere)
     add(world, (1, "ours"), status=JobStatus.SUCCEEDED, legacy_url=ours)
     add(world, (0, "local"), status=JobStatus.SUCCEEDED, legacy_url="/tmp/dream-factory/1.png")  # noqa: S108 - what a row may hold
-    found = list_jobs(
-        ListQuery(USER, 9),
-        jobs=world.jobs,
-        outputs=world.outputs,
-        key_of=lambda url: key if url == ours else None,
-    )
+    found = list_jobs(ListQuery(USER, 9), ports=world.read_ports(lambda url: key if url == ours else None))
     assert [[output.oss_url for output in listed.outputs] for listed in found.rows] == [[elsewhere], [], []]
 
 
-def test_the_gallery_goes_by_the_time_of_the_rows(world: World) -> None:
+def test_outputs_are_listed_by_the_time_of_their_rows(world: World) -> None:
     rows: Sequence[Any] = [make_output(n, created_at=NOW + timedelta(milliseconds=n // 2)) for n in range(5)]
     for row in rows:
         world.outputs.put(row)
@@ -120,7 +116,7 @@ def test_the_gallery_goes_by_the_time_of_the_rows(world: World) -> None:
     world.outputs.put(make_output(8, type=MediaType.VIDEO))
     shown, cursor = [], None
     while True:
-        found = list_outputs(ListQuery(USER, 2, cursor, MediaType.IMAGE), outputs=world.outputs)
+        found = list_outputs(ListQuery(USER, 2, cursor, MediaType.IMAGE), ports=world.read_ports())
         shown += found.rows
         cursor = found.next_cursor
         if cursor is None:

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import WrongMediaError
-from shared.domain.keys import MediaType
 from shared.domain.media import (
     AVIF,
     GIF,
@@ -21,6 +20,7 @@ from shared.domain.media import (
     MediaFormat,
     sniff_format,
 )
+from shared.domain.media_type import MediaType
 from tests.fakes import make_png
 
 

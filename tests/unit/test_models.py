@@ -6,7 +6,7 @@ import pytest
 
 from shared import bootstrap
 from shared.domain.errors import ProviderRefusedError, ValidationError
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 from shared.domain.models import DEFAULT_DURATION_S, MODELS, Form, Model, Size, SizeRule, choose_model
 
 ALL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())

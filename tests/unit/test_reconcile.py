@@ -11,8 +11,9 @@ from fastcrc import crc64
 
 from shared.domain.errors import DatabaseUnavailableError
 from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
-from shared.domain.keys import MediaType, ObjectKey
+from shared.domain.keys import ObjectKey
 from shared.domain.media import MediaFacts
+from shared.domain.media_type import MediaType
 from shared.ports import ListedObject, MultipartUpload
 from shared.services.reconcile import reconcile
 from shared.services.storage import make_output

@@ -6,9 +6,9 @@ from shared.domain.errors import BadRequestError, ValidationError
 from shared.fc.events import HttpEvent
 from tests.api_routes import ROUTES
 
-from conditional import conditional_response  # isort: skip - found beside the routes
-from reading import read_prefer, read_query  # isort: skip
-from schemas import PageQuery  # isort: skip
+from etags import conditional_json_response  # isort: skip - found beside the routes
+from request_parsing import read_prefer, read_query  # isort: skip
+from api_models import PageQuery  # isort: skip
 
 assert ROUTES
 BODY = {"id": "湖", "outputs": []}
@@ -39,19 +39,19 @@ def event(**headers: str) -> HttpEvent:
         ('respond-async="no"', 30, None),
     ],
 )
-def test_prefer(header: str, wait_s: int, applied: str | None) -> None:
+def test_preferences_are_read_and_applied(header: str, wait_s: int, applied: str | None) -> None:
     said = {} if applied is None else {"Preference-Applied": applied}
     assert read_prefer(event(prefer=header), 30) == (wait_s, said)
 
 
 @pytest.mark.parametrize("header", ["wait", "wait=", "wait=-1", "wait=1.5", "wait=٣", 'wait="5', "wait=5 5", '"', "=5"])
-def test_a_wait_that_is_none_is_refused(header: str) -> None:
+def test_an_invalid_wait_is_refused(header: str) -> None:
     with pytest.raises(BadRequestError, match="Prefer"):
         read_prefer(event(prefer=header), 30)
 
 
 @pytest.mark.parametrize("limit", ["1", "100", "007"])
-def test_a_limit_is_a_whole_number(limit: str) -> None:
+def test_a_limit_is_an_integer(limit: str) -> None:
     assert read_query({"limit": limit}, PageQuery).limit == int(limit)
 
 
@@ -64,22 +64,22 @@ def test_a_limit_in_other_digits_or_with_signs_is_refused(limit: str) -> None:
 
 
 def etag() -> str:
-    return conditional_response(event(), BODY).headers["ETag"]
+    return conditional_json_response(event(), BODY).headers["ETag"]
 
 
-def test_equal_bodies_have_one_strong_etag() -> None:
+def test_equal_bodies_have_the_same_strong_etag() -> None:
     assert etag() == etag() and etag().startswith('"') and etag().endswith('"')
-    assert conditional_response(event(), {**BODY, "id": "x"}).headers["ETag"] != etag()
+    assert conditional_json_response(event(), {**BODY, "id": "x"}).headers["ETag"] != etag()
 
 
 @pytest.mark.parametrize("form", ["{}", "W/{}", '"x", {}', 'W/"a,b" ,W/{},', "*", " * "])
-def test_what_the_client_has_is_not_sent_again(form: str) -> None:
-    answer = conditional_response(event(if_none_match=form.format(etag())), BODY, {"Retry-After": "2"})
+def test_a_known_etag_is_a_304(form: str) -> None:
+    answer = conditional_json_response(event(if_none_match=form.format(etag())), BODY, {"Retry-After": "2"})
     assert (answer.status, answer.body) == (304, "")
     assert answer.headers.keys() == {"ETag", "Cache-Control", "Vary", "Retry-After"}
 
 
 @pytest.mark.parametrize("form", ["", '"x"', "{}", '"*"', "x, *"])
-def test_what_it_has_not_is(form: str) -> None:
-    answer = conditional_response(event(if_none_match=form.format(etag().strip('"'))), BODY)
+def test_an_unknown_etag_is_a_200_with_the_body(form: str) -> None:
+    answer = conditional_json_response(event(if_none_match=form.format(etag().strip('"'))), BODY)
     assert answer.status == 200 and answer.body and answer.headers["ETag"] == etag()

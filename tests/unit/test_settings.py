@@ -8,7 +8,7 @@ import pytest
 
 from shared import settings
 from shared.domain.errors import ConfigurationError
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 from shared.domain.web_addresses import WebPolicy
 
 SECRET = "a-secret-that-must-never-be-shown"

@@ -24,8 +24,8 @@ from shared.domain.errors import (
     ValidationError,
     WrongMediaError,
 )
-from shared.domain.keys import MediaType
 from shared.domain.media import MP4, PNG, MediaFacts
+from shared.domain.media_type import MediaType
 from shared.ports import MediaBase64, MediaUrl, RefusedResult, StoredObject
 from shared.services.storage import (
     cleanup_job_temp_files,

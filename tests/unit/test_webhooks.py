@@ -18,8 +18,9 @@ from shared.domain.jobs import Job, JobError, JobStatus
 from shared.ports import Finished, MediaUrl, Pending, WebhookMessage, WebhookReply
 from shared.services.generation import advance_job
 from shared.services.jobs import cancel_job, first_attempt_due
+from shared.services.reading import list_deliveries
 from shared.services.revival import dispatch_due_jobs
-from shared.services.webhooks import deliver_webhooks, get_deliveries, jitter, remove_old_deliveries
+from shared.services.webhooks import deliver_webhooks, jitter, remove_old_deliveries
 from tests.fakes import NOW, USER, FakeProvider, FakeWebhookSender, InMemoryJobStore, World, make_job, make_png
 
 URL = "https://hooks.example.com/in?token=mine"
@@ -304,11 +305,11 @@ def test_a_bug_in_the_message_of_one_delivery_is_charged_to_that_delivery(world:
 
 def test_deliveries_are_shown_to_their_user_only(world: World) -> None:
     end(world)
-    shown = get_deliveries("abc123", USER, jobs=world.jobs, deliveries=world.jobs.deliveries)
+    shown = list_deliveries("abc123", USER, ports=world.read_ports())
     assert shown == [delivery(world)]
     for job_id, user in (("abc123", "somebody@else.com"), ("nothing", USER)):
         with pytest.raises(NotFoundError):
-            get_deliveries(job_id, user, jobs=world.jobs, deliveries=world.jobs.deliveries)
+            list_deliveries(job_id, user, ports=world.read_ports())
 
 
 def test_deliveries_are_kept_for_30_days(world: World) -> None:
@@ -375,7 +376,7 @@ def test_a_job_that_was_only_parked_is_not_announced(world: World) -> None:
 
 def test_a_cancelled_job_is_announced(world: World) -> None:
     world.jobs.add(first_attempt_due(make_job(webhook_url=URL)))
-    cancel_job("abc123", USER, jobs=world.jobs, dispatcher=world.dispatcher, clock=world.clock)
+    cancel_job("abc123", USER, ports=world.job_ports)
     assert (world.dispatcher.announced, delivery(world).event) == (["abc123"], "job.cancelled")
 
 

@@ -1,1 +1,1 @@
-"""What each operation does: call one use case and show its result."""
+"""The operations of the API: each endpoint parses its request, calls one use case and shows the result."""

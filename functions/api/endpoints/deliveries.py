@@ -1,14 +1,14 @@
-"""Read the deliveries of webhooks."""
+"""The deliveries of webhooks."""
 
+from api_models import DeliveryJson, NoInput
+from responses import to_json
 from routing import Request
-from schemas import DeliveryJson, NoInput
 from shared import bootstrap
 from shared.fc.http import Response, json_response
-from shared.services.webhooks import get_deliveries
+from shared.services.reading import list_deliveries
 
 
 def get_job_deliveries(request: Request[NoInput], job_id: str) -> Response:
-    """Show what became of a job's webhook: its one delivery once the job has ended, for 30 days."""
-    found = get_deliveries(job_id, request.user_id, jobs=bootstrap.jobs(), deliveries=bootstrap.deliveries())
-    data = [DeliveryJson.model_validate(delivery).model_dump(by_alias=True, mode="json") for delivery in found]
-    return json_response(200, {"data": data})
+    """List the deliveries of a job's webhook: one, from the end of the job on, for 30 days."""
+    found = list_deliveries(job_id, request.user_id, ports=bootstrap.read_ports())
+    return json_response(200, {"data": [to_json(DeliveryJson.model_validate(delivery)) for delivery in found]})

@@ -1,13 +1,13 @@
-"""The gallery."""
+"""The outputs of all jobs of a user: the gallery."""
 
-from endpoints.showing import show_found, show_page
+from api_models import NoInput, OutputsQuery
+from responses import page_response
 from routing import Request
-from schemas import NoInput, OutputsQuery
 from shared import bootstrap
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 from shared.fc.http import Response
-from shared.services import deletion
-from shared.services.lists import ListQuery, list_outputs
+from shared.services import deletion_requests
+from shared.services.reading import ListQuery, list_outputs
 
 
 def get_outputs(request: Request[OutputsQuery]) -> Response:
@@ -19,19 +19,11 @@ def get_outputs(request: Request[OutputsQuery]) -> Response:
         cursor=wanted.cursor,
         type=MediaType(wanted.type) if wanted.type else None,
     )
-    page = list_outputs(query, outputs=bootstrap.outputs())
-    return show_page(page, lambda output: show_found([output])[0])
+    page = list_outputs(query, ports=bootstrap.read_ports())
+    return page_response(page, bootstrap.job_presenter().show_output)
 
 
 def delete_output(request: Request[NoInput], output_id: str) -> Response:
     """Delete one output: the object first, then the row."""
-    deletion.delete_output(
-        output_id,
-        request.user_id,
-        jobs=bootstrap.jobs(),
-        outputs=bootstrap.outputs(),
-        deletions=bootstrap.deletions(),
-        dispatcher=bootstrap.dispatcher(),
-        clock=bootstrap.clock(),
-    )
+    deletion_requests.delete_output(output_id, request.user_id, ports=bootstrap.deletion_request_ports())
     return Response(204)

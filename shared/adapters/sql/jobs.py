@@ -25,7 +25,7 @@ from shared.domain.cursors import Place
 from shared.domain.deliveries import delivery_of
 from shared.domain.errors import LeaseLostError
 from shared.domain.jobs import TIME_LIMITS, Job, JobError, JobStatus
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 
 _DUE_AT = peewee.fn.COALESCE(JobRow.lease_expires_at, JobRow.next_attempt_at)
 

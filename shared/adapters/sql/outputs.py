@@ -13,7 +13,7 @@ from shared.adapters.sql.tables import IntentRow, OutputRow
 from shared.domain.cursors import Place
 from shared.domain.errors import DatabaseUnavailableError
 from shared.domain.jobs import JobOutput, OutputIntent
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 
 
 class SqlOutputStore:

@@ -11,7 +11,8 @@ from shared.adapters.sql.tables import JobRow, KeyRow, OutputRow, UsageRow
 from shared.domain.errors import DatabaseUnavailableError
 from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import Job
-from shared.domain.quotas import Quotas, Usage, check_quotas, day_of
+from shared.domain.quotas import Quotas, check_quotas, day_of
+from shared.domain.usage import Usage
 
 
 class SqlStartStore:

@@ -1,50 +1,75 @@
-"""What requests may say, and the answers that only this API gives."""
+"""The JSON of the API: bodies and queries of requests, and the answers that only this API gives."""
 
 import unicodedata
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationInfo,
+)
 from pydantic.alias_generators import to_camel
 
 from shared.domain.deliveries import DeliveryStatus
 from shared.domain.errors import AddressRefusedError
-from shared.domain.keys import MediaType
+from shared.domain.media_type import MediaType
 from shared.domain.models import MAX_COUNT, MODELS
-from shared.domain.web_addresses import read_web_address
-from shared.representations import JobJson, Json, OutputJson, Time
-from shared.settings import read_web_policy, webhooks_are_enabled
+from shared.domain.web_addresses import WebPolicy, read_web_address
+from shared.presentation import JobJson, JobStatusName, Json, MediaTypeName, OutputJson, Time
 
 _MAX_SEED = 2_147_483_647
 
 
 def _printable(value: str) -> str:
-    # C0, DEL and C1. Bidirectional controls and joiners are letters of some scripts and of emoji.
+    # C0, DEL and C1. Bidirectional controls and joiners are allowed: some scripts and emoji need them.
     if any(unicodedata.category(character) == "Cc" and character not in "\t\n\r" for character in value):
-        raise ValueError("must not hold control characters")
+        raise ValueError("must not contain control characters, except tab and line break")
     return value
 
 
-# What a description of the API says beside what pydantic knows; nothing here changes what is taken.
+# These fields only add to the OpenAPI description; they do not change which values are accepted.
 _PRINTABLE = Field(json_schema_extra={"pattern": r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"})
 _SIZES = Field(
-    description="Width and height in pixels. Which ones there are depends on the model; a 422 names them.",
+    description="Width and height in pixels. Each model has its own sizes; a 422 names them.",
     json_schema_extra={"pattern": r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$"},
 )
 Prompt = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_printable), _PRINTABLE]
 
 
-def _contactable(value: str) -> str:
+@dataclass(frozen=True)
+class UrlRules:
+    """The rules for URLs in bodies: which addresses may be contacted, and whether webhooks are configured.
+
+    The rules are the context of the validation.
+    """
+
+    policy: WebPolicy
+    webhooks_enabled: bool
+
+
+def _contactable(value: str, info: ValidationInfo) -> str:
     try:
-        read_web_address(value, read_web_policy())
+        read_web_address(value, _rules_of(info).policy)
     except AddressRefusedError as error:
         raise ValueError(str(error)) from error
     return value
 
 
-def _deliverable(value: str) -> str:
-    if not webhooks_are_enabled():
-        raise ValueError("webhooks are not configured: leave it out, and ask for the job instead")
+def _deliverable(value: str, info: ValidationInfo) -> str:
+    if not _rules_of(info).webhooks_enabled:
+        raise ValueError("is not supported, because webhooks are not configured; omit it and read the job instead")
     return value
+
+
+def _rules_of(info: ValidationInfo) -> UrlRules:
+    assert isinstance(info.context, UrlRules)  # noqa: S101 - read_body hands them in
+    return info.context
 
 
 WebUrl = Annotated[
@@ -54,14 +79,14 @@ WebhookUrl = Annotated[WebUrl, AfterValidator(_deliverable)]
 
 
 class Input(BaseModel):
-    """A body or a query. Unknown names are an error, so that a typo is not lost."""
+    """A body or a query. An unknown name is an error, so that a typo has no silent effect."""
 
-    # Under its camelCase name alone: another spelling is an unknown name.
+    # Only the camelCase name of a field is known; any other spelling is an unknown name.
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
 
 
 class NoInput(Input):
-    """Nothing."""
+    """No body and no query parameters."""
 
 
 def _models_for(type: MediaType) -> Any:
@@ -70,7 +95,7 @@ def _models_for(type: MediaType) -> Any:
 
 
 class GenerateRequest(Input):
-    """What both kinds of job take."""
+    """The fields of both kinds of job."""
 
     prompt: Prompt
     negative_prompt: Prompt | None = None
@@ -109,13 +134,13 @@ class QuotaJson(Json):
 
 
 class DailyQuotaJson(QuotaJson):
-    """A quota that begins anew every day."""
+    """A daily quota. Its count starts again at 0 at ``resetsAt``."""
 
     resets_at: Time
 
 
 class UsageJson(Json):
-    """What a user takes up: unfinished jobs, jobs begun since 00:00 UTC, bytes of outputs."""
+    """A user's quotas: unfinished jobs, jobs started since 00:00 UTC, bytes of outputs."""
 
     concurrent_jobs: QuotaJson
     jobs_today: DailyQuotaJson
@@ -123,16 +148,16 @@ class UsageJson(Json):
 
 
 def _in_digits(value: str) -> str:
-    # Python's numbers may have signs, spaces, underscores and a fraction of zeros.
+    # Python also accepts signs, spaces, underscores and a fraction of zeros.
     if not (value.isascii() and value.isdecimal()):
-        raise ValueError("must be an integer, in the digits 0 to 9")
+        raise ValueError("must be an integer, written with the digits 0 to 9 only")
     return value
 
 
 class PageQuery(Input):
-    """Which part of a list; ``cursor`` is the ``nextCursor`` of the page before."""
+    """A part of a list. ``cursor`` is the ``nextCursor`` of the previous page."""
 
-    type: Literal["image", "video"] | None = None
+    type: MediaTypeName | None = None
     cursor: str | None = None
     limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_in_digits)] = 20
 
@@ -144,34 +169,37 @@ class OutputsQuery(PageQuery):
 class JobsQuery(PageQuery):
     """The query of ``GET /jobs``."""
 
-    status: Literal["queued", "running", "storing", "succeeded", "failed", "cancelled"] | None = None
+    status: JobStatusName | None = None
 
 
 class JobsPageJson(Json):
-    """A page of jobs; ``nextCursor`` is null on the last one."""
+    """A page of jobs. ``nextCursor`` is null on the last page."""
 
     data: list[JobJson]
     next_cursor: str | None
 
 
 class OutputsPageJson(Json):
-    """A page of outputs; ``nextCursor`` is null on the last one."""
+    """A page of outputs. ``nextCursor`` is null on the last page."""
 
     data: list[OutputJson]
     next_cursor: str | None
 
 
 class DeletionJson(Json):
-    """A deletion of what there was at ``requestedAt``. It goes on by itself; repeat the request to hear of its end."""
+    """A deletion in progress. It covers everything that existed at ``requestedAt``.
+
+    It continues in the background; repeat the request to see whether it has finished.
+    """
 
     status: Literal["deleting"]
     requested_at: Time
 
 
 class DeliveryJson(Json):
-    """One delivery of a webhook. ``responseStatus`` and ``error`` are of the last attempt.
+    """One delivery of a webhook. ``responseStatus`` and ``error`` describe the last attempt.
 
-    While an attempt is at work, ``nextAttemptAt`` is when another would be made in its place.
+    During an attempt, ``nextAttemptAt`` is the time of the next attempt if this one breaks off.
     """
 
     id: str
@@ -193,7 +221,7 @@ class DeliveriesJson(Json):
 
 
 class HealthJson(Json):
-    """That the function runs, and which version of it."""
+    """The function runs. ``version`` is the version of the API, ``functionVersion`` that of the function."""
 
     status: str
     version: str

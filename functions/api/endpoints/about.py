@@ -1,27 +1,28 @@
-"""About the service itself."""
+"""About the service itself: whether it runs, and its description."""
 
 from functools import cache
 from pathlib import Path
 
-from conditional import unless_known
+from api_models import NoInput
+from etags import conditional_response
 from routing import Request
-from schemas import NoInput
+from shared import bootstrap
 from shared.fc.http import Response, json_response
-from shared.settings import RuntimeSettings
 from shared.version import VERSION
 
 _DESCRIPTION = Path(__file__).resolve().parents[1] / "openapi.json"
 
 
 def healthz(request: Request[NoInput]) -> Response:
-    """Say that the function runs, and which version of it."""
-    return json_response(200, {"status": "ok", "version": VERSION, "functionVersion": RuntimeSettings.read().version})
+    """Return that the function runs, and its versions."""
+    versions = {"version": VERSION, "functionVersion": bootstrap.function_version()}
+    return json_response(200, {"status": "ok", **versions})
 
 
 def openapi(request: Request[NoInput]) -> Response:
-    """Describe this API: OpenAPI 3.1."""
+    """Return the OpenAPI 3.1 description of this API."""
     headers = {"Content-Type": "application/json; charset=utf-8", "Cache-Control": "public, max-age=300"}
-    return unless_known(request.event, Response(200, _description(), headers))
+    return conditional_response(request.event, Response(200, _description(), headers))
 
 
 @cache
