@@ -10,7 +10,6 @@ from shared import settings
 from shared.domain.errors import ProviderRefusedError
 from shared.domain.models import MODELS
 from shared.domain.quotas import Quotas
-from shared.ports import Limits
 
 if TYPE_CHECKING:
     import httpx
@@ -31,13 +30,16 @@ if TYPE_CHECKING:
     from shared.adapters.tokens import TokenVerifier
     from shared.domain.jobs import Job
     from shared.ports import Provider
-    from shared.services.deletion import DeletionService
-    from shared.services.generation import GenerationService
-    from shared.services.indexing import IndexingService
-    from shared.services.revival import RevivalService
-    from shared.services.storage import StorageService
-    from shared.services.upkeep import UpkeepService
-    from shared.services.webhooks import WebhookService
+    from shared.services.deletion import DeletionPorts
+    from shared.services.deliveries import DeliveryPorts
+    from shared.services.generation import GenerationPorts
+    from shared.services.indexing import IndexingPorts
+    from shared.services.job_endings import JobEndingPorts
+    from shared.services.revival import RevivalPorts
+    from shared.services.storage import StoragePorts
+    from shared.services.sweeping import SweepingPorts
+    from shared.services.upkeep import UpkeepPorts
+    from shared.services.webhooks import WebhookPorts
 
 _PROVIDER_TIMEOUT_S = 180.0  # a synchronous images API draws while the caller waits
 _CONNECT_TIMEOUT_S = 10.0
@@ -171,20 +173,6 @@ def _provider(name: str) -> "Provider":
     return DashScope(settings.ProviderSettings.read_dashscope(), _http_client())
 
 
-@cache
-def generation_service() -> "GenerationService":
-    from shared.services.generation import GenerationService
-
-    return GenerationService(
-        jobs=jobs(),
-        provider_of=provider_of,
-        storage=storage_service(),
-        indexing=indexing_service(),
-        dispatcher=dispatcher(),
-        patience_s=settings.RuntimeSettings.read().patience_s,
-    )
-
-
 def index(job: "Job") -> None:
     # Only a job without rows pays for the HTTP client.
     dispatcher().index(job)
@@ -197,13 +185,104 @@ def deliveries() -> "SqlDeliveryStore":
     return SqlDeliveryStore(_database())
 
 
+# -- the ports of the use cases
+
+
 @cache
-def webhook_service() -> "WebhookService":
+def storage_ports() -> "StoragePorts":
+    from shared.adapters.downloads import GuardedDownloads
+    from shared.services.storage import StoragePorts
+
+    return StoragePorts(
+        store=object_store(),
+        outputs=outputs(),
+        temp=temp_files(),
+        probe=media_probe(),
+        downloads=GuardedDownloads(settings.DownloadSettings.read(), public_web()),
+        clock=clock(),
+        limits=settings.read_media_limits(),
+    )
+
+
+@cache
+def job_ending_ports() -> "JobEndingPorts":
+    from shared.services.job_endings import JobEndingPorts
+
+    return JobEndingPorts(jobs=jobs(), outputs=outputs(), temp=temp_files(), clock=clock())
+
+
+@cache
+def indexing_ports() -> "IndexingPorts":
+    from shared.services.indexing import IndexingPorts
+
+    return IndexingPorts(
+        store=object_store(),
+        outputs=outputs(),
+        jobs=jobs(),
+        deletions=deletions(),
+        probe=media_probe(),
+        clock=clock(),
+    )
+
+
+@cache
+def generation_ports() -> "GenerationPorts":
+    from shared.services.generation import GenerationPorts
+
+    return GenerationPorts(
+        jobs=jobs(),
+        provider_of=provider_of,
+        dispatcher=dispatcher(),
+        clock=clock(),
+        storage=storage_ports(),
+        endings=job_ending_ports(),
+        indexing=indexing_ports(),
+        patience_s=settings.RuntimeSettings.read().patience_s,
+    )
+
+
+@cache
+def revival_ports() -> "RevivalPorts":
+    from shared.services.revival import RevivalPorts
+
+    return RevivalPorts(
+        jobs=jobs(),
+        provider_of=provider_of,
+        dispatcher=dispatcher(),
+        clock=clock(),
+        endings=job_ending_ports(),
+        indexing=indexing_ports(),
+    )
+
+
+@cache
+def deletion_ports() -> "DeletionPorts":
+    from shared.services.deletion import DeletionPorts
+
+    return DeletionPorts(
+        store=object_store(),
+        jobs=jobs(),
+        outputs=outputs(),
+        deletions=deletions(),
+        dispatcher=dispatcher(),
+        clock=clock(),
+    )
+
+
+@cache
+def delivery_ports() -> "DeliveryPorts":
+    from shared.services.deliveries import DeliveryPorts
+
+    return DeliveryPorts(jobs=jobs(), deliveries=deliveries(), clock=clock())
+
+
+@cache
+def webhook_ports() -> "WebhookPorts":
     from shared.adapters.webhooks import StandardWebhookSender
     from shared.representations import find_and_show_job
-    from shared.services.webhooks import WebhookService
+    from shared.services.webhooks import WebhookPorts
 
-    return WebhookService(
+    return WebhookPorts(
         jobs=jobs(),
         deliveries=deliveries(),
         sender=StandardWebhookSender(settings.WebhookSettings.read(), public_web()),
@@ -214,74 +293,36 @@ def webhook_service() -> "WebhookService":
 
 
 @cache
-def upkeep_service() -> "UpkeepService":
-    from shared.services.upkeep import UpkeepService
+def upkeep_ports() -> "UpkeepPorts":
+    from shared.services.upkeep import UpkeepPorts
 
-    return UpkeepService(
-        revival=revival_service(),
-        deletion=deletion_service(),
+    return UpkeepPorts(
         starts=starts(),
-        deliveries=deliveries(),
         temp=temp_files(),
         clock=clock(),
+        revival=revival_ports(),
+        deletion=deletion_ports(),
+        deliveries=delivery_ports(),
     )
+
+
+# -- the temp folder of this instance
 
 
 @cache
-def revival_service() -> "RevivalService":
-    from shared.services.revival import RevivalService
+def sweeping_ports() -> "SweepingPorts":
+    from shared.services.sweeping import SweepingPorts
 
-    return RevivalService(
-        jobs=jobs(),
-        outputs=outputs(),
-        temp=temp_files(),
-        provider_of=provider_of,
-        dispatcher=dispatcher(),
-        indexing=indexing_service(),
-        clock=clock(),
-    )
+    return SweepingPorts(temp=temp_files(), clock=clock())
 
 
-@cache
-def indexing_service() -> "IndexingService":
-    from shared.services.indexing import IndexingService
+def sweep_temp_folder() -> int:
+    from shared.services.sweeping import sweep_temp_files
 
-    return IndexingService(
-        store=object_store(),
-        outputs=outputs(),
-        jobs=jobs(),
-        deletions=deletions(),
-        probe=media_probe(),
-        clock=clock(),
-    )
+    return sweep_temp_files(ports=sweeping_ports())
 
 
-@cache
-def deletion_service() -> "DeletionService":
-    from shared.services.deletion import DeletionService
+def empty_temp_folder() -> int:
+    from shared.services.sweeping import empty_temp_folder
 
-    return DeletionService(
-        store=object_store(),
-        jobs=jobs(),
-        outputs=outputs(),
-        deletions=deletions(),
-        dispatcher=dispatcher(),
-        clock=clock(),
-    )
-
-
-@cache
-def storage_service() -> "StorageService":
-    from shared.adapters.downloads import GuardedDownloads
-    from shared.services.storage import StorageService
-
-    downloads = settings.DownloadSettings.read()
-    return StorageService(
-        store=object_store(),
-        outputs=outputs(),
-        temp=temp_files(),
-        probe=media_probe(),
-        downloads=GuardedDownloads(downloads, public_web()),
-        limits=Limits(downloads.max_bytes, downloads.max_pixels),
-        clock=clock(),
-    )
+    return empty_temp_folder(ports=sweeping_ports())

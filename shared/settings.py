@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from shared.domain.errors import ConfigurationError
 from shared.domain.keys import MediaType
+from shared.domain.media import MediaLimits
 from shared.domain.web_addresses import WebPolicy
 
 T = TypeVar("T")
@@ -293,23 +294,25 @@ def read_web_policy() -> WebPolicy:
 
 @dataclass(frozen=True)
 class DownloadSettings:
-    """The limits of downloads."""
+    """How long the download of a result may take."""
 
     timeout_s: float
-    max_bytes: dict[MediaType, int]
-    max_pixels: int
 
     @classmethod
     def read(cls) -> "DownloadSettings":
-        """Read DOWNLOAD_TIMEOUT_S and the MAX_… variables."""
-        return cls(
-            timeout_s=_parse("DOWNLOAD_TIMEOUT_S", _seconds, 300.0, "a number of seconds above 0"),
-            max_bytes={
-                MediaType.IMAGE: _parse("MAX_IMAGE_BYTES", _positive, 64 * MIB, "a number of bytes above 0"),
-                MediaType.VIDEO: _parse("MAX_VIDEO_BYTES", _positive, 2048 * MIB, "a number of bytes above 0"),
-            },
-            max_pixels=_parse("MAX_PIXELS", _positive, 100_000_000, "a number of pixels above 0"),
-        )
+        """Read DOWNLOAD_TIMEOUT_S."""
+        return cls(timeout_s=_parse("DOWNLOAD_TIMEOUT_S", _seconds, 300.0, "a number of seconds above 0"))
+
+
+def read_media_limits() -> MediaLimits:
+    """Read MAX_IMAGE_BYTES, MAX_VIDEO_BYTES and MAX_PIXELS."""
+    return MediaLimits(
+        max_bytes={
+            MediaType.IMAGE: _parse("MAX_IMAGE_BYTES", _positive, 64 * MIB, "a number of bytes above 0"),
+            MediaType.VIDEO: _parse("MAX_VIDEO_BYTES", _positive, 2048 * MIB, "a number of bytes above 0"),
+        },
+        max_pixels=_parse("MAX_PIXELS", _positive, 100_000_000, "a number of pixels above 0"),
+    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from routing import answer
 from shared import bootstrap
 from shared.fc.entrypoints import http_entrypoint
 
-handler = http_entrypoint(partial(answer, ROUTES), headers_of=cors_headers)
+handler = http_entrypoint(partial(answer, ROUTES), sweep=bootstrap.sweep_temp_folder, headers_of=cors_headers)
 
 # Without keys for tokens there is no API: the instance fails here, before it answers anything.
 bootstrap.token_verifier()

@@ -7,7 +7,7 @@ from shared.fc.events import WebhookEvent
 from shared.services.webhooks import deliver_webhooks
 
 
-@event_entrypoint
+@event_entrypoint(sweep=bootstrap.sweep_temp_folder)
 def handler(event: WebhookEvent, context: Context) -> dict[str, int]:
     until = stop_by(context, bootstrap.clock().now())
-    return deliver_webhooks(service=bootstrap.webhook_service(), until=until, job_id=event.job_id)
+    return deliver_webhooks(ports=bootstrap.webhook_ports(), until=until, job_id=event.job_id)

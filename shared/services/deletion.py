@@ -158,7 +158,7 @@ def _have_carried_out(deletion: Deletion, *, deletions: DeletionStore, dispatche
 
 
 @dataclass(frozen=True)
-class DeletionService:
+class DeletionPorts:
     """What deletions are carried out with."""
 
     store: ObjectStore
@@ -169,28 +169,28 @@ class DeletionService:
     clock: Clock
 
 
-def carry_out_deletion(deletion_id: str, *, service: DeletionService, until: datetime) -> dict[str, int]:
+def carry_out_deletion(deletion_id: str, *, ports: DeletionPorts, until: datetime) -> dict[str, int]:
     """Carry out one deletion, as far as it gets until ``until``; return whether it has ended, counted.
 
     Raises StorageUnavailableError, StorageRefusedError and DatabaseUnavailableError; then the minute timer goes on,
     also with a deletion that it had given up.
     """
-    deletion = service.deletions.get(deletion_id)
+    deletion = ports.deletions.get(deletion_id)
     if deletion is None:
         return {"deletions_ended": 0}
     with suppress(LeaseLostError):  # the minute timer has just taken it up, and two at once do no harm
-        service.deletions.save(deletion.begun_again(), over=deletion)
-    return {"deletions_ended": int(_Run(service, until).carry_out(deletion))}
+        ports.deletions.save(deletion.begun_again(), over=deletion)
+    return {"deletions_ended": int(_Run(ports, until).carry_out(deletion))}
 
 
-def resume_deletions(*, service: DeletionService, until: datetime) -> dict[str, int]:
+def resume_deletions(*, ports: DeletionPorts, until: datetime) -> dict[str, int]:
     """Carry out every deletion that is due, or look again at it an hour after its end, and return the counts.
 
     Each has a turn; those that need longer get further turns, behind those of all others, as long as there is time. One
     that fails is postponed, and given up after some days of failures. A crash leaves less to do for the next turn.
     Raises DatabaseUnavailableError.
     """
-    rounds = _Rounds(service, until)
+    rounds = _Rounds(ports, until)
     while rounds.take_turns():
         pass
     return {**rounds.counts, "deletions_left": len(rounds.left)}
@@ -198,20 +198,20 @@ def resume_deletions(*, service: DeletionService, until: datetime) -> dict[str, 
 
 @dataclass(frozen=True)
 class _Rounds:
-    service: DeletionService
+    ports: DeletionPorts
     until: datetime
     counts: Counter[str] = field(default_factory=lambda: Counter(deletions_ended=0, failed=0))
     left: set[str] = field(default_factory=set)
 
     def take_turns(self) -> bool:
         """Give a turn to each deletion that is due now, and return whether some of them need another one at once."""
-        began, again = self.service.clock.now(), False
-        for deletion in pages(lambda last: self.service.deletions.due(began, limit=_PAGE, after=last)):
-            now = self.service.clock.now()
+        began, again = self.ports.clock.now(), False
+        for deletion in pages(lambda last: self.ports.deletions.due(began, limit=_PAGE, after=last)):
+            now = self.ports.clock.now()
             if now >= self.until:
                 return False
             self.left.add(deletion.id)
-            turn = _Turn(deletion, _Run(self.service, min(self.until, now + _TURN)))
+            turn = _Turn(deletion, _Run(self.ports, min(self.until, now + _TURN)))
             with error_boundary(deletion.id, self.counts, turn.charge):
                 again = self._take(turn) or again
         return again
@@ -254,7 +254,7 @@ class _Turn:
             log.error("a deletion is given up", extra={"deletion_id": self.deletion.id})
 
     def _save(self, deletion: Deletion) -> None:
-        self._run.service.deletions.save(deletion, over=self.deletion)
+        self._run.ports.deletions.save(deletion, over=self.deletion)
         self.deletion = deletion
 
 
@@ -267,7 +267,7 @@ def _remove(remove: Callable[[], object]) -> bool:
 class _Run:
     """One run. What returns bool tells whether it got to its end."""
 
-    service: DeletionService
+    ports: DeletionPorts
     until: datetime
 
     def carry_out(self, deletion: Deletion) -> bool:
@@ -283,19 +283,19 @@ class _Run:
             case DeletionScope.USER:
                 done = self._empty_user(deletion)
         if done:
-            self.service.deletions.finish(deletion, self.now)
+            self.ports.deletions.finish(deletion, self.now)
         return done
 
     def look_again(self, deletion: Deletion) -> bool:
         """Carry the deletion out a second time, and forget it."""
         done = self.carry_out(deletion)
         if done:
-            self.service.deletions.remove(deletion.id)
+            self.ports.deletions.remove(deletion.id)
         return done
 
     def _delete_object(self, deletion: Deletion) -> bool:
         if deletion.oss_path is not None:
-            self.service.store.delete(deletion.oss_path)
+            self.ports.store.delete(deletion.oss_path)
         return True
 
     def _empty_job(self, deletion: Deletion) -> bool:
@@ -320,7 +320,7 @@ class _Run:
 
         The uploads come first: one that was completed just before is among the objects then.
         """
-        store = self.service.store
+        store = self.ports.store
         uploads = self._below(prefix, store.multipart_uploads(prefix, older_than), is_ours)
         objects = (found for found in self._below(prefix, store.list(prefix), is_ours) if found.age > older_than)
         return self._each(
@@ -356,7 +356,7 @@ class _Run:
 
         def page(last: Job | None) -> Sequence[Job]:
             before = end if last is None else Place(last.created_at, last.id)
-            return self.service.jobs.of_user(deletion.user_id, before=before, limit=_PAGE)
+            return self.ports.jobs.of_user(deletion.user_id, before=before, limit=_PAGE)
 
         return pages(page)
 
@@ -366,7 +366,7 @@ class _Run:
         if not job.status.final:
             return False
         wish = deletion_of_job(job, self.now)
-        return self.carry_out(_write_down(wish, deletions=self.service.deletions))
+        return self.carry_out(_write_down(wish, deletions=self.ports.deletions))
 
     def _with_wish_to_end(self, job: Job) -> Job:
         if job.status.final or job.cancel_requested_at is not None:
@@ -375,9 +375,9 @@ class _Run:
             return cancel_job(
                 job.id,
                 job.user_id,
-                jobs=self.service.jobs,
-                dispatcher=self.service.dispatcher,
-                clock=self.service.clock,
+                jobs=self.ports.jobs,
+                dispatcher=self.ports.dispatcher,
+                clock=self.ports.clock,
             )
         except NotFoundError:
             return job  # another run has just deleted it; the next look does not find it
@@ -385,7 +385,7 @@ class _Run:
     def _is_of_job(self, key: str, prefix: str, user_id: str) -> bool:
         """Tell whether a key below the user's prefix is of a job that there is: then it goes with it, or stays."""
         folder, _, rest = key.removeprefix(prefix).partition("/")
-        job = self.service.jobs.get(rest.partition("/")[0]) if folder == "jobs" else None
+        job = self.ports.jobs.get(rest.partition("/")[0]) if folder == "jobs" else None
         return job is not None and job.user_id == user_id
 
     def _remove_rows(self, deletion: Deletion) -> bool:
@@ -395,18 +395,18 @@ class _Run:
     def _rows_of(self, user_id: str) -> Iterator[JobOutput]:
         def page(last: JobOutput | None) -> Sequence[JobOutput]:
             before = None if last is None else Place(last.created_at, last.id)
-            return self.service.outputs.of_user(user_id, before=before, limit=_PAGE)
+            return self.ports.outputs.of_user(user_id, before=before, limit=_PAGE)
 
         return pages(page)
 
     def _remove_row(self, row: JobOutput) -> bool:
-        if self.service.jobs.get(row.job_id) is None and self.service.store.head(row.oss_path) is None:
-            self.service.outputs.remove(row.id)
+        if self.ports.jobs.get(row.job_id) is None and self.ports.store.head(row.oss_path) is None:
+            self.ports.outputs.remove(row.id)
         return True
 
     @property
     def now(self) -> datetime:
-        return self.service.clock.now()
+        return self.ports.clock.now()
 
     @property
     def is_late(self) -> bool:

@@ -20,9 +20,10 @@ from shared.domain.errors import (
     StorageError,
     SubmissionUnknownError,
 )
-from shared.domain.jobs import LEASE_S, MAX_FAILURES, RETRY_AFTER_S, Job, JobStatus
+from shared.domain.jobs import LEASE_S, Job, JobStatus
 from shared.domain.keys import ObjectKey
 from shared.ports import (
+    Clock,
     Dispatcher,
     Finished,
     JobStore,
@@ -33,10 +34,17 @@ from shared.ports import (
     RefusedResult,
     Result,
 )
-from shared.services.indexing import IndexingService, follow_late_objects, is_unwanted
-from shared.services.jobs import announce_end, complete, give_up, unexpected_failure
+from shared.services.indexing import IndexingPorts, follow_late_objects, is_unwanted
+from shared.services.job_endings import (
+    JobEndingPorts,
+    announce_end,
+    complete_job,
+    deadline_exceeded,
+    give_up_job,
+    unexpected_failure,
+)
 from shared.services.storage import (
-    StorageService,
+    StoragePorts,
     cleanup_job_temp_files,
     commit_earlier_uploads,
     upload_job_output_from_source,
@@ -51,7 +59,7 @@ class _CancelledError(Exception):
 
 
 @dataclass(frozen=True)
-class GenerationService:
+class GenerationPorts:
     """What advancing a job works with.
 
     ``provider_of`` returns the provider that serves a model. ``patience_s`` is how long an invocation waits for a
@@ -60,62 +68,63 @@ class GenerationService:
 
     jobs: JobStore
     provider_of: ProviderOf
-    storage: StorageService
-    indexing: IndexingService
     dispatcher: Dispatcher
+    clock: Clock
+    storage: StoragePorts
+    endings: JobEndingPorts
+    indexing: IndexingPorts
     patience_s: float
 
 
-def advance_job(job_id: str, *, service: GenerationService, until: datetime) -> Job | None:
+def advance_job(job_id: str, *, ports: GenerationPorts, until: datetime) -> Job | None:
     """Take the job as far as it goes until ``until`` and return it; None if there is nothing to do here.
 
     A failure that may pass gives the job back and is raised, so that Function Compute repeats the invocation; one
     that will not pass, or the last of several, ends the job.
     """
-    job = service.jobs.get(job_id)
-    if job is not None and job.free(service.storage.clock.now()):
-        job = _take_up(job, service, until)
+    job = ports.jobs.get(job_id)
+    if job is not None and job.free(ports.clock.now()):
+        job = _take_up(job, ports, until)
     if job is not None and job.status.final:
         # A crash before this line leaves an object that came late to the repeated invocation, or to the reconcile.
-        follow_late_objects(job, service=service.indexing)
+        follow_late_objects(job, ports=ports.indexing)
     return job
 
 
-def _take_up(job: Job, service: GenerationService, until: datetime) -> Job | None:
+def _take_up(job: Job, ports: GenerationPorts, until: datetime) -> Job | None:
     """Make an attempt at the job and return the job as it is then; None if another attempt has it."""
-    jobs, clock = service.jobs, service.storage.clock
-    claimed = job.claimed(clock.now())
+    claimed = job.claimed(ports.clock.now())
     try:
         # A crash after this line leaves a lease; it dies in a minute, and the minute timer dispatches the job.
-        jobs.save(claimed, over_attempt=job.attempt)
-        done = _Attempt(claimed, service, until).run()
+        ports.jobs.save(claimed, over_attempt=job.attempt)
+        done = _Attempt(claimed, ports, until).run()
     except LeaseLostError:
         log.info("another attempt has this job", extra={"job_id": job.id})
-        _take_back(job.id, service=service)
+        _take_back(job.id, ports=ports)
         return None
     # A crash before this line leaves the webhook, if the job has ended and names one, to the minute timer.
-    announce_end(done, dispatcher=service.dispatcher)
+    announce_end(done, dispatcher=ports.dispatcher)
     return done
 
 
-def _take_back(job_id: str, *, service: GenerationService) -> None:
+def _take_back(job_id: str, *, ports: GenerationPorts) -> None:
     """Remove what this attempt may have put, if nobody waits for it any more.
 
     A crash before that leaves the object to the reconcile.
     """
-    job = service.jobs.get(job_id)
+    job = ports.jobs.get(job_id)
     if is_unwanted(job):
-        follow_late_objects(job, service=service.indexing)
+        follow_late_objects(job, ports=ports.indexing)
 
 
 class _Attempt:
     """One attempt at a job. ``job`` is as it was last written down, but for a lease renewed since."""
 
-    def __init__(self, job: Job, service: GenerationService, until: datetime) -> None:
+    def __init__(self, job: Job, ports: GenerationPorts, until: datetime) -> None:
         self.job = job
-        self.service = service
-        self.storage = service.storage
-        self.clock = service.storage.clock
+        self.ports = ports
+        self.storage = ports.storage
+        self.clock = ports.clock
         self.until = until
 
     def run(self) -> Job:
@@ -137,8 +146,8 @@ class _Attempt:
     def _advance(self) -> None:
         self._heed_cancel()
         if self.job.deadline <= self.clock.now():
-            raise DeadlineExceededError("the job did not finish in its time")
-        commit_earlier_uploads(self.job, storage=self.storage)
+            raise deadline_exceeded(self.job)
+        commit_earlier_uploads(self.job, ports=self.storage)
         warnings: tuple[str, ...] = ()
         if not self._stored_positions() >= set(range(self.job.count)):
             results = self._generate()
@@ -148,14 +157,14 @@ class _Attempt:
             self._insist(lambda: self._save(storing))
             warnings = self._store(results)
         # A crash before this line leaves a job that is storing with all its rows; the next attempt ends it.
-        self.job = complete(self.job, warnings, jobs=self.service.jobs, temp=self.storage.temp, clock=self.clock)
+        self.job = complete_job(self.job, warnings, ports=self.ports.endings)
 
     def _generate(self) -> tuple[Result, ...] | None:
         """Return what the provider delivers, or None when the job was parked to wait for it."""
-        provider = self.service.provider_of(self.job.model)
+        provider = self.ports.provider_of(self.job.model)
         task_id = self.job.provider_task_id
         state = self._submit(provider) if task_id is None else Pending(task_id)
-        until = min(self.until, self.clock.now() + timedelta(seconds=self.service.patience_s))
+        until = min(self.until, self.clock.now() + timedelta(seconds=self.ports.patience_s))
         while isinstance(state, Pending):
             state = self._poll(provider, state)
             if isinstance(state, Pending):
@@ -243,7 +252,7 @@ class _Attempt:
 
     def _store_one(self, position: int, result: Result) -> None:
         def upload() -> None:
-            upload_job_output_from_source(self.job, position, result, storage=self.storage, on_chunk=self._keep_lease)
+            upload_job_output_from_source(self.job, position, result, ports=self.storage, on_chunk=self._keep_lease)
 
         if isinstance(result, MediaBase64):
             self._insist(upload)
@@ -261,28 +270,20 @@ class _Attempt:
         return action()
 
     def _may_repeat(self) -> bool:
-        return self.job.provider_task_id is not None and self.job.failures + 1 < MAX_FAILURES
+        return self.job.provider_task_id is not None and self.job.may_fail_again
 
     def _set_back_or_give_up(self, error: DreamFactoryError) -> None:
         answered_inline = self.job.status is JobStatus.STORING and self.job.provider_task_id is None
         # A failed task stays failed, however often it is looked at; lost time stays lost. Only a new job may succeed.
         over = answered_inline or isinstance(error, ProviderFailedError | DeadlineExceededError)
-        if error.retryable and self.job.failures + 1 < MAX_FAILURES and not over:
-            retry_at = self.clock.now() + timedelta(seconds=RETRY_AFTER_S)
-            self._save(self.job.set_back(retry_at))
+        if error.retryable and self.job.may_fail_again and not over:
+            self._save(self.job.set_back(self.clock.now()))
             raise error
         log.warning("job given up", extra={"job_id": self.job.id, "code": error.code}, exc_info=error)
-        self.job = give_up(
-            self.job,
-            error,
-            jobs=self.service.jobs,
-            outputs=self.storage.outputs,
-            temp=self.storage.temp,
-            clock=self.clock,
-        )
+        self.job = give_up_job(self.job, error, ports=self.ports.endings)
 
     def _heed_cancel(self) -> None:
-        job = self.service.jobs.get(self.job.id)
+        job = self.ports.jobs.get(self.job.id)
         if job is not None and job.cancel_requested_at is not None:
             raise _CancelledError
 
@@ -291,7 +292,7 @@ class _Attempt:
         task_id = self.job.provider_task_id
         if task_id is not None and self.job.status is JobStatus.RUNNING:
             try:
-                self.service.provider_of(self.job.model).cancel(task_id)
+                self.ports.provider_of(self.job.model).cancel(task_id)
             except Exception:
                 # Whatever it is, the job ends: its user asked for that.
                 log.warning("the provider was not told", extra={"job_id": self.job.id}, exc_info=True)
@@ -303,7 +304,7 @@ class _Attempt:
             self._save(self.job.renewed(self.clock.now()))
 
     def _save(self, job: Job) -> None:
-        self.service.jobs.save(job)
+        self.ports.jobs.save(job)
         self.job = job
 
 

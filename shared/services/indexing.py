@@ -30,7 +30,7 @@ _END_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class IndexingService:
+class IndexingPorts:
     """What rows are made to follow objects with."""
 
     store: ObjectStore
@@ -65,12 +65,12 @@ class ObjectToRemove:
 Change = RowToPut | RowToRemove | ObjectToRemove
 
 
-def index_objects(keys: Sequence[str], *, service: IndexingService) -> None:
+def index_objects(keys: Sequence[str], *, ports: IndexingPorts) -> None:
     """Do ``index_object`` for each key, whatever it raises for another; raise the first failure at the end."""
-    do_each(keys, lambda key: index_object(key, service=service), id_of=_id_of)
+    do_each(keys, lambda key: index_object(key, ports=ports), id_of=_id_of)
 
 
-def index_object(key: str, *, service: IndexingService) -> None:
+def index_object(key: str, *, ports: IndexingPorts) -> None:
     """Make the row of one object as it must be: there if the object is there, gone if it is gone.
 
     Whether OSS percent-encodes keys in events is stated nowhere, so both readings of ``key`` are looked after; asking
@@ -78,38 +78,38 @@ def index_object(key: str, *, service: IndexingService) -> None:
     DatabaseUnavailableError, after which the event is delivered again.
     """
     for reading in dict.fromkeys((key, unquote(key))):
-        follow_object(reading, service=service, write=partial(write_change, outputs=service.outputs))
+        follow_object(reading, ports=ports, write=partial(write_change, outputs=ports.outputs))
 
 
-def index_job(job_id: str, *, service: IndexingService) -> int:
+def index_job(job_id: str, *, ports: IndexingPorts) -> int:
     """Do that for every object below the job's prefix and return their number; 0 for a job that is not known."""
-    job = service.jobs.get(job_id)
+    job = ports.jobs.get(job_id)
     if job is None:
         return 0
     # The whole list first: one that breaks off raises, and nothing has been done by half of it.
-    found = [each.key for each in service.store.list(job_prefix(job))]
-    write = partial(write_change, outputs=service.outputs)
-    do_each(found, lambda key: follow_object(key, service=service, write=write), id_of=_id_of)
+    found = [each.key for each in ports.store.list(job_prefix(job))]
+    write = partial(write_change, outputs=ports.outputs)
+    do_each(found, lambda key: follow_object(key, ports=ports, write=write), id_of=_id_of)
     return len(found)
 
 
-def follow_late_objects(job: Job, *, service: IndexingService) -> None:
+def follow_late_objects(job: Job, *, ports: IndexingPorts) -> None:
     """Index what attempts at a job that has ended have put and could not say, and remove it if the job is unwanted.
 
     To be called by who ends the job, once that is written; for a job that is unwanted by each attempt, too, that was
     overtaken. The latter comes after the object and reads the job; the former comes after the end and looks for the
     object: so one of the two meets both. Raises what ``index_object`` raises.
     """
-    keys = [intent.output.oss_path for intent in service.outputs.intents_of_job(job.id)]
-    write = partial(_write_or_remove, service=service)
-    do_each(keys, lambda key: follow_object(key, service=service, write=write), id_of=_id_of)
+    keys = [intent.output.oss_path for intent in ports.outputs.intents_of_job(job.id)]
+    write = partial(_write_or_remove, ports=ports)
+    do_each(keys, lambda key: follow_object(key, ports=ports, write=write), id_of=_id_of)
 
 
-def _write_or_remove(change: Change, *, service: IndexingService) -> bool:
+def _write_or_remove(change: Change, *, ports: IndexingPorts) -> bool:
     if not isinstance(change, ObjectToRemove):
-        return write_change(change, outputs=service.outputs)
+        return write_change(change, outputs=ports.outputs)
     log.info("an object that came too late is removed", extra={"job_id": _id_of(change.key)})
-    service.store.delete(change.key)
+    ports.store.delete(change.key)
     return True
 
 
@@ -123,16 +123,16 @@ def job_prefix(job: Job) -> str:
     return prefix_of_job(job.user_id, job.id)
 
 
-def follow_object(key: str, *, service: IndexingService, write: Callable[[Change], bool]) -> None:
+def follow_object(key: str, *, ports: IndexingPorts, write: Callable[[Change], bool]) -> None:
     """Have ``write`` change what is not as it must be until everything is, or until ``write`` returns False."""
     try:
         parsed = ObjectKey.parse(key)
     except ValidationError:
         log.info("not the key of an output")
         return
-    stored = service.store.head(key)
-    while (change := _find_change(parsed, stored, service=service)) and write(change):
-        seen, stored = stored, service.store.head(key)
+    stored = ports.store.head(key)
+    while (change := _find_change(parsed, stored, ports=ports)) and write(change):
+        seen, stored = stored, ports.store.head(key)
         if stored == seen:
             return
 
@@ -159,30 +159,30 @@ def is_unwanted(job: Job | None) -> TypeGuard[Job]:
     return job is not None and job.status in {JobStatus.FAILED, JobStatus.CANCELLED}
 
 
-def _find_change(key: ObjectKey, stored: StoredObject | None, *, service: IndexingService) -> Change | None:
-    row = service.outputs.get(key.output_id)
+def _find_change(key: ObjectKey, stored: StoredObject | None, *, ports: IndexingPorts) -> Change | None:
+    row = ports.outputs.get(key.output_id)
     if stored is None:
         # An intent that names the object stays: its attempt may be about to put it.
         return None if row is None else RowToRemove(row.id)
     if row is not None and is_same(row, stored):
         return None
-    if service.deletions.concerns(job_id=key.job_id, output_id=key.output_id):
+    if ports.deletions.concerns(job_id=key.job_id, output_id=key.output_id):
         # It came too late, or is about to go. The deletion's second look takes it away.
         return None
-    job = service.jobs.get(key.job_id)
+    job = ports.jobs.get(key.job_id)
     if job is not None and not job.status.final:
         # While a job is at work its keys are its own; who ends it looks at them again.
         return None
-    intent = _find_intent(key, outputs=service.outputs)
+    intent = _find_intent(key, outputs=ports.outputs)
     if intent is not None and is_unwanted(job):
         # The intent stays until it is an hour old: it proves whose an object is that comes later still.
         return ObjectToRemove(str(key)) if row is None and is_same(intent.output, stored) else None
     if intent is not None and is_same(intent.output, stored):
         # The function put it and could not say so. What it knew of the object need not be read again.
         return RowToPut(intent.output)
-    facts = _read_facts(str(key), stored, service=service)
+    facts = _read_facts(str(key), stored, ports=ports)
     if facts is not None:
-        made = make_output(key, stored.size, facts, store=service.store, now=service.clock.now())
+        made = make_output(key, stored.size, facts, store=ports.store, now=ports.clock.now())
         # OSS keeps no checksum of very old objects; there the row is as good as it gets.
         return None if row is not None and (row.size, row.meta) == (made.size, made.meta) else RowToPut(made)
     return RowToRemove(row.id) if row is not None and row.size != stored.size else None
@@ -192,13 +192,13 @@ def _find_intent(key: ObjectKey, *, outputs: OutputStore) -> OutputIntent | None
     return next((each for each in outputs.intents_of_job(key.job_id) if each.output.id == key.output_id), None)
 
 
-def _read_facts(key: str, stored: StoredObject, *, service: IndexingService) -> MediaFacts | None:
+def _read_facts(key: str, stored: StoredObject, *, ports: IndexingPorts) -> MediaFacts | None:
     """Return what the object's two ends tell, or None if it is no media."""
-    ends = _ObjectEnds(stored.size, lambda start, size_bytes: service.store.read_range(key, start, size_bytes))
+    ends = _ObjectEnds(stored.size, lambda start, size_bytes: ports.store.read_range(key, start, size_bytes))
     try:
         format_ = sniff_format(ends.read(SNIFF_BYTES))
         ends.seek(0)
-        return service.probe.probe(cast(BinaryIO, ends), format_.name).with_crc64(stored.crc64)
+        return ports.probe.probe(cast(BinaryIO, ends), format_.name).with_crc64(stored.crc64)
     except WrongMediaError as error:
         log.warning("an object under an output's key is no media", extra={"reason": str(error)})
         return None

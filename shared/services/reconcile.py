@@ -17,7 +17,7 @@ from shared.ports import MultipartUpload
 from shared.services.batches import Kind, do_kinds, error_boundary, pages
 from shared.services.indexing import (
     Change,
-    IndexingService,
+    IndexingPorts,
     ObjectToRemove,
     RowToPut,
     RowToRemove,
@@ -44,7 +44,7 @@ _COUNTS = (
 )
 
 
-def reconcile(*, service: IndexingService, until: datetime, dry_run: bool = False) -> dict[str, int | bool]:
+def reconcile(*, ports: IndexingPorts, until: datetime, dry_run: bool = False) -> dict[str, int | bool]:
     """Settle uploads, intents and recent jobs, as far as it gets until ``until``, and return the counts.
 
     ``looked_at`` counts uploads, intents, objects and rows; ``skipped`` what failed, and is left to the next run;
@@ -55,14 +55,14 @@ def reconcile(*, service: IndexingService, until: datetime, dry_run: bool = Fals
     counts: Counter[str] = Counter()
 
     def part(work: Callable[["_Run"], bool]) -> Callable[[datetime], dict[str, int]]:
-        return lambda until: {"parts": int(work(_Run(service, until, dry_run, counts)))}
+        return lambda until: {"parts": int(work(_Run(ports, until, dry_run, counts)))}
 
     kinds = (
         Kind("uploads", part(_Run.abort_uploads), _SHARE),
         Kind("intents", part(_Run.settle_intents), _SHARE),
         Kind("jobs", part(_Run.reconcile_jobs)),
     )
-    complete = do_kinds(kinds, until=until, clock=service.clock)["parts"] == len(kinds)
+    complete = do_kinds(kinds, until=until, clock=ports.clock)["parts"] == len(kinds)
     if counts["deletions_withheld"]:
         log.error("more to delete than is believable; stopped deleting", extra={"counts": dict(counts)})
     return {**{name: counts[name] for name in _COUNTS}, "complete": complete, "dry_run": dry_run}
@@ -72,7 +72,7 @@ def reconcile(*, service: IndexingService, until: datetime, dry_run: bool = Fals
 class _Run:
     """One run of one part. Each part returns whether it got to its end in time."""
 
-    service: IndexingService
+    ports: IndexingPorts
     until: datetime
     dry_run: bool
     counts: Counter[str]
@@ -80,7 +80,7 @@ class _Run:
     def abort_uploads(self) -> bool:
         """Abort multipart uploads that nobody will complete: their parts are billed and never listed."""
         with self._skipping("the list of uploads"):
-            for upload in self.service.store.multipart_uploads(_PREFIX, UPLOAD_MAX_AGE):
+            for upload in self.ports.store.multipart_uploads(_PREFIX, UPLOAD_MAX_AGE):
                 if self._late:
                     return False
                 self._look_at(1)
@@ -91,7 +91,7 @@ class _Run:
     def settle_intents(self) -> bool:
         """Make rows of intents whose object has arrived, and remove those whose object will not."""
         before = self._now - GRACE
-        for intent in pages(lambda last: self.service.outputs.intents_before(before, limit=_PAGE, after=last)):
+        for intent in pages(lambda last: self.ports.outputs.intents_before(before, limit=_PAGE, after=last)):
             if self._late:
                 return False
             self._look_at(1)
@@ -105,7 +105,7 @@ class _Run:
         The oldest come first: when there are more than one run can look at, each is looked at before it is too old.
         """
         since = self._now - RECENT
-        for job in pages(lambda last: self.service.jobs.recent(since, limit=_PAGE, after=last)):
+        for job in pages(lambda last: self.ports.jobs.recent(since, limit=_PAGE, after=last)):
             if self._late:
                 return False
             with self._skipping(job.id):
@@ -114,26 +114,26 @@ class _Run:
 
     def _settle(self, intent: OutputIntent) -> None:
         output = intent.output
-        job = self.service.jobs.get(output.job_id)
+        job = self.ports.jobs.get(output.job_id)
         if job is not None and not job.status.final:
             return  # the job's next attempt makes the row, or writes another intent in its place
-        stored = self.service.store.head(output.oss_path)
+        stored = self.ports.store.head(output.oss_path)
         if stored is not None and is_same(output, stored):
             if not is_unwanted(job):
-                self._do("intents_completed", lambda: self.service.outputs.put(output))
-            elif self.service.outputs.get(output.id) is not None or self._delete_object(output):
+                self._do("intents_completed", lambda: self.ports.outputs.put(output))
+            elif self.ports.outputs.get(output.id) is not None or self._delete_object(output):
                 # A row says that somebody was shown the object: then it is no longer only the dead job's.
-                self._do("intents_removed", lambda: self.service.outputs.remove_intent(intent))
+                self._do("intents_removed", lambda: self.ports.outputs.remove_intent(intent))
             return
         if stored is not None:
             self.counts["intents_of_other_bytes"] += 1
             log.warning("an object is not the one that was intended; left alone", extra={"job_id": output.job_id})
-        self._do("intents_removed", lambda: self.service.outputs.remove_intent(intent))
+        self._do("intents_removed", lambda: self.ports.outputs.remove_intent(intent))
 
     def _reconcile_job(self, job: Job) -> None:
         # The whole list first: one that breaks off raises, and nothing is done by half of it.
-        objects = {each.key: each for each in self.service.store.list(job_prefix(job))}
-        rows = {row.oss_path: row for row in self.service.outputs.of_job(job.id)}
+        objects = {each.key: each for each in self.ports.store.list(job_prefix(job))}
+        rows = {row.oss_path: row for row in self.ports.outputs.of_job(job.id)}
         self._look_at(len(objects) + len(rows))
         for key, found in objects.items():
             if self._late:
@@ -141,7 +141,7 @@ class _Run:
             row = rows.get(key)
             if found.age > GRACE and (row is None or row.size != found.size):
                 with self._skipping(job.id):
-                    follow_object(key, service=self.service, write=self._write)
+                    follow_object(key, ports=self.ports, write=self._write)
         for key, row in rows.items():
             if key not in objects and row.created_at < self._now - GRACE:
                 with self._skipping(job.id):
@@ -149,8 +149,8 @@ class _Run:
 
     def _remove_row(self, row: JobOutput) -> None:
         # Only HEAD proves that an object is gone; a list may have been of another user's prefix.
-        if self.service.store.head(row.oss_path) is None and self._write(RowToRemove(row.id)):
-            follow_object(row.oss_path, service=self.service, write=self._write)
+        if self.ports.store.head(row.oss_path) is None and self._write(RowToRemove(row.id)):
+            follow_object(row.oss_path, ports=self.ports, write=self._write)
 
     def _write(self, change: Change) -> bool:
         """Make a change, if it may be; return whether it was made."""
@@ -163,17 +163,17 @@ class _Run:
                 name = "rows_removed"
                 if not self._may_delete():
                     return False
-        return self._do(name, lambda: write_change(change, outputs=self.service.outputs))
+        return self._do(name, lambda: write_change(change, outputs=self.ports.outputs))
 
     def _delete_object(self, output: JobOutput) -> bool:
         """Delete an object that a dead job of ours put, and return whether an intent of it has become void."""
         if not self._may_delete():
             return False
-        self._do("objects_deleted", lambda: self.service.store.delete(output.oss_path))
+        self._do("objects_deleted", lambda: self.ports.store.delete(output.oss_path))
         return True
 
     def _abort(self, upload: MultipartUpload) -> None:
-        self._do("uploads_aborted", lambda: self.service.store.abort_upload(upload))
+        self._do("uploads_aborted", lambda: self.ports.store.abort_upload(upload))
 
     def _may_delete(self) -> bool:
         ceiling = max(FEWEST_DELETIONS, self.counts["looked_at"] * DELETIONS_IN_PERCENT // 100)
@@ -200,7 +200,7 @@ class _Run:
 
     @property
     def _now(self) -> datetime:
-        return self.service.clock.now()
+        return self.ports.clock.now()
 
     @property
     def _late(self) -> bool:

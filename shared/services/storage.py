@@ -1,4 +1,4 @@
-"""The storage service: temp file → OSS → row in ``job_outputs`` → temp file gone.
+"""The storage functions: temp file → OSS → row in ``job_outputs`` → temp file gone.
 
 No image or video stays on a local disk, and the database keeps only a reference.
 """
@@ -20,11 +20,10 @@ from shared.domain.errors import (
 )
 from shared.domain.jobs import Job, JobOutput, OutputIntent, lease_from
 from shared.domain.keys import ObjectKey, temp_name
-from shared.domain.media import SNIFF_BYTES, MediaFacts, MediaFormat, sniff_format
+from shared.domain.media import SNIFF_BYTES, MediaFacts, MediaFormat, MediaLimits, sniff_format
 from shared.ports import (
     Clock,
     Downloads,
-    Limits,
     MediaBase64,
     MediaProbe,
     MediaUrl,
@@ -42,16 +41,16 @@ _BASE64_SLICE = 256 * 1024  # a multiple of 4, so that every slice decodes by it
 
 
 @dataclass(frozen=True)
-class StorageService:
-    """The outside of the storage service: what its operations work with."""
+class StoragePorts:
+    """The ports that the storage functions use, and the limits of what they store."""
 
     store: ObjectStore
     outputs: OutputStore
     temp: TempFiles
     probe: MediaProbe
     downloads: Downloads
-    limits: Limits
     clock: Clock
+    limits: MediaLimits
 
 
 def _nothing() -> None:
@@ -63,7 +62,7 @@ def save_temp_file(
     position: int,
     chunks: Iterable[bytes],
     *,
-    storage: StorageService,
+    ports: StoragePorts,
     on_chunk: Callable[[], None] = _nothing,
 ) -> tuple[TempFile, MediaFormat]:
     """Save a temp file ``{jobId}.{ext}`` as its chunks come, calling ``on_chunk`` for each, and tell what it is.
@@ -76,8 +75,8 @@ def save_temp_file(
     format_ = sniff_format(head)
     if format_.type is not job.type:
         raise WrongMediaError(f"expected {_article(job.type)}, got {format_.name}, which is {_article(format_.type)}")
-    limited = _limit(chain([head], source), storage.limits.max_bytes[job.type], on_chunk)
-    return storage.temp.write(temp_name(job.id, position, format_.ext), limited), format_
+    limited = _limit(chain([head], source), ports.limits.max_bytes[job.type], on_chunk)
+    return ports.temp.write(temp_name(job.id, position, format_.ext), limited), format_
 
 
 def upload_job_output(
@@ -86,7 +85,7 @@ def upload_job_output(
     file: TempFile,
     format_: MediaFormat,
     *,
-    storage: StorageService,
+    ports: StoragePorts,
     on_chunk: Callable[[], None] = _nothing,
 ) -> JobOutput:
     """Move a temp file to OSS, verify it there and write its row.
@@ -99,8 +98,8 @@ def upload_job_output(
     LeaseLostError or DatabaseUnavailableError.
     """
     on_chunk()  # nothing renews the lease during the probe: two thirds of it are left now, more than a probe may take
-    facts = storage.probe.probe(file.path, format_.name)
-    _check_pixels(facts, storage.limits.max_pixels)
+    facts = ports.probe.probe(file.path, format_.name)
+    _check_pixels(facts, ports.limits.max_pixels)
     key = ObjectKey.for_output(
         user_id=job.user_id,
         job_id=job.id,
@@ -109,13 +108,13 @@ def upload_job_output(
         position=position,
         ext=format_.ext,
     )
-    output = make_output(key, file.size, facts.with_crc64(file.crc64), store=storage.store, now=storage.clock.now())
+    output = make_output(key, file.size, facts.with_crc64(file.crc64), store=ports.store, now=ports.clock.now())
     intent = OutputIntent(output, position, job.attempt)
-    storage.outputs.intend(intent, lease_expires_at=lease_from(storage.clock.now()))
-    stored = _put(job, position, file, format_, key, storage=storage, on_chunk=on_chunk)
+    ports.outputs.intend(intent, lease_expires_at=lease_from(ports.clock.now()))
+    stored = _put(job, position, file, format_, key, ports=ports, on_chunk=on_chunk)
     if not is_stored(output, stored):
         raise ChecksumMismatchError("OSS holds other bytes than those that were sent")
-    commit(intent, storage=storage)
+    _commit(intent, ports=ports)
     return output
 
 
@@ -126,12 +125,12 @@ def _put(
     format_: MediaFormat,
     key: ObjectKey,
     *,
-    storage: StorageService,
+    ports: StoragePorts,
     on_chunk: Callable[[], None],
 ) -> StoredObject:
     """Upload the file, and return what OSS has then."""
     try:
-        return storage.store.put(
+        return ports.store.put(
             str(key),
             file.path,
             content_type=format_.content_type,
@@ -140,7 +139,7 @@ def _put(
         )
     except (ObjectExistsError, StorageUnavailableError):
         # It may be there all the same: put by an earlier attempt, or by this one, of which nothing was heard.
-        stored = storage.store.head(str(key))
+        stored = ports.store.head(str(key))
         if stored is None:
             raise
         return stored
@@ -151,20 +150,20 @@ def is_stored(output: JobOutput, stored: StoredObject) -> bool:
     return stored.size == output.size and (stored.crc64 is None or str(stored.crc64) == output.meta.get("crc64"))
 
 
-def commit(intent: OutputIntent, *, storage: StorageService) -> None:
+def _commit(intent: OutputIntent, *, ports: StoragePorts) -> None:
     """Make the row of an intent whose object is in OSS. Raises LeaseLostError or DatabaseUnavailableError."""
-    storage.outputs.commit(intent, lease_expires_at=lease_from(storage.clock.now()))
+    ports.outputs.commit(intent, lease_expires_at=lease_from(ports.clock.now()))
 
 
-def commit_earlier_uploads(job: Job, *, storage: StorageService) -> None:
+def commit_earlier_uploads(job: Job, *, ports: StoragePorts) -> None:
     """Make the rows of objects that an earlier attempt put to OSS without living to write them.
 
     Raises StorageRefusedError, StorageUnavailableError, LeaseLostError or DatabaseUnavailableError.
     """
-    for intent in storage.outputs.intents_of_job(job.id):
-        stored = storage.store.head(intent.output.oss_path)
+    for intent in ports.outputs.intents_of_job(job.id):
+        stored = ports.store.head(intent.output.oss_path)
         if stored is not None and is_stored(intent.output, stored):
-            commit(replace(intent, attempt=job.attempt), storage=storage)
+            _commit(replace(intent, attempt=job.attempt), ports=ports)
 
 
 def upload_job_output_from_source(
@@ -172,7 +171,7 @@ def upload_job_output_from_source(
     position: int,
     source: Result,
     *,
-    storage: StorageService,
+    ports: StoragePorts,
     on_chunk: Callable[[], None] = _nothing,
 ) -> JobOutput:
     """Store one result of the provider, whether it is a URL or came as bytes in the answer.
@@ -182,15 +181,15 @@ def upload_job_output_from_source(
     """
     match source:
         case MediaUrl(url):
-            chunks: Iterable[bytes] = storage.downloads.stream(url, max_bytes=storage.limits.max_bytes[job.type])
+            chunks: Iterable[bytes] = ports.downloads.stream(url, max_bytes=ports.limits.max_bytes[job.type])
         case MediaBase64(text):
             chunks = _decode(text)
         case RefusedResult(reason):
             raise ProviderRefusedError(reason)
         case _:
             assert_never(source)
-    file, format_ = save_temp_file(job, position, chunks, storage=storage, on_chunk=on_chunk)
-    return upload_job_output(job, position, file, format_, storage=storage, on_chunk=on_chunk)
+    file, format_ = save_temp_file(job, position, chunks, ports=ports, on_chunk=on_chunk)
+    return upload_job_output(job, position, file, format_, ports=ports, on_chunk=on_chunk)
 
 
 def get_job_outputs(job_id: str, *, outputs: OutputStore) -> Sequence[JobOutput]:

@@ -22,7 +22,6 @@ from shared.domain.errors import (
     MediaTooLargeError,
     ResultLostError,
 )
-from shared.domain.keys import MediaType
 from shared.domain.media import PNG, sniff_format
 from shared.domain.web_addresses import WebPolicy
 from shared.settings import DownloadSettings
@@ -32,7 +31,7 @@ LIMIT = 1_000_000
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 CAREFUL = WebPolicy()
 OPEN = WebPolicy(allow_http=True, allow_networks=LOOPBACK)
-SETTINGS = DownloadSettings(timeout_s=30, max_bytes={MediaType.IMAGE: LIMIT, MediaType.VIDEO: LIMIT}, max_pixels=LIMIT)
+SETTINGS = DownloadSettings(timeout_s=30)
 
 Behaviour = Callable[["_Handler"], None]
 

@@ -35,12 +35,13 @@ from shared.domain.errors import (
 from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.ports import Finished, MediaUrl, MultipartUpload, Pending, WebhookMessage, WebhookReply
-from shared.services.deletion import DeletionService, resume_deletions
-from shared.services.indexing import IndexingService, index_objects
+from shared.services.deletion import DeletionPorts, resume_deletions
+from shared.services.indexing import IndexingPorts, index_objects
+from shared.services.job_endings import JobEndingPorts
 from shared.services.jobs import first_attempt_due
 from shared.services.reconcile import reconcile
-from shared.services.revival import RevivalService, dispatch_due_jobs, poll_due_jobs
-from shared.services.webhooks import WebhookService, deliver_webhooks
+from shared.services.revival import RevivalPorts, dispatch_due_jobs, poll_due_jobs
+from shared.services.webhooks import WebhookPorts, deliver_webhooks
 from tests.contract.databases import SQL_KINDS, database_url, open_database
 from tests.fakes import NOW, HeldObject, StubProbe, World, make_job, make_output, make_png
 from tests.looking import open_database as look_at
@@ -201,14 +202,22 @@ def fill_dispatches(world: SqlWorld) -> None:
             world.jobs.add(replace(make_job(id=item).claimed(NOW - timedelta(hours=1)), created_at=NOW))
 
 
-def revival(world: SqlWorld, poison: Poison) -> RevivalService:
-    return RevivalService(
+def revival(world: SqlWorld, poison: Poison) -> RevivalPorts:
+    return RevivalPorts(
+        jobs=poison.into(world.jobs),
+        provider_of=poison.into(lambda model: poison.into(PollingProvider())),
+        dispatcher=poison.into(world.dispatcher),
+        clock=world.clock,
+        endings=endings(world, poison),
+        indexing=indexing(world, poison),
+    )
+
+
+def endings(world: SqlWorld, poison: Poison) -> JobEndingPorts:
+    return JobEndingPorts(
         jobs=poison.into(world.jobs),
         outputs=poison.into(world.outputs),
         temp=poison.into(world.temp),
-        indexing=indexing(world, poison),
-        provider_of=poison.into(lambda model: poison.into(PollingProvider())),
-        dispatcher=poison.into(world.dispatcher),
         clock=world.clock,
     )
 
@@ -246,7 +255,7 @@ def run_deliveries(world: SqlWorld, poison: Poison) -> object:
         def send(self, message: WebhookMessage) -> WebhookReply:
             return send(world, message)
 
-    service = WebhookService(
+    ports = WebhookPorts(
         jobs=poison.into(world.jobs),
         deliveries=poison.into(world.deliveries),
         sender=poison.into(Sender()),
@@ -254,7 +263,7 @@ def run_deliveries(world: SqlWorld, poison: Poison) -> object:
         clock=world.clock,
         jitter=lambda: 1.0,
     )
-    return deliver_webhooks(service=service, until=NOW + timedelta(minutes=1))
+    return deliver_webhooks(ports=ports, until=NOW + timedelta(minutes=1))
 
 
 def fill_deletions(world: SqlWorld) -> None:
@@ -268,7 +277,7 @@ def fill_deletions(world: SqlWorld) -> None:
 
 
 def run_deletions(world: SqlWorld, poison: Poison) -> object:
-    service = DeletionService(
+    ports = DeletionPorts(
         store=poison.into(world.store),
         jobs=poison.into(world.jobs),
         outputs=poison.into(world.outputs),
@@ -276,11 +285,11 @@ def run_deletions(world: SqlWorld, poison: Poison) -> object:
         dispatcher=poison.into(world.dispatcher),
         clock=world.clock,
     )
-    return resume_deletions(service=service, until=NOW + timedelta(minutes=1))
+    return resume_deletions(ports=ports, until=NOW + timedelta(minutes=1))
 
 
-def indexing(world: SqlWorld, poison: Poison) -> IndexingService:
-    return IndexingService(
+def indexing(world: SqlWorld, poison: Poison) -> IndexingPorts:
+    return IndexingPorts(
         store=poison.into(world.store),
         outputs=poison.into(world.outputs),
         jobs=poison.into(world.jobs),
@@ -300,7 +309,7 @@ def fill_reconcile(world: SqlWorld) -> None:
 def run_records(world: SqlWorld, poison: Poison) -> object:
     keys = [str(key_of(item, position)) for item in ITEMS for position in (0, 1)]
     with suppress(Exception):  # what failed is raised at the end, so that the event comes again
-        index_objects(keys, service=indexing(world, poison))
+        index_objects(keys, ports=indexing(world, poison))
     return None
 
 
@@ -315,15 +324,13 @@ def before(world: SqlWorld) -> Any:
 
 BATCHES = {
     "dispatches": Batch(
-        fill_dispatches, lambda world, poison: dispatch_due_jobs(service=revival(world, poison), until=before(world))
+        fill_dispatches, lambda world, poison: dispatch_due_jobs(ports=revival(world, poison), until=before(world))
     ),
-    "polls": Batch(
-        fill_polls, lambda world, poison: poll_due_jobs(service=revival(world, poison), until=before(world))
-    ),
+    "polls": Batch(fill_polls, lambda world, poison: poll_due_jobs(ports=revival(world, poison), until=before(world))),
     "deliveries": Batch(fill_deliveries, run_deliveries),
     "deletions": Batch(fill_deletions, run_deletions),
     "reconcile": Batch(
-        fill_reconcile, lambda world, poison: reconcile(service=indexing(world, poison), until=before(world))
+        fill_reconcile, lambda world, poison: reconcile(ports=indexing(world, poison), until=before(world))
     ),
     "records": Batch(fill_records, run_records),
 }

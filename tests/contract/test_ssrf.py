@@ -21,14 +21,13 @@ from shared.adapters.downloads import GuardedDownloads
 from shared.adapters.public_web import PublicWeb
 from shared.adapters.webhooks import StandardWebhookSender
 from shared.domain.errors import AddressRefusedError, DownloadRefusedError, HostUnavailableError
-from shared.domain.keys import MediaType
 from shared.domain.web_addresses import WebPolicy
 from shared.ports import WebhookMessage
 from shared.settings import DownloadSettings, WebhookSettings
 from tests.serving import QuietHandler, serving
 
 LIMIT = 1_000_000
-LIMITS = DownloadSettings(timeout_s=5, max_bytes={MediaType.IMAGE: LIMIT, MediaType.VIDEO: LIMIT}, max_pixels=LIMIT)
+SETTINGS = DownloadSettings(timeout_s=5)
 SECRET = WebhookSettings((SecretStr("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),))
 PUBLIC, PRIVATE = "93.184.216.34", "127.0.0.1"
 
@@ -115,11 +114,11 @@ class Resolver:
 
 
 def ask_for_image(url: str, web: PublicWeb) -> None:
-    GuardedDownloads(LIMITS, web).check(url)
+    GuardedDownloads(SETTINGS, web).check(url)
 
 
 def fetch_result(url: str, web: PublicWeb) -> None:
-    list(GuardedDownloads(LIMITS, web).stream(url, max_bytes=LIMIT))
+    list(GuardedDownloads(SETTINGS, web).stream(url, max_bytes=LIMIT))
 
 
 def send_webhook(url: str, web: PublicWeb) -> None:
@@ -309,6 +308,6 @@ def test_a_name_that_cannot_be_found_is_not_refused(resolver: Resolver) -> None:
     with pytest.raises(HostUnavailableError, match="cannot be resolved"):
         web.check("https://example.com/x")
     # Of an image the provider may find the host; what the text alone tells is refused all the same.
-    GuardedDownloads(LIMITS, web).check("https://example.com/x")
+    GuardedDownloads(SETTINGS, web).check("https://example.com/x")
     with pytest.raises(DownloadRefusedError):
-        GuardedDownloads(LIMITS, web).check("https://127.0.0.1/x")
+        GuardedDownloads(SETTINGS, web).check("https://127.0.0.1/x")

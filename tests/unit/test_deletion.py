@@ -15,7 +15,7 @@ from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import MediaType, ObjectKey
 from shared.ports import MultipartUpload
 from shared.services.deletion import (
-    DeletionService,
+    DeletionPorts,
     carry_out_deletion,
     delete_job,
     delete_output,
@@ -97,19 +97,19 @@ def until(world: World, seconds: float = 1000) -> datetime:
     return world.clock.now() + timedelta(seconds=seconds)
 
 
-def minute(world: World, service: DeletionService | None = None) -> dict[str, int]:
+def minute(world: World, ports: DeletionPorts | None = None) -> dict[str, int]:
     """Let a minute pass and the timer come; return the counts that are not 0."""
     world.clock.advance(60)
-    counts = resume_deletions(service=service or world.deletion, until=until(world, 50))
+    counts = resume_deletions(ports=ports or world.deletion, until=until(world, 50))
     return {name: number for name, number in counts.items() if number}
 
 
-def online(world: World, service: DeletionService | None = None) -> None:
+def online(world: World, ports: DeletionPorts | None = None) -> None:
     """Have clean-up carry deletions out when api asks for it; what it raises is Function Compute's answer."""
 
     def call(deletion_id: str) -> None:
         try:
-            carry_out_deletion(deletion_id, service=service or world.deletion, until=until(world))
+            carry_out_deletion(deletion_id, ports=ports or world.deletion, until=until(world))
         except StorageError as error:
             raise DispatchError("clean-up failed") from error
 
@@ -293,17 +293,17 @@ def test_an_object_put_after_the_deletion_gets_no_row_and_goes_within_the_hour(
             ask_everything(world)
     world.clock.advance(30)
     key = hold(world, output.oss_path)  # a PUT that took its time
-    index_object(key, service=world.indexing)
+    index_object(key, ports=world.indexing)
     assert world.outputs.get(output.id) is None
     for _ in range(58):
         minute(world)
-        index_object(key, service=world.indexing)
+        index_object(key, ports=world.indexing)
     assert world.outputs.get(output.id) is None and key in world.store.objects
     for _ in range(3):
         minute(world)
     assert key not in world.store.objects
     # Forgotten: somebody may put an object of that key again.
-    index_object(hold(world, key), service=world.indexing)
+    index_object(hold(world, key), ports=world.indexing)
     assert (world.outputs.get(output.id) is not None) and not world.deletions._rows
 
 
@@ -510,8 +510,8 @@ class Mortal:
         return call
 
 
-def mortal(world: World, fuse: Fuse) -> DeletionService:
-    return DeletionService(
+def mortal(world: World, fuse: Fuse) -> DeletionPorts:
+    return DeletionPorts(
         store=Mortal(world.store, fuse),
         jobs=Mortal(world.jobs, fuse),
         outputs=Mortal(world.outputs, fuse),

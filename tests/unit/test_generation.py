@@ -49,7 +49,7 @@ def results(world: World) -> None:
 
 
 def advance(world: World, provider: FakeProvider, until: datetime = LATER) -> Job | None:
-    return advance_job("abc123", service=world.generation(provider), until=until)
+    return advance_job("abc123", ports=world.generation(provider), until=until)
 
 
 def add(world: World, job: Job | None = None) -> None:
@@ -105,7 +105,7 @@ def test_an_image_for_the_provider_is_vetted_before_anything_costs(world: World)
 def test_an_image_at_a_public_host_goes_to_the_provider(world: World) -> None:
     add(world, make_video_job(image_url=FIRST_FRAME))
     provider = FakeProvider(Pending("task-1"), Pending("task-1"))
-    advance_job("abc123", service=world.generation(provider), until=NOW)
+    advance_job("abc123", ports=world.generation(provider), until=NOW)
     assert [job.image_url for job in provider.submitted] == world.downloads.checked == [FIRST_FRAME]
 
 
@@ -450,7 +450,7 @@ def test_a_bug_that_one_result_shows_holds_up_no_other(world: World) -> None:
         assert len(world.outputs.of_job("abc123")) == 1
     done = advance(world, provider)
     assert done.status is JobStatus.SUCCEEDED
-    assert done.warnings == ("output 1 of 2: something unexpected went wrong",)
+    assert done.warnings == ("output 1 of 2: an unexpected internal error occurred",)
 
 
 def test_a_bug_while_the_provider_is_told_does_not_keep_a_job_from_its_cancellation(world: World) -> None:
@@ -562,18 +562,18 @@ def test_who_comes_after_the_end_does_what_a_crash_there_left_undone(world: Worl
 
 def test_a_race_for_a_job_has_one_winner(world: World) -> None:
     add(world)
-    service = world.generation(FakeProvider(ONE))
+    ports = world.generation(FakeProvider(ONE))
     read = world.jobs.get
 
     def get(job_id: str) -> Job | None:
         seen = read(job_id)
         world.jobs.get = read
-        assert advance_job("abc123", service=service, until=LATER).status is JobStatus.SUCCEEDED
+        assert advance_job("abc123", ports=ports, until=LATER).status is JobStatus.SUCCEEDED
         return seen
 
     world.jobs.get = get
     provider = FakeProvider(ONE)
-    assert advance_job("abc123", service=world.generation(provider), until=LATER) is None
+    assert advance_job("abc123", ports=world.generation(provider), until=LATER) is None
     assert provider.submitted == []
 
 

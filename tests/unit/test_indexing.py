@@ -23,7 +23,7 @@ MIB = 1024 * 1024
 
 
 def index(world: World, key: str = KEY) -> None:
-    index_object(key, service=world.indexing)
+    index_object(key, ports=world.indexing)
 
 
 def hold(world: World, data: bytes, key: str = KEY) -> None:
@@ -199,7 +199,7 @@ def test_both_ends_are_read_once_and_as_they_are(
     data = make_png() + random.Random(7).randbytes(size - len(make_png()))
     probe = LeapingProbe(*places)
     hold(world, data)
-    index_object(KEY, service=replace(world.indexing, probe=probe))
+    index_object(KEY, ports=replace(world.indexing, probe=probe))
     assert probe.read == [data[place : place + 4] for place in places]
     assert (probe.size, world.store.ranges) == (size, ranges)
 
@@ -207,7 +207,7 @@ def test_both_ends_are_read_once_and_as_they_are(
 def test_the_middle_is_not_read(world: World) -> None:
     probe = LeapingProbe(MIB, 3 * MIB, 4 * MIB - 1, 5 * MIB)
     hold(world, make_png().ljust(5 * MIB, b"x"))
-    index_object(KEY, service=replace(world.indexing, probe=probe))
+    index_object(KEY, ports=replace(world.indexing, probe=probe))
     assert probe.read == [b""] * 4
     assert world.store.ranges == [(0, MIB)]
 
@@ -267,7 +267,7 @@ def test_what_comes_too_late_for_a_dead_job_is_removed_if_it_is_ours_but_not_at_
     index(world)
     assert list(world.store.objects) == [KEY]
     for _ in range(2):
-        follow_late_objects(make_job(status=status), service=world.indexing)
+        follow_late_objects(make_job(status=status), ports=world.indexing)
         assert list(world.store.objects) == ([] if data == INTENDED else [KEY])
         assert list(world.outputs.of_job("abc123")) == []
         # It proves whose an object is that comes later still.
@@ -278,7 +278,7 @@ def test_an_object_that_a_row_speaks_of_is_not_removed(world: World) -> None:
     intent = intend(world, status=JobStatus.CANCELLED)
     world.outputs._rows[intent.output.id] = replace(intent.output, size=1)
     hold(world, INTENDED)
-    follow_late_objects(make_job(status=JobStatus.CANCELLED), service=world.indexing)
+    follow_late_objects(make_job(status=JobStatus.CANCELLED), ports=world.indexing)
     assert list(world.store.objects) == [KEY]
 
 
@@ -287,7 +287,7 @@ def test_an_object_without_a_checksum_is_not_proven_ours(world: World) -> None:
     hold(world, INTENDED)
     head = world.store.head
     world.store.head = lambda key: replace(head(key), crc64=None)
-    follow_late_objects(make_job(status=JobStatus.FAILED), service=world.indexing)
+    follow_late_objects(make_job(status=JobStatus.FAILED), ports=world.indexing)
     assert list(world.store.objects) == [KEY]
 
 
@@ -327,10 +327,10 @@ def test_a_jobs_prefix_is_indexed_as_a_whole(world: World) -> None:
         f"users/{USER}/jobs/abc1234/image-1703123456789.png",
     ):
         hold(world, make_png(), key)
-    assert index_job("abc123", service=world.indexing) == 3
+    assert index_job("abc123", ports=world.indexing) == 3
     assert [row.oss_path for row in world.outputs.of_job("abc123")] == [KEY, other]
     assert list(world.outputs.of_job("abc1234")) == []
-    assert index_job("unknown", service=world.indexing) == 0
+    assert index_job("unknown", ports=world.indexing) == 0
 
 
 def test_half_a_list_indexes_nothing(world: World) -> None:
@@ -338,5 +338,5 @@ def test_half_a_list_indexes_nothing(world: World) -> None:
     hold(world, make_png())
     world.store.list_breaks_after = 1
     with pytest.raises(StorageUnavailableError):
-        index_job("abc123", service=world.indexing)
+        index_job("abc123", ports=world.indexing)
     assert list(world.outputs.of_job("abc123")) == []

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import ConflictError, ProviderUnavailableError
-from shared.domain.jobs import LEASE_S, TIME_LIMITS, Job, JobError, JobStatus
+from shared.domain.jobs import LEASE_S, RETRY_AFTER_S, TIME_LIMITS, Job, JobError, JobStatus
 from tests.fakes import NOW, make_job, make_video_job
 
 ORDER = [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.STORING]
@@ -81,9 +81,14 @@ def test_each_attempt_has_its_own_task_id() -> None:
     assert ids == ["job_abc123_0", "job_abc123_1", "job_abc123_2"]
 
 
-def test_setting_back_counts_and_parking_does_not() -> None:
-    assert make_job().set_back(NOW).failures == 1
+def test_setting_back_counts_a_failure_and_parking_does_not() -> None:
+    set_back = make_job().set_back(NOW)
+    assert (set_back.failures, set_back.next_attempt_at) == (1, NOW + timedelta(seconds=RETRY_AFTER_S))
     assert make_job().parked(NOW).failures == 0
+
+
+def test_a_job_may_fail_three_times_and_is_still_repeated() -> None:
+    assert [make_job(failures=number).may_fail_again for number in (0, 2, 3)] == [True, True, False]
 
 
 def test_the_deadline_depends_on_the_type() -> None:

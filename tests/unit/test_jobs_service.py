@@ -16,12 +16,11 @@ from shared.domain.errors import (
 )
 from shared.domain.jobs import DISPATCH_GRACE_S, LEASE_S, Job, JobError, JobOutput, JobStatus
 from shared.ports import Finished, MediaUrl, Pending
+from shared.services.job_endings import complete_job, give_up_job
 from shared.services.jobs import (
     cancel_job,
-    complete,
     first_attempt_due,
     get_job,
-    give_up,
     wait_for_end,
 )
 from shared.services.revival import AT_ONCE, dispatch_due_jobs, poll_due_jobs
@@ -50,9 +49,9 @@ def start(world: World, job: Job) -> Job:
 
 def revive(world: World, provider: FakeProvider = IDLE) -> dict[str, int]:
     """Do what the minute timer does for jobs, for a minute; return the counts that are not 0."""
-    service, until = world.revival(provider), world.clock.now() + timedelta(minutes=1)
-    counts = Counter(dispatch_due_jobs(service=service, until=until))
-    counts.update(poll_due_jobs(service=service, until=until))
+    ports, until = world.revival(provider), world.clock.now() + timedelta(minutes=1)
+    counts = Counter(dispatch_due_jobs(ports=ports, until=until))
+    counts.update(poll_due_jobs(ports=ports, until=until))
     return {name: number for name, number in counts.items() if number}
 
 
@@ -108,7 +107,7 @@ def test_waiting_ends_in_time(world: World) -> None:
 
 def end(world: World, job: Job) -> Job:
     error = ProviderFailedError("it failed")
-    return give_up(job, error, jobs=world.jobs, outputs=world.outputs, temp=world.temp, clock=world.clock)
+    return give_up_job(job, error, ports=world.endings)
 
 
 @pytest.mark.parametrize("ending", ["complete", "give up"])
@@ -116,7 +115,7 @@ def test_the_temp_files_go_as_soon_as_the_job_ends(world: World, ending: str) ->
     job = start(world, new_job())
     world.temp.write("abc123.png", [b"x"])
     if ending == "complete":
-        done = complete(job, ("w",), jobs=world.jobs, temp=world.temp, clock=world.clock)
+        done = complete_job(job, ("w",), ports=world.endings)
         assert (done.status, done.warnings) == (JobStatus.SUCCEEDED, ("w",))
     else:
         done = end(world, job)

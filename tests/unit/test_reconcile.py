@@ -26,7 +26,7 @@ DATA = make_png(noise=range(5))
 def run(world: World, *, dry_run: bool = False, for_s: float = 600) -> dict[str, int]:
     """Reconcile and return the counts that are not 0, without what is looked at."""
     until = world.clock.now() + timedelta(seconds=for_s)
-    counts = reconcile(service=world.indexing, until=until, dry_run=dry_run)
+    counts = reconcile(ports=world.indexing, until=until, dry_run=dry_run)
     assert counts.pop("dry_run") is dry_run
     counts.pop("looked_at")
     if counts.pop("complete") is not True:

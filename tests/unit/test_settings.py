@@ -34,6 +34,7 @@ READERS: dict[str, Callable[[], object]] = {
     "openai": settings.ProviderSettings.read_openai,
     "web": settings.read_web_policy,
     "downloads": settings.DownloadSettings.read,
+    "media limits": settings.read_media_limits,
     "webhooks": settings.WebhookSettings.read,
     "auth": settings.AuthSettings.read,
     "dispatch": settings.DispatchSettings.read,
@@ -103,9 +104,9 @@ def test_what_is_missing_is_named(environment: pytest.MonkeyPatch, reader: str, 
         ("web", "DOWNLOAD_ALLOW_NETWORKS", "10.0.0.0/33"),
         ("web", "DOWNLOAD_ALLOW_NETWORKS", "localhost"),
         ("downloads", "DOWNLOAD_TIMEOUT_S", "-1"),
-        ("downloads", "MAX_IMAGE_BYTES", "64M"),
-        ("downloads", "MAX_VIDEO_BYTES", "0"),
-        ("downloads", "MAX_PIXELS", "many"),
+        ("media limits", "MAX_IMAGE_BYTES", "64M"),
+        ("media limits", "MAX_VIDEO_BYTES", "0"),
+        ("media limits", "MAX_PIXELS", "many"),
         ("auth", "AUTH_HS256_SECRET", "short"),
         ("auth", "AUTH_JWKS", "{}"),
         ("auth", "AUTH_SERVICE_SCOPE", "two scopes"),
@@ -249,7 +250,7 @@ def test_without_keys_the_role_signs_as_it_is_now(environment: pytest.MonkeyPatc
 
 def test_the_defaults_of_downloads_are_the_careful_ones() -> None:
     assert settings.read_web_policy() == WebPolicy(allow_http=False, allow_networks=())
-    read = settings.DownloadSettings.read()
+    read = settings.read_media_limits()
     assert read.max_bytes == {MediaType.IMAGE: 64 * settings.MIB, MediaType.VIDEO: 2048 * settings.MIB}
 
 

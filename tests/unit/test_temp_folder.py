@@ -12,8 +12,8 @@ from fastcrc import crc64
 
 from shared.adapters.temp_folder import TempFolder
 from shared.domain.errors import TempDiskFullError, ValidationError
-from shared.services.sweeping import empty_temp_folder, sweep_temp_files
-from tests.fakes import NOW
+from shared.services.sweeping import SweepingPorts, empty_temp_folder, sweep_temp_files
+from tests.fakes import NOW, FakeClock
 
 
 @pytest.fixture
@@ -174,7 +174,8 @@ def test_what_cannot_be_removed_does_not_keep_the_rest(folder: Path) -> None:
 def test_the_sweep_goes_by_age_and_by_size(folder: Path) -> None:
     temp = fill(folder, 10, 200, 200)
     now = NOW + timedelta(hours=24, seconds=1)
-    assert sweep_temp_files(temp=temp, now=now) == 2
+    ports = SweepingPorts(temp=temp, clock=FakeClock(now))
+    assert sweep_temp_files(ports=ports) == 2
     assert [path.name for path in folder.iterdir()] == ["c.png"]
-    assert empty_temp_folder(temp=temp, now=now) == 1
+    assert empty_temp_folder(ports=ports) == 1
     assert list(folder.iterdir()) == []

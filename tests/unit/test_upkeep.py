@@ -22,7 +22,7 @@ RUN = timedelta(seconds=280)  # of the five minutes that clean-up may take
 def minute(world: World, provider: FakeProvider) -> dict[str, int]:
     """Run the timer's task; the next one may begin a minute after this one began."""
     began = world.clock.now()
-    counts = do_every_minute(service=world.upkeep(provider), until=began + RUN)
+    counts = do_every_minute(ports=world.upkeep(provider), until=began + RUN)
     world.clock.advance(max((began + timedelta(minutes=1) - world.clock.now()).total_seconds(), 0))
     return counts
 
@@ -157,9 +157,9 @@ def test_a_job_whose_model_is_gone_is_left_to_its_own_attempt(world: World) -> N
     def provider_of(model: str) -> FakeProvider:
         raise ProviderRefusedError(f"this release does not serve the model {model}")
 
-    service = world.upkeep(always_pending(world, 0))
-    revival = replace(service.revival, provider_of=provider_of)
-    do_every_minute(service=replace(service, revival=revival), until=NOW + RUN)
+    ports = world.upkeep(always_pending(world, 0))
+    revival = replace(ports.revival, provider_of=provider_of)
+    do_every_minute(ports=replace(ports, revival=revival), until=NOW + RUN)
     assert (world.dispatcher.task_ids, world.job("old").failures) == (["job_old_2"], 0)
 
 
@@ -219,7 +219,7 @@ def test_a_deletion_that_fails_is_postponed_longer_each_time_and_given_up_at_las
     minute(world, always_pending(world, 0))
     assert len(world.store.objects) == 1
     # Who asks again begins it again.
-    outcome = carry_out_deletion(deletion_id, service=world.deletion, until=world.clock.now() + RUN)
+    outcome = carry_out_deletion(deletion_id, ports=world.deletion, until=world.clock.now() + RUN)
     assert outcome == {"deletions_ended": 1}
     assert not world.store.objects and world.jobs.get("held") is None
 

@@ -16,10 +16,11 @@ from shared.domain.errors import (
 from shared.domain.jobs import Job, JobError, JobStatus
 from shared.domain.webhooks import LEASE_S, MAX_ATTEMPTS, RETRY_DELAYS_S, Delivery, DeliveryStatus
 from shared.ports import Finished, MediaUrl, Pending, WebhookMessage, WebhookReply
+from shared.services.deliveries import get_deliveries, remove_old_deliveries
 from shared.services.generation import advance_job
 from shared.services.jobs import cancel_job, first_attempt_due
 from shared.services.revival import dispatch_due_jobs
-from shared.services.webhooks import deliver_webhooks, get_deliveries, jitter, remove_old_deliveries
+from shared.services.webhooks import deliver_webhooks, jitter
 from tests.fakes import NOW, USER, FakeProvider, FakeWebhookSender, InMemoryJobStore, World, make_job, make_png
 
 URL = "https://hooks.example.com/in?token=mine"
@@ -41,7 +42,7 @@ def deliver(
     world: World, sender: FakeWebhookSender, *, job_id: str | None = None, factor: float = 1.0
 ) -> dict[str, int]:
     until = world.clock.now() + timedelta(minutes=1)
-    return deliver_webhooks(service=world.webhooks(sender, factor=factor), until=until, job_id=job_id)
+    return deliver_webhooks(ports=world.webhooks(sender, factor=factor), until=until, job_id=job_id)
 
 
 def delivery(world: World, job_id: str = "abc123") -> Delivery:
@@ -205,8 +206,8 @@ def test_who_read_it_before_another_claimed_it_sends_nothing(world: World) -> No
             world.jobs.deliveries.save(found.claimed(NOW), over_attempts=found.attempts)
             return world.jobs.get(job_id)
 
-    service = replace(world.webhooks(sender), jobs=Overtaken())
-    deliver_webhooks(service=service, until=LATER)
+    ports = replace(world.webhooks(sender), jobs=Overtaken())
+    deliver_webhooks(ports=ports, until=LATER)
     assert (sender.messages, delivery(world).attempts) == ([], 1)
 
 
@@ -237,8 +238,8 @@ def test_attempts_that_all_died_come_to_an_end(world: World) -> None:
 def test_all_that_is_due_is_sent_and_not_beyond_the_time(world: World) -> None:
     for number in range(40):
         end(world, f"job-{number}")
-    service = world.webhooks(FakeWebhookSender(200))
-    assert not any(deliver_webhooks(service=service, until=world.clock.now()).values())
+    ports = world.webhooks(FakeWebhookSender(200))
+    assert not any(deliver_webhooks(ports=ports, until=world.clock.now()).values())
     assert deliver(world, FakeWebhookSender(200))["delivered"] == 40
 
 
@@ -292,9 +293,9 @@ def test_a_bug_in_the_message_of_one_delivery_is_charged_to_that_delivery(world:
             raise RecursionError
         return {"id": job.id, "finishedAt": "2023-12-21T01:50:56.789Z"}
 
-    service = replace(world.webhooks(FakeWebhookSender(200)), show=show)
+    ports = replace(world.webhooks(FakeWebhookSender(200)), show=show)
     for attempt in range(1, MAX_ATTEMPTS + 1):
-        counts = deliver_webhooks(service=service, until=world.clock.now() + timedelta(minutes=1))
+        counts = deliver_webhooks(ports=ports, until=world.clock.now() + timedelta(minutes=1))
         assert (counts["failed_attempts"], counts["delivered"]) == (1, int(attempt == 1))
         found = delivery(world, "bad")
         assert found.attempts == attempt and "unexpected" in str(found.error)
@@ -304,11 +305,11 @@ def test_a_bug_in_the_message_of_one_delivery_is_charged_to_that_delivery(world:
 
 def test_deliveries_are_shown_to_their_user_only(world: World) -> None:
     end(world)
-    shown = get_deliveries("abc123", USER, jobs=world.jobs, deliveries=world.jobs.deliveries)
+    shown = get_deliveries("abc123", USER, ports=world.delivery)
     assert shown == [delivery(world)]
     for job_id, user in (("abc123", "somebody@else.com"), ("nothing", USER)):
         with pytest.raises(NotFoundError):
-            get_deliveries(job_id, user, jobs=world.jobs, deliveries=world.jobs.deliveries)
+            get_deliveries(job_id, user, ports=world.delivery)
 
 
 def test_deliveries_are_kept_for_30_days(world: World) -> None:
@@ -317,7 +318,7 @@ def test_deliveries_are_kept_for_30_days(world: World) -> None:
     end(world, "young")
     world.clock.advance(30 * 86_400)
     until = world.clock.now() + timedelta(minutes=1)
-    assert remove_old_deliveries(deliveries=world.jobs.deliveries, clock=world.clock, until=until) == {"deliveries": 1}
+    assert remove_old_deliveries(ports=world.delivery, until=until) == {"deliveries": 1}
     assert [len(world.jobs.deliveries.of_job(id_)) for id_ in ("old", "young")] == [0, 1]
 
 
@@ -336,7 +337,7 @@ def test_old_deliveries_are_removed_in_batches_as_long_as_there_is_time(
         return remove(moment, limit=limit)
 
     monkeypatch.setattr(deliveries, "remove_before", remove_in_a_second)
-    counts = remove_old_deliveries(deliveries=deliveries, clock=world.clock, until=until, batch=2)
+    counts = remove_old_deliveries(ports=world.delivery, until=until, batch=2)
     assert counts == {"deliveries": removed}
     assert sum(len(deliveries.of_job(f"job-{number}")) for number in range(5)) == 5 - removed
 
@@ -345,7 +346,7 @@ def test_old_deliveries_are_removed_in_batches_as_long_as_there_is_time(
 
 
 def advance(world: World, provider: FakeProvider) -> Job | None:
-    return advance_job("abc123", service=world.generation(provider), until=LATER)
+    return advance_job("abc123", ports=world.generation(provider), until=LATER)
 
 
 @pytest.mark.parametrize(("webhook_url", "announced"), [(URL, ["abc123"]), (None, [])])
@@ -369,7 +370,7 @@ def test_an_announcement_that_fails_changes_nothing(world: World) -> None:
 
 def test_a_job_that_was_only_parked_is_not_announced(world: World) -> None:
     world.jobs.add(make_job(webhook_url=URL))
-    advance_job("abc123", service=world.generation(FakeProvider(TASK, TASK)), until=NOW)
+    advance_job("abc123", ports=world.generation(FakeProvider(TASK, TASK)), until=NOW)
     assert world.dispatcher.announced == []
 
 
@@ -383,5 +384,5 @@ def test_a_job_past_its_deadline_is_announced(world: World) -> None:
     world.jobs.add(first_attempt_due(make_job(webhook_url=URL)))
     world.clock.advance(3601)
     until = world.clock.now() + timedelta(minutes=1)
-    dispatch_due_jobs(service=world.revival(FakeProvider(AssertionError("submitted"))), until=until)
+    dispatch_due_jobs(ports=world.revival(FakeProvider(AssertionError("submitted"))), until=until)
     assert (world.dispatcher.announced, delivery(world).event) == (["abc123"], "job.failed")
