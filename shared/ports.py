@@ -1,9 +1,9 @@
 """The ports: the interfaces of every outside system that the services use.
 
 An adapter in ``shared/adapters`` implements each port, and ``shared/bootstrap.py`` connects the two; tests use the
-in-memory implementations of ``tests/fakes``. No port reveals an SDK, a driver or SQL. They come in this order: time; the
-tables; the bucket; the temp folder and the probe of media files; the providers and the download of their results; our
-other functions; webhooks.
+in-memory implementations of ``tests/fakes``. No port reveals an SDK, a driver or SQL. The order is: time; the tables;
+the bucket; the temp folder and the probe of media files; the providers and the download of their results; our other
+functions; webhooks.
 
 Times are in UTC, to the millisecond. A method that returns a page of rows takes ``after``, the last row of the page
 before (or ``before``, where the newest row comes first), and ``limit``, the largest number of rows.
@@ -48,8 +48,8 @@ class JobStore(Protocol):
         """Write the job's state if its row is still at the attempt ``over_attempt`` (default: the job's own attempt).
 
         If the job has ended and names a webhook, the row of its delivery is written in the same transaction.
-        ``cancel_requested_at`` is not written: only ``request_cancel`` does that. Raises LeaseLostError: a later attempt
-        has begun, or the job has ended.
+        ``cancel_requested_at`` is not written: only ``request_cancel`` does that. Raises LeaseLostError: a later
+        attempt has begun, or the job has ended.
         """
 
     def request_cancel(self, job_id: str, now: datetime) -> None:
@@ -100,7 +100,7 @@ class StartStore(Protocol):
         """Return the use of a user's key, or None if the key has not been used."""
 
     def keep_answer(self, used: UsedKey, answer: Answer) -> UsedKey | None:
-        """Write the answer unless the key has one, and return the use with the key's answer; None if the row is gone."""
+        """Write the answer unless the key has one, and return the use with its answer; None if the row is gone."""
 
     def usage_of(self, user_id: str, now: datetime) -> Usage:
         """Return how much of each quota a user uses."""
@@ -199,7 +199,7 @@ class DeletionStore(Protocol):
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What OSS reports about an object. ``size`` is in bytes; ``crc64`` is CRC-64/XZ, None where OSS has no checksum."""
+    """What OSS reports about an object: its size in bytes and its CRC-64/XZ, None where OSS has no checksum."""
 
     size: int
     crc64: int | None

@@ -37,7 +37,7 @@ from shared.ports import (
 )
 
 TEMP_FILE_MAX_AGE = timedelta(hours=24)
-_BASE64_SLICE = 256 * 1024  # a multiple of 4, so that every slice decodes by itself
+_BASE64_SLICE = 256 * 1024  # a multiple of 4, so that every slice is valid base64
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class StoragePorts:
 
 
 def _nothing() -> None:
-    """Be called while bytes come in, and do nothing."""
+    """Do nothing for a chunk."""
 
 
 def save_temp_file(
@@ -65,10 +65,11 @@ def save_temp_file(
     ports: StoragePorts,
     on_chunk: Callable[[], None] = _nothing,
 ) -> tuple[TempFile, MediaFormat]:
-    """Save a temp file ``{jobId}.{ext}`` as its chunks come, calling ``on_chunk`` for each, and tell what it is.
+    """Save the chunks as the temp file ``{jobId}.{ext}``, and return the file and its format.
 
-    The extension is that of the bytes. Raises WrongMediaError before the disk is touched (no image or video, or an
-    image in place of a video), MediaTooLargeError and TempDiskFullError, all without leaving a file behind.
+    ``on_chunk`` is called for every chunk. The bytes decide about the extension. Raises WrongMediaError before the disk
+    is touched (not an image or a video, or an image instead of a video), MediaTooLargeError and TempDiskFullError; no
+    error leaves a file behind.
     """
     source = iter(chunks)
     head = _read_head(source)
@@ -88,16 +89,16 @@ def upload_job_output(
     ports: StoragePorts,
     on_chunk: Callable[[], None] = _nothing,
 ) -> JobOutput:
-    """Move a temp file to OSS, verify it there and write its row.
+    """Upload a temp file to OSS, verify the object and write its row.
 
-    ``on_chunk`` is called before the file is probed and for each block that goes out.
+    ``on_chunk`` is called before the probe reads the file, and for each block of the upload.
 
-    A crash before the upload leaves a temp file and an intent without an object; during it, the same, for OSS shows no
-    half object; after it, an object and its intent, of which the next attempt makes a row; after the row, nothing.
-    Raises WrongMediaError, MediaTooLargeError, StorageRefusedError, StorageUnavailableError, ChecksumMismatchError,
-    LeaseLostError or DatabaseUnavailableError.
+    A crash before or during the upload leaves a temp file and an intent without an object, because OSS shows no half
+    objects. A crash after the upload leaves an object and its intent, from which the next attempt makes the row. A
+    crash after the row leaves only the temp file. Raises WrongMediaError, MediaTooLargeError, StorageRefusedError,
+    StorageUnavailableError, ChecksumMismatchError, LeaseLostError or DatabaseUnavailableError.
     """
-    on_chunk()  # nothing renews the lease during the probe: two thirds of it are left now, more than a probe may take
+    on_chunk()  # the probe cannot renew the lease; now two thirds of it are left, more than a probe may take
     facts = ports.probe.probe(file.path, format_.name)
     _check_pixels(facts, ports.limits.max_pixels)
     key = ObjectKey.for_output(
@@ -113,7 +114,7 @@ def upload_job_output(
     ports.outputs.intend(intent, lease_expires_at=lease_from(ports.clock.now()))
     stored = _put(job, position, file, format_, key, ports=ports, on_chunk=on_chunk)
     if not is_stored(output, stored):
-        raise ChecksumMismatchError("OSS holds other bytes than those that were sent")
+        raise ChecksumMismatchError("the object in OSS differs from the uploaded file in size or CRC-64")
     _commit(intent, ports=ports)
     return output
 
@@ -128,7 +129,7 @@ def _put(
     ports: StoragePorts,
     on_chunk: Callable[[], None],
 ) -> StoredObject:
-    """Upload the file, and return what OSS has then."""
+    """Upload the file, and return what OSS reports about the object."""
     try:
         return ports.store.put(
             str(key),
@@ -138,7 +139,7 @@ def _put(
             on_block=on_chunk,
         )
     except (ObjectExistsError, StorageUnavailableError):
-        # It may be there all the same: put by an earlier attempt, or by this one, of which nothing was heard.
+        # The object may exist all the same: from an earlier attempt, or from this one if OSS's answer was lost.
         stored = ports.store.head(str(key))
         if stored is None:
             raise
@@ -146,17 +147,17 @@ def _put(
 
 
 def is_stored(output: JobOutput, stored: StoredObject) -> bool:
-    """Tell whether the object in OSS is the one that ``output`` speaks of."""
+    """Return whether the object in OSS has the size of ``output``, and its CRC-64 where OSS has a checksum."""
     return stored.size == output.size and (stored.crc64 is None or str(stored.crc64) == output.meta.get("crc64"))
 
 
 def _commit(intent: OutputIntent, *, ports: StoragePorts) -> None:
-    """Make the row of an intent whose object is in OSS. Raises LeaseLostError or DatabaseUnavailableError."""
+    """Write the row of an intent whose object is in OSS. Raises LeaseLostError or DatabaseUnavailableError."""
     ports.outputs.commit(intent, lease_expires_at=lease_from(ports.clock.now()))
 
 
 def commit_earlier_uploads(job: Job, *, ports: StoragePorts) -> None:
-    """Make the rows of objects that an earlier attempt put to OSS without living to write them.
+    """Write the rows of objects that an earlier attempt uploaded before it died.
 
     Raises StorageRefusedError, StorageUnavailableError, LeaseLostError or DatabaseUnavailableError.
     """
@@ -174,10 +175,10 @@ def upload_job_output_from_source(
     ports: StoragePorts,
     on_chunk: Callable[[], None] = _nothing,
 ) -> JobOutput:
-    """Store one result of the provider, whether it is a URL or came as bytes in the answer.
+    """Store one result of the provider: one at a URL, or one inside the provider's answer.
 
-    Raises what ``save_temp_file``, ``upload_job_output`` and the download raise; ProviderRefusedError when the
-    provider withheld this result.
+    Raises the errors of ``save_temp_file``, ``upload_job_output`` and the download; ProviderRefusedError: the provider
+    refused to deliver this result.
     """
     match source:
         case MediaUrl(url):
@@ -193,12 +194,12 @@ def upload_job_output_from_source(
 
 
 def get_job_outputs(job_id: str, *, outputs: OutputStore) -> Sequence[JobOutput]:
-    """Return all outputs of a job by position; none for a job from before the table existed."""
+    """Return all outputs of a job, ordered by position; jobs of the previous system may have no rows."""
     return outputs.of_job(job_id)
 
 
 def cleanup_job_temp_files(job_id: str, *, temp: TempFiles) -> int:
-    """Remove a job's temp files and return their number. It never raises: a failed clean-up blocks nothing."""
+    """Remove a job's temp files and return their number. Never raises, so a failed clean-up blocks nothing."""
     return temp.remove_of_job(job_id)
 
 
@@ -208,7 +209,7 @@ def cleanup_old_temp_files(*, temp: TempFiles, now: datetime, max_age: timedelta
 
 
 def make_output(key: ObjectKey, size: int, facts: MediaFacts, *, store: ObjectStore, now: datetime) -> JobOutput:
-    """Return the row for an object that is in OSS."""
+    """Return the row of an object that is in OSS."""
     return JobOutput(
         id=key.output_id,
         job_id=key.job_id,
@@ -237,7 +238,7 @@ def _limit(chunks: Iterable[bytes], max_bytes: int, on_chunk: Callable[[], None]
         on_chunk()
         size += len(chunk)
         if size > max_bytes:
-            raise MediaTooLargeError(f"the file has more than {max_bytes} bytes")
+            raise MediaTooLargeError(f"the file is larger than {max_bytes} bytes")
         yield chunk
 
 
@@ -246,12 +247,12 @@ def _decode(text: str) -> Iterator[bytes]:
         try:
             yield base64.b64decode(text[start : start + _BASE64_SLICE], validate=True)
         except ValueError as error:
-            raise WrongMediaError("the provider's answer holds an image that is not base64") from error
+            raise WrongMediaError("the image in the provider's answer is not valid base64") from error
 
 
 def _check_pixels(facts: MediaFacts, max_pixels: int) -> None:
     if facts.width and facts.height and facts.width * facts.height > max_pixels:
-        raise MediaTooLargeError(f"{facts.width}x{facts.height} is more than {max_pixels} pixels")
+        raise MediaTooLargeError(f"{facts.width}x{facts.height} exceeds the limit of {max_pixels} pixels")
 
 
 def _article(type_: str) -> str:

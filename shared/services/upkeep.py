@@ -1,4 +1,4 @@
-"""What the timers do: no kind of work takes the time of another, and one that fails does not stop the others."""
+"""The work of the timers: each kind has its share of the time, and a failure of one does not stop the others."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from shared.services.revival import RevivalPorts, dispatch_due_jobs, poll_due_jo
 from shared.services.starting import forget_starts
 from shared.services.storage import cleanup_old_temp_files
 
-# Together they leave most of the five minutes of a run to the polls, which come last: they can take any time.
+# These shares leave most of a run's five minutes to the polls, which come last because they can take any time.
 _DISPATCHES = timedelta(seconds=40)
 _DELETIONS = timedelta(seconds=50)
 _FORGETTING = timedelta(seconds=10)
@@ -30,9 +30,9 @@ class UpkeepPorts:
 
 
 def do_every_minute(*, ports: UpkeepPorts, until: datetime) -> dict[str, int]:
-    """Look after unfinished jobs and deletions, forget old idempotency keys, and return the counts.
+    """Continue unfinished jobs and deletions, remove old idempotency keys, and return the counts.
 
-    Raises the first failure of a whole kind of work, once every kind has had its share of the time.
+    If a whole kind of work fails, the first such failure is raised after every kind has had its share of the time.
     """
     starts, clock = ports.starts, ports.clock
     kinds = (

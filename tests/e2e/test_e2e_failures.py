@@ -110,7 +110,7 @@ def test_an_answer_lost_after_the_task_was_taken_is_not_paid_twice(
     cloud: LocalCloud, prompt: str, operation: str, case: Case
 ) -> None:
     cloud.arm("provider", {"operation": operation, "prompt": prompt}, {"drop": True})
-    job = fail(cloud, prompt, "submission_unknown", "not asked again", charged=1, case=case)
+    job = fail(cloud, prompt, "submission_unknown", "not submitted again", charged=1, case=case)
     assert attempts(cloud, job) == 1
 
 

@@ -659,7 +659,7 @@ def test_what_was_stored_before_the_rest_was_lost_is_delivered(world: World) -> 
     world.clock.advance(LEASE_S)
     done = advance(world, FakeProvider(AssertionError("submitted again")))
     assert (done.status, done.error) == (JobStatus.SUCCEEDED, None)
-    assert done.warnings[0].startswith("stored 1 of 2 outputs: the provider delivered inside its answer")
+    assert done.warnings[0].startswith("stored 1 of 2 outputs: the provider's answer contained the results")
 
 
 def wish(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The storage service: temp file → OSS → row → temp file gone."""
+"""The storage functions: temp file → OSS → row → temp file gone."""
 
 import base64
 import os
@@ -193,7 +193,7 @@ def test_long_base64_is_decoded_in_slices(world: World) -> None:
 
 @pytest.mark.parametrize("text", ["no base64!", "iVBORw0KGgo", "iVBORw0KGgo=\n", "😀"])
 def test_what_is_no_base64_is_refused(world: World, text: str) -> None:
-    with pytest.raises(WrongMediaError, match="not base64"):
+    with pytest.raises(WrongMediaError, match="not valid base64"):
         upload_job_output_from_source(make_job(), 0, MediaBase64(text), ports=world.storage)
     assert world.temp_files() == []
 
@@ -214,7 +214,7 @@ def test_a_download_that_breaks_off_leaves_no_file(world: World) -> None:
 def test_too_many_pixels_are_not_uploaded(world: World) -> None:
     world.probe.facts = MediaFacts("png", width=1001, height=1000)
     world.downloads.bodies[URL] = make_png()
-    with pytest.raises(MediaTooLargeError, match="1001x1000 is more than 1000000 pixels"):
+    with pytest.raises(MediaTooLargeError, match="1001x1000 exceeds the limit of 1000000 pixels"):
         upload_job_output_from_source(make_job(), 0, MediaUrl(URL), ports=world.storage)
     assert world.store.puts == []
 
