@@ -43,7 +43,7 @@ from shared.services.jobs import cancel_job, get_job
 log = logging.getLogger(__name__)
 _PAGE = 100
 _TURN = timedelta(seconds=10)
-_TO_THE_SECOND = timedelta(seconds=1)  # OSS tells times and ages no more exactly
+_TO_THE_SECOND = timedelta(seconds=1)  # the precision of OSS's times
 _OF_ANY_AGE = timedelta(days=-1)
 T = TypeVar("T")
 Found = TypeVar("Found", ListedObject, MultipartUpload)
@@ -159,7 +159,7 @@ def _have_carried_out(deletion: Deletion, *, deletions: DeletionStore, dispatche
 
 @dataclass(frozen=True)
 class DeletionPorts:
-    """What deletions are carried out with."""
+    """The ports that carry out deletions."""
 
     store: ObjectStore
     jobs: JobStore
@@ -170,25 +170,25 @@ class DeletionPorts:
 
 
 def carry_out_deletion(deletion_id: str, *, ports: DeletionPorts, until: datetime) -> dict[str, int]:
-    """Carry out one deletion, as far as it gets until ``until``; return whether it has ended, counted.
+    """Carry out one deletion, as far as possible until ``until``; return ``deletions_ended``, 1 or 0.
 
-    Raises StorageUnavailableError, StorageRefusedError and DatabaseUnavailableError; then the minute timer goes on,
-    also with a deletion that it had given up.
+    Raises StorageUnavailableError, StorageRefusedError and DatabaseUnavailableError; then the minute timer continues
+    the deletion, even if it had given the deletion up before.
     """
     deletion = ports.deletions.get(deletion_id)
     if deletion is None:
         return {"deletions_ended": 0}
-    with suppress(LeaseLostError):  # the minute timer has just taken it up, and two at once do no harm
+    with suppress(LeaseLostError):  # the minute timer has just begun with it; two runs at once do no harm
         ports.deletions.save(deletion.begun_again(), over=deletion)
     return {"deletions_ended": int(_Run(ports, until).carry_out(deletion))}
 
 
 def resume_deletions(*, ports: DeletionPorts, until: datetime) -> dict[str, int]:
-    """Carry out every deletion that is due, or look again at it an hour after its end, and return the counts.
+    """Carry out every deletion that is due, also a second time an hour after its end, and return the counts.
 
-    Each has a turn; those that need longer get further turns, behind those of all others, as long as there is time. One
-    that fails is postponed, and given up after some days of failures. A crash leaves less to do for the next turn.
-    Raises DatabaseUnavailableError.
+    Each deletion has a turn. A deletion that needs longer gets further turns, after all others, as long as there is
+    time. A deletion that fails is postponed, and given up after some days of failures. After a crash, the next turn
+    continues. Raises DatabaseUnavailableError.
     """
     rounds = _Rounds(ports, until)
     while rounds.take_turns():
@@ -204,7 +204,7 @@ class _Rounds:
     left: set[str] = field(default_factory=set)
 
     def take_turns(self) -> bool:
-        """Give a turn to each deletion that is due now, and return whether some of them need another one at once."""
+        """Give a turn to each deletion that is due now, and return whether one of them needs another turn at once."""
         began, again = self.ports.clock.now(), False
         for deletion in pages(lambda last: self.ports.deletions.due(began, limit=_PAGE, after=last)):
             now = self.ports.clock.now()
@@ -226,24 +226,24 @@ class _Rounds:
 
 
 class _Turn:
-    """One turn of a deletion, which is ``deletion`` as it was last written down."""
+    """One turn of a deletion; ``deletion`` is its last recorded state."""
 
     def __init__(self, deletion: Deletion, run: "_Run") -> None:
         self.deletion = deletion
         self._run = run
 
     def take(self) -> bool:
-        """Carry the deletion out as far as it gets, and return whether it got to its end."""
-        # Another run may have it when this turn is over, and not before.
+        """Carry the deletion out as far as possible, and return whether it reached its end."""
+        # No other run begins with the deletion before the time of this turn is over.
         self._save(self.deletion.postponed(self._run.now))
         if self.deletion.finished_at is None:
             return self._run.carry_out(self.deletion)
-        return self._run.look_again(self.deletion)
+        return self._run.repeat(self.deletion)
 
     def interrupt(self) -> bool:
-        """Return whether it was the time that ended the turn; if so, another turn is due at once."""
+        """Return whether the turn ended because its time was over; then another turn is due at once."""
         if not self._run.is_late:
-            return False  # it waits for jobs at work
+            return False  # the deletion waits for running jobs
         self._save(self.deletion.interrupted(self._run.now))
         return True
 
@@ -251,7 +251,7 @@ class _Turn:
         """Postpone the deletion, or give it up."""
         self._save(self.deletion.failed(self._run.now))
         if self.deletion.given_up:
-            log.error("a deletion is given up", extra={"deletion_id": self.deletion.id})
+            log.error("the deletion is given up", extra={"deletion_id": self.deletion.id})
 
     def _save(self, deletion: Deletion) -> None:
         self._run.ports.deletions.save(deletion, over=self.deletion)
@@ -265,15 +265,15 @@ def _remove(remove: Callable[[], object]) -> bool:
 
 @dataclass(frozen=True)
 class _Run:
-    """One run. What returns bool tells whether it got to its end."""
+    """One run. A method that returns bool returns whether it reached its end."""
 
     ports: DeletionPorts
     until: datetime
 
     def carry_out(self, deletion: Deletion) -> bool:
-        """Delete the objects; then the rows go, and the end is written down, in one transaction.
+        """Delete the objects; then remove the rows and record the end, in one transaction.
 
-        A crash in between leaves rows whose objects are gone, and a deletion that has not ended.
+        A crash between the two leaves rows without objects, and a deletion that has not ended.
         """
         match deletion.scope:
             case DeletionScope.OUTPUT:
@@ -286,8 +286,8 @@ class _Run:
             self.ports.deletions.finish(deletion, self.now)
         return done
 
-    def look_again(self, deletion: Deletion) -> bool:
-        """Carry the deletion out a second time, and forget it."""
+    def repeat(self, deletion: Deletion) -> bool:
+        """Carry the deletion out a second time, and remove its row."""
         done = self.carry_out(deletion)
         if done:
             self.ports.deletions.remove(deletion.id)
@@ -303,7 +303,7 @@ class _Run:
         return self._empty(deletion, prefix, _OF_ANY_AGE, lambda _: True)
 
     def _empty_user(self, deletion: Deletion) -> bool:
-        """Delete a user's jobs, and what lies below the prefix of no job, and then the rows of no object."""
+        """Delete a user's jobs, then the objects that belong to no job, then the rows without objects."""
         prefix = prefix_of_user(deletion.user_id)
         younger = self.now - deletion.requested_at - _TO_THE_SECOND
         parts: list[Callable[[], bool]] = [
@@ -316,9 +316,9 @@ class _Run:
         return self._each(deletion, parts, lambda part: part())
 
     def _empty(self, deletion: Deletion, prefix: str, older_than: timedelta, is_ours: Callable[[str], bool]) -> bool:
-        """Abort uploads and delete objects below the prefix that are older, and ours.
+        """Abort uploads and delete objects below the prefix, if they are older than ``older_than`` and ``is_ours``.
 
-        The uploads come first: one that was completed just before is among the objects then.
+        The uploads come first: an upload that has just been completed is then in the list of objects.
         """
         store = self.ports.store
         uploads = self._below(prefix, store.multipart_uploads(prefix, older_than), is_ours)
@@ -333,9 +333,10 @@ class _Run:
         )
 
     def _each(self, deletion: Deletion, found: Iterable[T], work: Callable[[T], bool]) -> bool:
-        """Do the work for each until it is late; return whether nothing is left, and if something fails, raise it then.
+        """Do the work for each item until the time is over, and return whether nothing is left.
 
-        What OSS does not give up keeps its own deletion from ending, and nothing else from being deleted.
+        If the work fails for some items, the first failure is raised after the last item. So an object that OSS refuses
+        to delete keeps its deletion from ending, but does not stop the other work.
         """
         done: list[bool] = []
         in_time = takewhile(lambda _: not self.is_late, found)
@@ -344,11 +345,11 @@ class _Run:
 
     @staticmethod
     def _below(prefix: str, found: Iterable[Found], is_ours: Callable[[str], bool]) -> Iterator[Found]:
-        # A list that is of another prefix must not delete what belongs to somebody else.
+        # Even if a list has a wrong prefix, objects of other users are not deleted.
         return (each for each in found if each.key.startswith(prefix) and is_ours(each.key))
 
     def _delete_jobs(self, deletion: Deletion) -> bool:
-        """Delete every job created up to the request; return whether none of them is left."""
+        """Delete every job that was created before the request; return whether none of them is left."""
         return self._each(deletion, self._jobs_up_to(deletion), self._delete_job)
 
     def _jobs_up_to(self, deletion: Deletion) -> Iterator[Job]:
@@ -361,14 +362,14 @@ class _Run:
         return pages(page)
 
     def _delete_job(self, job: Job) -> bool:
-        """Delete a job that has ended; ask one that has not for its end."""
-        job = self._with_wish_to_end(job)
+        """Delete a job that has ended, and request the cancellation of any other job."""
+        job = self._request_end(job)
         if not job.status.final:
             return False
         wish = deletion_of_job(job, self.now)
         return self.carry_out(_write_down(wish, deletions=self.ports.deletions))
 
-    def _with_wish_to_end(self, job: Job) -> Job:
+    def _request_end(self, job: Job) -> Job:
         if job.status.final or job.cancel_requested_at is not None:
             return job
         try:
@@ -380,16 +381,16 @@ class _Run:
                 clock=self.ports.clock,
             )
         except NotFoundError:
-            return job  # another run has just deleted it; the next look does not find it
+            return job  # another run has just deleted the job; the next run does not find it
 
     def _is_of_job(self, key: str, prefix: str, user_id: str) -> bool:
-        """Tell whether a key below the user's prefix is of a job that there is: then it goes with it, or stays."""
+        """Return whether a key belongs to an existing job of the user: then the object is deleted with the job only."""
         folder, _, rest = key.removeprefix(prefix).partition("/")
         job = self.ports.jobs.get(rest.partition("/")[0]) if folder == "jobs" else None
         return job is not None and job.user_id == user_id
 
     def _remove_rows(self, deletion: Deletion) -> bool:
-        """Remove the user's rows whose objects are gone, without those of jobs that there are."""
+        """Remove the user's rows without objects, except the rows of existing jobs."""
         return self._each(deletion, self._rows_of(deletion.user_id), self._remove_row)
 
     def _rows_of(self, user_id: str) -> Iterator[JobOutput]:

@@ -1,10 +1,10 @@
-"""Look after unfinished jobs that nobody works on: the minute timer's part of every job.
+"""Continue unfinished jobs without a living attempt: the minute timer's part of every job.
 
-It is the safety net under each lost invocation: one that was never accepted, one that died with its instance, one whose
-repetitions are used up. And it asks the providers how far their tasks are, so that waiting costs no instance per job.
+This is the safety net for every lost invocation: one that was never accepted, one that died with its instance, one
+whose repetitions are used up. And it polls the tasks of the providers, so that waiting costs no instance per job.
 
-Every job that is due when a run begins is looked at once in it, the longest due first. Runs may overlap: a job that is
-looked at is due later, and the write that says so is refused to the slower of two runs.
+A run handles every job once that is due when the run begins, the longest due first. Runs may overlap: a run first
+writes a later due time into the job's row, and this write fails for the slower of two runs.
 """
 
 from collections import Counter
@@ -52,18 +52,18 @@ class RevivalPorts:
 
 
 def dispatch_due_jobs(*, ports: RevivalPorts, until: datetime) -> dict[str, int]:
-    """End the due jobs that are past their deadline, dispatch the others that await no task, and return the counts.
+    """End due jobs that are past their deadline, dispatch other due jobs without a task to wait for, return the counts.
 
-    A crash before a dispatch leaves a job that is due again in a minute; one after it leaves nothing to be healed.
+    A crash before a dispatch leaves a job that is due again in a minute; a crash after it needs no repair.
     """
     run = _Run(ports, until)
     return run.work_through(ports.jobs.to_dispatch, run.begin_turn)
 
 
 def poll_due_jobs(*, ports: RevivalPorts, until: datetime) -> dict[str, int]:
-    """Ask the providers for the tasks that due jobs await, dispatch the jobs whose task has ended, return the counts.
+    """Poll the tasks of due jobs, dispatch the jobs whose task has ended, and return the counts.
 
-    A crash in between leaves jobs that are due again after the provider's polling interval.
+    A crash between the two leaves jobs that are due again after the provider's polling interval.
     """
     run = _Run(ports, until)
     return run.work_through(ports.jobs.to_poll, run.begin_poll)
@@ -91,18 +91,18 @@ class _Run:
         return dict(self.counts)
 
     def begin_turn(self, job: Job) -> Step[None]:
-        """End a job that is late, and dispatch any other."""
+        """End a job that is past its deadline, and dispatch any other job."""
         if job.deadline > self._now:
             return self._begin_dispatch(job)
         done = give_up_job(self._take_over(job), deadline_exceeded(job), ports=self.ports.endings)
         return Step(partial(announce_end, done, dispatcher=self.ports.dispatcher), lambda _: self._end(done))
 
     def begin_poll(self, job: Job) -> Step[Any]:
-        """Ask for the job's task, and dispatch the job if the task has ended."""
+        """Poll the job's task, and dispatch the job if the task has ended."""
         try:
             provider = self.ports.provider_of(job.model)
         except ProviderError:
-            return self._begin_dispatch(job)  # nobody serves its model any more: its own attempt ends it
+            return self._begin_dispatch(job)  # no provider serves its model any more: its next attempt ends the job
         waiting = self.ports.jobs.postpone(job, self._now + timedelta(seconds=provider.poll_interval_s))
         return Step(
             partial(_is_pending, provider, job.provider_task_id or ""),
@@ -118,7 +118,7 @@ class _Run:
         return Step(partial(self.ports.dispatcher.dispatch, again), self._count("dispatched"))
 
     def _take_over(self, job: Job) -> Job:
-        """Let no attempt that is slower than its lease store anything from here on: what is stored decides the end."""
+        """Begin a new attempt number, so that an attempt whose lease has expired stores nothing from here on."""
         taken = job.dispatched_again(self._now)
         self.ports.jobs.save(taken, over_attempt=job.attempt)
         return taken
@@ -131,9 +131,9 @@ class _Run:
         return lambda _: self.counts.update([name])
 
     def _charge(self, job: Job, error: Exception) -> None:
-        """Postpone a job whose turn failed; after several of these failures, give it up."""
+        """Postpone a job whose turn failed; after several such failures, give it up."""
         if isinstance(error, DispatchError | DatabaseUnavailableError):
-            return  # the fault of none of its jobs; the job is due again in a minute at the latest
+            return  # not a fault of the job, which is due again within a minute
         current = self.ports.jobs.get(job.id)
         if current is None or not current.free(self._now):
             return
@@ -148,7 +148,7 @@ class _Run:
         except LeaseLostError:
             raise
         except Exception:
-            # What is stored of it cannot be told just now. Once its time is over, nobody waits for that any longer.
+            # Its stored outputs are unknown at the moment. After the deadline the job fails without that knowledge.
             if job.deadline > self._now:
                 raise
             fail_job(job, error, ports=self.ports.endings)
@@ -162,6 +162,6 @@ def _is_pending(provider: Provider, task_id: str) -> bool:
     try:
         return isinstance(provider.poll(task_id), Pending)
     except ProviderUnavailableError:
-        return True  # the task goes on at the provider whether or not it can be asked just now
+        return True  # the task continues at the provider, whether or not we can reach the provider now
     except ProviderError:
-        return False  # the job's own attempt meets the same, and ends it
+        return False  # the job's next attempt gets the same error, and ends the job

@@ -34,5 +34,5 @@ class FakeDownloads:
             data = chunk if isinstance(chunk, bytes) else chunk()
             received += len(data)
             if received > max_bytes:
-                raise MediaTooLargeError(f"the result has more than {max_bytes} bytes")
+                raise MediaTooLargeError(f"the result is larger than {max_bytes} bytes")
             yield data

@@ -96,7 +96,7 @@ def test_too_many_bytes_stop_the_download(world: World) -> None:
             taken.append(1)
             yield b"x" * 1000
 
-    with pytest.raises(MediaTooLargeError, match="more than 10000 bytes"):
+    with pytest.raises(MediaTooLargeError, match="larger than 10000 bytes"):
         save_temp_file(make_job(), 0, endless(), ports=world.storage)
     assert len(taken) == 10
     assert world.temp_files() == []
