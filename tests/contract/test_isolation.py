@@ -384,7 +384,9 @@ def of_others(state: list[str], item: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", BATCHES)
-def test_whatever_one_item_raises_the_others_go_on(databases: Databases, tmp_path: Path, name: str) -> None:
+def test_an_exception_of_one_item_does_not_change_the_result_of_the_others(
+    databases: Databases, tmp_path: Path, name: str
+) -> None:
     batch = BATCHES[name]
     good = play(batch, databases, tmp_path, NO_POISON)
     hits = 0

@@ -34,7 +34,7 @@ def running_cloud(mariadb: MariaDb, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_main_job_on_mariadb(cloud: LocalCloud, prompt: str, case: Case) -> None:
+def test_a_job_succeeds_on_mariadb(cloud: LocalCloud, prompt: str, case: Case) -> None:
     check_main_job(cloud, "用户 test@factory-buy.com", f"{prompt} 灯塔 🌅", case)
 
 
@@ -44,7 +44,7 @@ def test_users_differ_by_case_and_accents(cloud: LocalCloud, prompt: str) -> Non
         check_problem(cloud.api(other).get(f"/jobs/{job['id']}"), 404)
 
 
-def test_a_hundred_at_once_with_one_key_are_one_job_one_charge_and_one_answer(cloud: LocalCloud, prompt: str) -> None:
+def test_a_hundred_requests_with_one_key_are_one_job_one_charge_and_one_answer(cloud: LocalCloud, prompt: str) -> None:
     headers = {**cloud.api(USER).headers, "Idempotency-Key": prompt, "Prefer": "respond-async"}
     url, body, together = cloud.variables["API_URL"] + IMAGE, {"prompt": prompt, **SMALL.body}, Barrier(100)
 
@@ -65,7 +65,7 @@ def test_a_hundred_at_once_with_one_key_are_one_job_one_charge_and_one_answer(cl
     assert len(cloud.charges(prompt)) == 1
 
 
-def test_while_the_database_is_away_nothing_is_begun(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
+def test_while_the_database_is_unavailable_no_job_begins(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
     api, body = cloud.api(USER), {"prompt": prompt, **SMALL.body}
     known = run(cloud, USER, f"{prompt} before", **SMALL.body)
     mariadb.stop()
@@ -84,7 +84,7 @@ def test_while_the_database_is_away_nothing_is_begun(cloud: LocalCloud, mariadb:
     assert len(cloud.charges(prompt)) == 1
 
 
-def test_a_job_goes_on_when_the_database_is_back(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
+def test_a_job_continues_when_the_database_is_available_again(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
     api, slow = cloud.api(USER), f"[slow] {prompt}"
     job = generate(api, slow, **SMALL.body)
     eventually(lambda: cloud.rows("SELECT provider_task_id FROM jobs WHERE id = ?", job["id"])[0]["provider_task_id"])
@@ -100,12 +100,14 @@ def test_a_job_goes_on_when_the_database_is_back(cloud: LocalCloud, mariadb: Mar
     assert len(cloud.charges(slow)) == 1
 
 
-def test_a_restart_of_the_database_breaks_nothing(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
+def test_the_functions_reconnect_after_a_restart_of_the_database(
+    cloud: LocalCloud, mariadb: MariaDb, prompt: str
+) -> None:
     mariadb.restart()
     check_main_job(cloud, USER, prompt, SMALL)
 
 
-def test_a_killed_local_cloud_finds_everything_in_mariadb_again(
+def test_a_killed_local_cloud_has_all_its_data_in_mariadb_after_a_restart(
     start_cloud: Callable[..., LocalCloud], mariadb: MariaDb, tmp_path: Path, prompt: str
 ) -> None:
     url = mariadb.create_database()

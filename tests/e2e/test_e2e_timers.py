@@ -34,7 +34,7 @@ def advance_to_the_daily_timer(cloud: LocalCloud, *, short_of_s: float) -> None:
     cloud.advance((due - now).total_seconds() - short_of_s)
 
 
-def test_the_daily_timer_removes_temp_files_of_yesterday(fresh_cloud: LocalCloud, prompt: str) -> None:
+def test_the_daily_timer_removes_old_temp_files(fresh_cloud: LocalCloud, prompt: str) -> None:
     cloud = fresh_cloud
     advance_to_the_daily_timer(cloud, short_of_s=30)
     # Two timers fire at 18:00, and each may find any idle instance: let there be enough of them.
@@ -60,7 +60,7 @@ def test_the_daily_timer_removes_temp_files_of_yesterday(fresh_cloud: LocalCloud
     check_main_job(cloud, USER, prompt, SMALL)
 
 
-def test_the_minute_timer_comes_every_minute(cloud: LocalCloud) -> None:
+def test_the_minute_timer_fires_every_minute(cloud: LocalCloud) -> None:
     before = timer_runs(cloud)
     for number in range(1, 4):
         cloud.advance(60)
@@ -80,7 +80,7 @@ def test_a_job_whose_dispatch_was_refused_is_dispatched_again(
     assert len(cloud.charges(prompt)) == 1
 
 
-def test_a_dispatch_whose_answer_was_lost_starts_nothing_twice(cloud: LocalCloud, prompt: str) -> None:
+def test_a_dispatch_whose_answer_was_lost_starts_the_job_once(cloud: LocalCloud, prompt: str) -> None:
     cloud.arm("fc", {"function": "generate-image", "kind": "async"}, {"drop": True})
     api = cloud.api(USER)
     job = generate(api, prompt, size="512x512")
@@ -104,7 +104,7 @@ def test_a_job_past_its_deadline_fails(cloud: LocalCloud, prompt: str) -> None:
     assert cloud.charges(prompt) == []
 
 
-def test_a_finished_job_is_left_alone(cloud: LocalCloud, prompt: str) -> None:
+def test_a_finished_job_does_not_change(cloud: LocalCloud, prompt: str) -> None:
     api = cloud.api(USER)
     job = cloud.finish(api, generate(api, prompt, size="512x512")["id"])
     cloud.age(job["id"])
@@ -114,7 +114,7 @@ def test_a_finished_job_is_left_alone(cloud: LocalCloud, prompt: str) -> None:
     assert api.get(f"/jobs/{job['id']}").json() == job and len(cloud.charges(prompt)) == 1
 
 
-def test_a_video_waits_at_no_instance_and_is_fetched_when_it_is_done(
+def test_a_video_job_waits_without_an_instance(
     start_cloud: Callable[..., LocalCloud], tmp_path: Path, prompt: str
 ) -> None:
     cloud = start_cloud(tmp_path / "data", env={"PATIENCE_S": "0.3"})

@@ -153,7 +153,7 @@ def world(tmp_path: Path) -> World:
 # -- a job
 
 
-def test_a_job_goes_with_everything_of_it(world: World) -> None:
+def test_a_job_is_deleted_with_its_objects_and_rows(world: World) -> None:
     full_job(world, "job")
     full_job(world, "job2")
     full_job(world, "strange", OTHER)
@@ -166,7 +166,7 @@ def test_a_job_goes_with_everything_of_it(world: World) -> None:
         ask_job(world)
 
 
-def test_the_object_goes_before_its_row(world: World) -> None:
+def test_the_object_is_deleted_before_its_row(world: World) -> None:
     full_job(world, "job")
     rows = len(world.outputs.of_job("job"))
     removed: list[tuple[str, int]] = []
@@ -177,7 +177,7 @@ def test_the_object_goes_before_its_row(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.STORING])
-def test_a_job_at_work_is_not_deleted(world: World, status: JobStatus) -> None:
+def test_a_running_job_is_not_deleted(world: World, status: JobStatus) -> None:
     job = add_job(world, "job", status)
     output = store(world, job)
     before = left_of(world, USER)
@@ -189,7 +189,7 @@ def test_a_job_at_work_is_not_deleted(world: World, status: JobStatus) -> None:
     assert left_of(world, USER) == before
 
 
-def test_another_users_things_are_not_there(world: World) -> None:
+def test_jobs_and_outputs_of_other_users_are_not_found(world: World) -> None:
     job = add_job(world, "job")
     output = store(world, job)
     before = left_of(world, USER)
@@ -205,7 +205,7 @@ def test_another_users_things_are_not_there(world: World) -> None:
     assert left_of(world, USER) == before
 
 
-def test_while_oss_is_away_the_wish_stays_and_the_timer_fulfils_it(world: World) -> None:
+def test_while_oss_is_unavailable_the_deletion_waits_for_the_timer(world: World) -> None:
     full_job(world, "job")
     world.store.away = True
     for _ in range(2):
@@ -217,7 +217,7 @@ def test_while_oss_is_away_the_wish_stays_and_the_timer_fulfils_it(world: World)
     assert left_of(world, USER) == []
 
 
-def test_what_function_compute_refuses_the_timer_does(world: World) -> None:
+def test_the_timer_carries_out_a_deletion_that_could_not_be_dispatched(world: World) -> None:
     full_job(world, "job")
     world.dispatcher.failures = [DispatchError("HTTP 503")]
     with pytest.raises(StorageUnavailableError):
@@ -226,7 +226,7 @@ def test_what_function_compute_refuses_the_timer_does(world: World) -> None:
     assert left_of(world, USER) == [] and minute(world) == {}
 
 
-def test_one_object_that_oss_does_not_give_up_holds_nothing_else_up(world: World) -> None:
+def test_an_object_that_oss_refuses_to_delete_blocks_nothing_else(world: World) -> None:
     for job_id in ("a", "b", "c"):
         full_job(world, job_id)
     delete = world.store.delete
@@ -247,7 +247,7 @@ def test_one_object_that_oss_does_not_give_up_holds_nothing_else_up(world: World
 # -- an output
 
 
-def test_an_output_goes_alone(world: World) -> None:
+def test_an_output_is_deleted_without_its_siblings(world: World) -> None:
     job = add_job(world, "job")
     first, second = store(world, job), store(world, job, 1)
     ask_output(world, first.id)
@@ -256,7 +256,7 @@ def test_an_output_goes_alone(world: World) -> None:
         ask_output(world, first.id)
 
 
-def test_a_repetition_goes_on_with_an_output_of_which_the_row_is_gone(world: World) -> None:
+def test_a_repeated_request_continues_after_the_row_of_the_output_is_gone(world: World) -> None:
     output = store(world, add_job(world, "job"))
     world.store.away = True
     with pytest.raises(StorageUnavailableError):
@@ -269,7 +269,7 @@ def test_a_repetition_goes_on_with_an_output_of_which_the_row_is_gone(world: Wor
     assert left_of(world, USER) == ["job"]
 
 
-def test_an_output_of_no_job_goes_too(world: World) -> None:
+def test_an_output_without_a_job_is_deleted(world: World) -> None:
     output = store(world, make_job(id="unknown"))
     ask_output(world, output.id)
     assert left_of(world, USER) == []
@@ -279,7 +279,7 @@ def test_an_output_of_no_job_goes_too(world: World) -> None:
 
 
 @pytest.mark.parametrize("scope", list(DeletionScope))
-def test_an_object_put_after_the_deletion_gets_no_row_and_goes_within_the_hour(
+def test_an_object_uploaded_after_the_deletion_gets_no_row_and_is_deleted_within_the_hour(
     world: World, scope: DeletionScope
 ) -> None:
     job = add_job(world, "job")
@@ -307,7 +307,7 @@ def test_an_object_put_after_the_deletion_gets_no_row_and_goes_within_the_hour(
     assert (world.outputs.get(output.id) is not None) and not world.deletions._rows
 
 
-def test_the_second_look_is_taken_again_when_oss_is_away(world: World) -> None:
+def test_the_second_run_is_repeated_while_oss_is_unavailable(world: World) -> None:
     add_job(world, "job")
     ask_job(world)
     key = hold(world, f"users/{USER}/jobs/job/image-1703123456789.png")
@@ -323,7 +323,7 @@ def test_the_second_look_is_taken_again_when_oss_is_away(world: World) -> None:
 # -- everything
 
 
-def test_everything_of_a_user_goes_and_what_came_after_the_request_stays(world: World) -> None:
+def test_everything_of_a_user_is_deleted_except_what_came_after_the_request(world: World) -> None:
     full_job(world, "old")
     add_job(world, "queued", JobStatus.QUEUED)
     hold(world, f"users/{USER}/jobs/unknown/image-1703123456789.png")
@@ -352,7 +352,7 @@ def ask_in_vain(world: World) -> None:
     world.clock.advance(5)
 
 
-def test_an_object_of_no_job_that_came_after_the_request_stays(world: World) -> None:
+def test_an_object_without_a_job_that_came_after_the_request_stays(world: World) -> None:
     hold(world, f"users/{USER}/before.txt")
     begin_upload(world, f"users/{USER}/before.mp4")
     ask_in_vain(world)
@@ -365,7 +365,7 @@ def test_an_object_of_no_job_that_came_after_the_request_stays(world: World) -> 
     assert left_of(world, USER) == [f"users/{USER}/after.mp4", later] and not world.deletions._rows
 
 
-def test_what_is_of_a_newer_job_stays_whatever_its_age_seems_to_be(world: World) -> None:
+def test_the_objects_of_a_newer_job_stay_whatever_their_age_is(world: World) -> None:
     ask_in_vain(world)
     job = add_job(world, "new")
     output = store(world, job)
@@ -376,7 +376,7 @@ def test_what_is_of_a_newer_job_stays_whatever_its_age_seems_to_be(world: World)
     assert ask_everything(world).finished_at is not None and left_of(world, USER) == before
 
 
-def test_jobs_at_work_are_cancelled_and_go_when_they_have_ended(world: World) -> None:
+def test_running_jobs_are_cancelled_and_deleted_after_their_end(world: World) -> None:
     running = add_job(world, "running", JobStatus.RUNNING, attempt=1, lease_expires_at=until(world))
     full_job(world, "ended")
     assert ask_everything(world).finished_at is None
@@ -390,7 +390,7 @@ def test_jobs_at_work_are_cancelled_and_go_when_they_have_ended(world: World) ->
     assert ask_everything(world).finished_at is not None
 
 
-def test_who_repeats_the_request_until_the_end_loses_nothing_that_they_begin_meanwhile(world: World) -> None:
+def test_repeated_requests_do_not_delete_jobs_that_began_in_the_meantime(world: World) -> None:
     add_job(world, "running", JobStatus.RUNNING, attempt=1, lease_expires_at=until(world))
     first = ask_everything(world)
     world.clock.advance(5)
@@ -405,7 +405,7 @@ def test_who_repeats_the_request_until_the_end_loses_nothing_that_they_begin_mea
     assert ask_everything(world).finished_at is not None and left_of(world, USER) == []
 
 
-def test_it_ends_in_time_and_what_was_done_is_done(world: World) -> None:
+def test_a_run_ends_in_time_and_the_next_run_continues(world: World) -> None:
     for number in range(9):
         full_job(world, f"job{number}")
     delete = world.store.delete
@@ -431,7 +431,7 @@ NASTY = ["a", "ab", "a.", "a%2F", "a%2Fjobs", "用户", "用", "x@y+z", "x@y", "
 
 
 @pytest.mark.parametrize("user", NASTY)
-def test_no_users_prefix_reaches_anothers(world: World, user: str) -> None:
+def test_the_prefix_of_a_user_does_not_contain_objects_of_others(world: World, user: str) -> None:
     for each in NASTY:
         full_job(world, f"job of {each}", each)
         hold(world, f"users/{each}/notes.txt")
@@ -443,7 +443,7 @@ def test_no_users_prefix_reaches_anothers(world: World, user: str) -> None:
     assert {each: left_of(world, each) for each in NASTY} == {**before, user: []}
 
 
-def test_a_job_of_anothers_below_the_prefix_protects_nothing(world: World) -> None:
+def test_the_id_of_another_users_job_below_the_prefix_protects_nothing(world: World) -> None:
     add_job(world, "theirs", user_id=OTHER)
     hold(world, f"users/{USER}/jobs/theirs/image-1703123456789.png")
     ask_everything(world)
@@ -457,7 +457,7 @@ class _Confused(InMemoryObjectStore):
         return super().list("")
 
 
-def test_a_list_of_another_prefix_deletes_nothing(world: World) -> None:
+def test_a_list_of_a_wrong_prefix_deletes_nothing(world: World) -> None:
     confused = _Confused(clock=world.clock)
     confused.objects = world.store.objects
     world.store = confused
@@ -565,7 +565,7 @@ def expected_after(scope: DeletionScope, before: list[str], outputs: list[str]) 
 
 
 @pytest.mark.parametrize("scope", list(DeletionScope))
-def test_killed_after_any_effect_it_is_ended_by_the_timer(tmp_path: Path, scope: DeletionScope) -> None:
+def test_the_timer_ends_a_deletion_that_was_killed_after_any_effect(tmp_path: Path, scope: DeletionScope) -> None:
     deaths = 0
     for effects in count(1):
         world = set_up(tmp_path / str(effects))
@@ -615,7 +615,7 @@ def fail_at(store: InMemoryObjectStore, call: int) -> None:
 
 
 @pytest.mark.parametrize("scope", list(DeletionScope))
-def test_whatever_oss_does_not_answer_the_timer_ends_it(tmp_path: Path, scope: DeletionScope) -> None:
+def test_the_timer_ends_a_deletion_after_any_failed_request_to_oss(tmp_path: Path, scope: DeletionScope) -> None:
     for calls in range(30):
         world = set_up(tmp_path / str(calls))
         strangers = left_of(world, OTHER)

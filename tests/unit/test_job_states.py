@@ -50,13 +50,13 @@ def test_no_sequence_of_steps_goes_back(names: list[str]) -> None:
 
 @pytest.mark.parametrize("step", ["claimed", "succeeded", "failed"])
 @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED])
-def test_a_job_that_has_ended_stays_so(step: str, status: JobStatus) -> None:
+def test_a_job_that_has_ended_never_changes_its_status(step: str, status: JobStatus) -> None:
     with pytest.raises(ConflictError, match="ended") as caught:
         STEPS[step](make_job(status=status))
     assert caught.value.code == "job_ended"
 
 
-def test_a_claim_takes_a_lease_and_a_number() -> None:
+def test_a_claim_has_a_lease_and_the_next_attempt_number() -> None:
     claimed = make_job(next_attempt_at=NOW).claimed(NOW)
     assert claimed.status is JobStatus.RUNNING
     assert (claimed.attempt, claimed.started_at, claimed.next_attempt_at) == (1, NOW, None)
@@ -66,7 +66,7 @@ def test_a_claim_takes_a_lease_and_a_number() -> None:
     assert (again.status, again.attempt, again.started_at) == (JobStatus.STORING, 2, NOW)
 
 
-def test_a_job_is_free_while_nobody_living_holds_it() -> None:
+def test_a_job_is_free_without_a_valid_lease() -> None:
     claimed = make_job().claimed(NOW)
     assert make_job().free(NOW)
     assert not claimed.free(NOW + timedelta(seconds=LEASE_S - 1))
@@ -96,9 +96,9 @@ def test_the_deadline_depends_on_the_type() -> None:
         assert job.deadline - NOW == TIME_LIMITS[job.type]
 
 
-def test_warnings_add_up() -> None:
+def test_warnings_are_appended() -> None:
     assert make_job(warnings=("first",)).succeeded(NOW, ("second",)).warnings == ("first", "second")
 
 
-def test_an_error_is_said_to_the_user() -> None:
+def test_a_job_error_has_the_code_and_message_of_its_exception() -> None:
     assert JobError.of(ProviderUnavailableError("away")) == JobError("provider_unavailable", "away", retryable=True)

@@ -59,13 +59,13 @@ def new_job(job_id: str = "abc123", **changes: object) -> Job:
     return first_attempt_due(make_job(id=job_id, **changes))
 
 
-def test_a_job_is_written_down_and_dispatched(world: World) -> None:
+def test_a_job_is_recorded_and_dispatched(world: World) -> None:
     job = start(world, new_job())
     assert world.job() == job
     assert world.dispatcher.task_ids == ["job_abc123_0"]
 
 
-def test_a_dispatch_that_fails_is_made_up_for(world: World) -> None:
+def test_the_minute_timer_repeats_a_failed_dispatch(world: World) -> None:
     world.dispatcher = RecordingDispatcher(DispatchError("away"))
     job = start(world, new_job())
     assert job.status is JobStatus.QUEUED
@@ -75,7 +75,7 @@ def test_a_dispatch_that_fails_is_made_up_for(world: World) -> None:
     assert world.dispatcher.task_ids == ["job_abc123_1"]
 
 
-def test_a_job_is_its_users_own(world: World) -> None:
+def test_a_job_is_found_by_its_user_only(world: World) -> None:
     job = start(world, new_job())
     assert get_job(job.id, USER, jobs=world.jobs) == job
     for job_id, user in ((job.id, "other"), (job.id, USER.upper()), ("nothing", USER)):
@@ -83,7 +83,7 @@ def test_a_job_is_its_users_own(world: World) -> None:
             get_job(job_id, user, jobs=world.jobs)
 
 
-def test_waiting_ends_with_the_job(world: World) -> None:
+def test_the_wait_ends_with_the_job(world: World) -> None:
     job = start(world, new_job())
     sleep = world.clock.sleep
 
@@ -97,7 +97,7 @@ def test_waiting_ends_with_the_job(world: World) -> None:
     assert world.clock.now() == NOW + timedelta(seconds=3)
 
 
-def test_waiting_ends_in_time(world: World) -> None:
+def test_the_wait_ends_in_time(world: World) -> None:
     job = start(world, new_job())
     assert wait_for_end(job, 1.1, jobs=world.jobs, clock=world.clock) == job
     assert sum(world.clock.slept) == pytest.approx(1.1)
@@ -111,7 +111,7 @@ def end(world: World, job: Job) -> Job:
 
 
 @pytest.mark.parametrize("ending", ["complete", "give up"])
-def test_the_temp_files_go_as_soon_as_the_job_ends(world: World, ending: str) -> None:
+def test_the_temp_files_are_removed_when_the_job_ends(world: World, ending: str) -> None:
     job = start(world, new_job())
     world.temp.write("abc123.png", [b"x"])
     if ending == "complete":
@@ -124,7 +124,7 @@ def test_the_temp_files_go_as_soon_as_the_job_ends(world: World, ending: str) ->
     assert world.temp_files() == []
 
 
-def test_a_job_given_up_succeeds_with_what_is_stored(world: World) -> None:
+def test_a_job_given_up_succeeds_with_its_stored_outputs(world: World) -> None:
     job = start(world, new_job(count=2))
     world.outputs.put(make_output())
     done = end(world, job)
@@ -163,7 +163,7 @@ def test_the_task_of_a_parked_job_is_polled_without_an_invocation(world: World) 
     assert provider.polled == ["task-1"] * 3
 
 
-def test_a_task_that_failed_is_left_to_the_jobs_own_attempt(world: World) -> None:
+def test_a_job_with_a_failed_task_is_dispatched(world: World) -> None:
     world.jobs.add(parked())
     world.clock.advance(30)
     provider = FakeProvider(AssertionError("submitted"), ProviderFailedError("no"))
@@ -171,7 +171,7 @@ def test_a_task_that_failed_is_left_to_the_jobs_own_attempt(world: World) -> Non
     assert not world.job().status.final
 
 
-def test_tasks_that_one_run_has_no_time_for_come_first_in_the_next(world: World) -> None:
+def test_tasks_that_a_run_could_not_poll_come_first_in_the_next_run(world: World) -> None:
     jobs = [f"job-{number:03}" for number in range(300)]
     for job_id in jobs:
         world.jobs.add(parked(job_id))
@@ -199,7 +199,7 @@ def test_a_job_past_its_deadline_fails(world: World) -> None:
     assert revive(world) == {}
 
 
-def test_an_attempt_that_is_slower_than_its_lease_stores_nothing_while_its_job_ends(world: World) -> None:
+def test_an_attempt_with_an_expired_lease_stores_nothing_while_its_job_ends(world: World) -> None:
     intent, of_job = world.leave_an_intent(), world.outputs.of_job
     refused: list[LeaseLostError] = []
 
@@ -217,7 +217,7 @@ def test_an_attempt_that_is_slower_than_its_lease_stores_nothing_while_its_job_e
     assert (world.job().status, of_job("abc123")) == (JobStatus.FAILED, [])
 
 
-def test_an_object_without_a_row_does_not_outlive_its_job_s_deadline(world: World) -> None:
+def test_an_object_without_a_row_is_removed_at_the_deadline_of_its_job(world: World) -> None:
     key = world.leave_an_intent().output.oss_path
     world.store.objects[key] = HeldObject(make_png())
     world.clock.advance(3600)
@@ -225,7 +225,7 @@ def test_an_object_without_a_row_does_not_outlive_its_job_s_deadline(world: Worl
     assert (world.job().status, world.store.objects, world.outputs.of_job("abc123")) == (JobStatus.FAILED, {}, [])
 
 
-def test_a_job_ends_at_its_deadline_though_oss_is_away(world: World) -> None:
+def test_a_job_ends_at_its_deadline_even_if_oss_is_unavailable(world: World) -> None:
     world.leave_an_intent()
     world.store.away = True
     world.clock.advance(3600)
@@ -233,7 +233,7 @@ def test_a_job_ends_at_its_deadline_though_oss_is_away(world: World) -> None:
     assert world.job().status is JobStatus.FAILED
 
 
-def test_a_job_taken_up_meanwhile_is_let_go(world: World) -> None:
+def test_a_job_that_another_attempt_has_claimed_is_not_dispatched(world: World) -> None:
     stale = new_job()
     world.jobs.add(stale.claimed(NOW))
     world.jobs.to_dispatch = lambda now, *, limit, after=None: [] if after else [stale]
@@ -242,7 +242,7 @@ def test_a_job_taken_up_meanwhile_is_let_go(world: World) -> None:
     assert world.dispatcher.task_ids == []
 
 
-def test_a_dispatch_that_fails_does_not_keep_the_others(world: World) -> None:
+def test_a_failed_dispatch_does_not_block_the_others(world: World) -> None:
     world.dispatcher = RecordingDispatcher(DispatchError("away"))
     for number, job_id in enumerate("ab"):
         world.jobs.add(replace(new_job(job_id), created_at=NOW + timedelta(seconds=number)))
@@ -254,7 +254,7 @@ def test_a_dispatch_that_fails_does_not_keep_the_others(world: World) -> None:
     assert all(world.job(job_id).failures == 0 for job_id in "ab")  # Function Compute's fault is not the jobs'
 
 
-def test_the_longest_due_come_first(world: World) -> None:
+def test_the_jobs_that_are_due_longest_come_first(world: World) -> None:
     for age, job_id in ((1, "young"), (3, "old"), (2, "middle")):
         world.jobs.add(first_attempt_due(make_job(id=job_id, created_at=NOW - timedelta(seconds=age))))
     world.clock.advance(DISPATCH_GRACE_S)
@@ -267,14 +267,14 @@ def cancel(world: World) -> Job:
     return cancel_job("abc123", USER, jobs=world.jobs, dispatcher=world.dispatcher, clock=world.clock)
 
 
-def test_a_job_of_which_the_provider_knows_nothing_is_cancelled_at_once(world: World) -> None:
+def test_a_job_that_was_not_submitted_is_cancelled_at_once(world: World) -> None:
     start(world, new_job())
     done = cancel(world)
     assert (done.status, done.finished_at, done.error) == (JobStatus.CANCELLED, NOW, None)
     assert cancel(world) == world.job() == done
 
 
-def test_an_attempt_at_work_is_left_to_honour_the_wish(world: World) -> None:
+def test_a_running_attempt_cancels_its_job_itself(world: World) -> None:
     world.jobs.add(new_job().claimed(NOW))
     assert cancel(world) == world.job() == replace(new_job().claimed(NOW), cancel_requested_at=NOW)
     assert world.dispatcher.task_ids == []
@@ -282,12 +282,12 @@ def test_an_attempt_at_work_is_left_to_honour_the_wish(world: World) -> None:
     assert cancel(world).cancel_requested_at == NOW
 
 
-def test_a_parked_job_is_dispatched_so_that_the_provider_hears_of_the_wish(world: World) -> None:
+def test_a_parked_job_is_dispatched_to_cancel_its_task_at_the_provider(world: World) -> None:
     world.jobs.add(parked())
     assert (cancel(world).status, world.dispatcher.task_ids) == (JobStatus.RUNNING, ["job_abc123_2"])
 
 
-def test_a_wish_whose_dispatch_failed_is_made_up_for(world: World) -> None:
+def test_the_minute_timer_repeats_the_dispatch_of_a_cancellation(world: World) -> None:
     world.jobs.add(parked())
     world.dispatcher = RecordingDispatcher(DispatchError("away"))
     assert cancel(world).cancel_requested_at == NOW

@@ -42,7 +42,7 @@ def always_pending(world: World, seconds: float) -> FakeProvider:
     return FakeProvider(AssertionError("submitted"), poll)
 
 
-def test_a_thousand_waiting_jobs_all_have_their_turn(world: World) -> None:
+def test_each_of_a_thousand_waiting_jobs_has_its_turn(world: World) -> None:
     jobs = [f"job-{number:04}" for number in range(1000)]
     for number, job_id in enumerate(jobs):
         world.jobs.add(waiting_job(job_id, f"user-{number % 3}"))
@@ -63,7 +63,7 @@ def test_a_thousand_waiting_jobs_all_have_their_turn(world: World) -> None:
     )
 
 
-def test_slow_polls_hold_up_neither_deletions_nor_dispatches(world: World) -> None:
+def test_slow_polls_block_neither_deletions_nor_dispatches(world: World) -> None:
     for number in range(200):
         world.jobs.add(waiting_job(f"job-{number:03}"))
     world.clock.advance(60)
@@ -79,7 +79,7 @@ def test_slow_polls_hold_up_neither_deletions_nor_dispatches(world: World) -> No
 
 
 @pytest.mark.parametrize("what", ["to_dispatch", "to_poll"])
-def test_jobs_that_cannot_be_listed_hold_up_no_other_kind_of_work(world: World, what: str) -> None:
+def test_a_failed_list_of_jobs_blocks_no_other_kind_of_work(world: World, what: str) -> None:
     def fail(*_: object, **__: object) -> object:
         raise OverflowError("a bug")
 
@@ -111,7 +111,7 @@ def ended(world: World, job_id: str = "bad") -> Callable[[], bool]:
     return lambda: world.job(job_id).status.final
 
 
-def test_a_job_whose_turns_fail_is_given_up_after_some_of_them(world: World) -> None:
+def test_a_job_is_given_up_after_several_failed_turns(world: World) -> None:
     world.jobs.add(waiting_job("bad"))
     provider = FakeProvider(AssertionError("submitted"), AttributeError("a bug"))
     assert let_minutes_pass(world, provider, ended(world), most=9) == MAX_FAILURES
@@ -129,7 +129,7 @@ def test_a_job_that_is_given_up_succeeds_with_what_is_stored(world: World) -> No
     assert world.job("abc123").status is JobStatus.SUCCEEDED
 
 
-def test_a_job_of_which_nobody_can_tell_what_is_stored_fails_when_its_time_is_over(world: World) -> None:
+def test_a_job_whose_outputs_cannot_be_read_fails_after_its_deadline(world: World) -> None:
     world.jobs.add(waiting_job("bad"))
 
     def fail(job_id: str) -> object:
@@ -140,7 +140,7 @@ def test_a_job_of_which_nobody_can_tell_what_is_stored_fails_when_its_time_is_ov
     assert 60 <= minutes <= 65 and world.job("bad").status is JobStatus.FAILED
 
 
-def test_a_job_is_not_charged_with_the_faults_of_function_compute(world: World) -> None:
+def test_a_failure_of_function_compute_is_not_charged_to_the_job(world: World) -> None:
     world.jobs.add(make_job(id="lost", next_attempt_at=NOW))
     world.dispatcher.failures = [DispatchError("HTTP 503")] * 10
     for _ in range(10):
@@ -151,7 +151,7 @@ def test_a_job_is_not_charged_with_the_faults_of_function_compute(world: World) 
     assert world.dispatcher.task_ids == ["job_lost_11"]
 
 
-def test_a_job_whose_model_is_gone_is_left_to_its_own_attempt(world: World) -> None:
+def test_a_job_with_a_removed_model_is_dispatched(world: World) -> None:
     world.jobs.add(waiting_job("old"))
 
     def provider_of(model: str) -> FakeProvider:
@@ -163,7 +163,7 @@ def test_a_job_whose_model_is_gone_is_left_to_its_own_attempt(world: World) -> N
     assert (world.dispatcher.task_ids, world.job("old").failures) == (["job_old_2"], 0)
 
 
-def test_two_runs_at_once_share_the_jobs(world: World) -> None:
+def test_two_runs_at_once_dispatch_each_job_once(world: World) -> None:
     for number in range(20):
         world.jobs.add(waiting_job(f"job-{number:02}"))
     other = always_pending(world, 0)
@@ -204,7 +204,7 @@ def add_deletion(world: World, job_id: str, *, objects: int = 0) -> str:
     return deletion.id
 
 
-def test_a_deletion_that_fails_is_postponed_longer_each_time_and_given_up_at_last(world: World) -> None:
+def test_a_failing_deletion_is_postponed_longer_each_time_and_then_given_up(world: World) -> None:
     deletion_id = add_deletion(world, "held", objects=3)
     refuse(world, "image-1703123456790")
     tries = 0
@@ -224,7 +224,7 @@ def test_a_deletion_that_fails_is_postponed_longer_each_time_and_given_up_at_las
     assert not world.store.objects and world.jobs.get("held") is None
 
 
-def test_a_large_deletion_holds_up_no_small_one(world: World) -> None:
+def test_a_large_deletion_does_not_block_a_small_one(world: World) -> None:
     add_deletion(world, "large", objects=300)
     world.clock.advance(1)
     for number in range(3):

@@ -70,12 +70,12 @@ def test_a_job_that_ends_has_one_delivery(world: World, ended: object, event: st
     assert found.id.startswith("msg_") and "." not in found.id
 
 
-def test_a_job_without_webhook_has_none(world: World) -> None:
+def test_a_job_without_a_webhook_url_has_no_delivery(world: World) -> None:
     end(world, webhook_url=None)
     assert world.jobs.deliveries.of_job("abc123") == []
 
 
-def test_the_message_says_what_has_happened_and_how_the_job_is_now(world: World) -> None:
+def test_the_message_has_the_event_and_the_json_of_the_job(world: World) -> None:
     end(world)
     sender = FakeWebhookSender(204)
     assert deliver(world, sender) == {"pending": 0, "delivered": 1, "failed": 0, "disabled": 0, "failed_attempts": 0}
@@ -90,7 +90,7 @@ def test_the_message_says_what_has_happened_and_how_the_job_is_now(world: World)
     assert len(sender.messages) == 1
 
 
-def test_what_fails_is_tried_again_by_the_schedule_and_under_one_id(world: World) -> None:
+def test_a_failed_delivery_is_repeated_by_the_schedule_with_the_same_id(world: World) -> None:
     end(world)
     sender = FakeWebhookSender(500)
     for number, delay_s in enumerate(RETRY_DELAYS_S, 1):
@@ -111,7 +111,7 @@ def test_what_fails_is_tried_again_by_the_schedule_and_under_one_id(world: World
 
 
 @pytest.mark.parametrize("status", [100, 199, 301, 302, 307, 400, 401, 403, 404, 409, 429, 500, 503])
-def test_whatever_is_no_success_is_tried_again(world: World, status: int) -> None:
+def test_a_status_that_is_not_2xx_is_repeated(world: World, status: int) -> None:
     end(world)
     sender = FakeWebhookSender(status, 200)
     deliver(world, sender)
@@ -122,7 +122,7 @@ def test_whatever_is_no_success_is_tried_again(world: World, status: int) -> Non
     assert (delivery(world).status, delivery(world).error) == (DELIVERED, None)
 
 
-def test_a_host_that_does_not_answer_is_tried_again(world: World) -> None:
+def test_a_delivery_to_a_host_that_does_not_answer_is_repeated(world: World) -> None:
     end(world)
     deliver(world, FakeWebhookSender(HostUnavailableError("did not answer (ConnectTimeout)")))
     found = delivery(world)
@@ -130,14 +130,14 @@ def test_a_host_that_does_not_answer_is_tried_again(world: World) -> None:
     assert found.error == "the receiver did not answer (ConnectTimeout)"
 
 
-def test_an_address_that_is_refused_fails_at_once(world: World) -> None:
+def test_a_delivery_to_a_refused_address_fails_at_once(world: World) -> None:
     end(world)
     deliver(world, FakeWebhookSender(AddressRefusedError("is not on the public internet")))
     found = delivery(world)
     assert (found.status, found.attempts, found.error) == (FAILED, 1, "the address is not on the public internet")
 
 
-def test_the_delays_are_spread(world: World) -> None:
+def test_the_delays_have_a_random_factor(world: World) -> None:
     drawn = [jitter() for _ in range(1000)]
     assert 0.8 <= min(drawn) < 0.85 and 1.15 < max(drawn) <= 1.2
     end(world)
@@ -148,13 +148,13 @@ def test_the_delays_are_spread(world: World) -> None:
 @pytest.mark.parametrize(
     ("asked_s", "waited_s"), [(0, 30), (29, 30), (31, 31), (3600, 3600), (8 * 3600, 8 * 3600), (1e9, 8 * 3600)]
 )
-def test_a_wish_to_be_left_alone_is_heeded_within_reason(world: World, asked_s: float, waited_s: float) -> None:
+def test_retry_after_is_respected_up_to_eight_hours(world: World, asked_s: float, waited_s: float) -> None:
     end(world)
     deliver(world, FakeWebhookSender(WebhookReply(429, asked_s)))
     assert delivery(world).next_attempt_at == NOW + timedelta(seconds=waited_s)
 
 
-def test_a_receiver_that_is_gone_gets_nothing_more(world: World) -> None:
+def test_a_receiver_that_answered_410_gets_no_more_webhooks(world: World) -> None:
     end(world, "first")
     end(world, "second")
     end(world, "other-url", webhook_url=f"{URL}2")
@@ -171,7 +171,7 @@ def test_a_receiver_that_is_gone_gets_nothing_more(world: World) -> None:
     assert "410" in str(later.error) and later.next_attempt_at is None
 
 
-def test_a_job_that_was_deleted_is_not_told_of(world: World) -> None:
+def test_a_deleted_job_sends_no_webhook(world: World) -> None:
     world.jobs.deliveries.add(Delivery("msg_1", "gone", USER, "job.succeeded", URL, NOW, next_attempt_at=NOW))
     sender = FakeWebhookSender(200)
     deliver(world, sender)
@@ -180,7 +180,7 @@ def test_a_job_that_was_deleted_is_not_told_of(world: World) -> None:
     assert str(found.error).startswith("job_deleted")
 
 
-def test_one_attempt_is_sent_by_one_instance(world: World) -> None:
+def test_an_attempt_is_sent_by_one_instance_only(world: World) -> None:
     end(world)
     other = FakeWebhookSender(200)
 
@@ -195,7 +195,7 @@ def test_one_attempt_is_sent_by_one_instance(world: World) -> None:
     assert (delivery(world).status, delivery(world).attempts, other.messages) == (DELIVERED, 1, [])
 
 
-def test_who_read_it_before_another_claimed_it_sends_nothing(world: World) -> None:
+def test_an_instance_that_loses_the_claim_sends_nothing(world: World) -> None:
     end(world)
     sender = FakeWebhookSender(200)
 
@@ -211,7 +211,7 @@ def test_who_read_it_before_another_claimed_it_sends_nothing(world: World) -> No
     assert (sender.messages, delivery(world).attempts) == ([], 1)
 
 
-def test_an_attempt_that_died_is_made_again_when_its_lease_is_over(world: World) -> None:
+def test_a_dead_attempt_is_repeated_when_its_lease_has_expired(world: World) -> None:
     end(world)
     claimed = delivery(world).claimed(NOW)
     world.jobs.deliveries.save(claimed, over_attempts=0)
@@ -224,7 +224,7 @@ def test_an_attempt_that_died_is_made_again_when_its_lease_is_over(world: World)
     assert (delivery(world).status, delivery(world).attempts, len(sender.messages)) == (DELIVERED, 2, 1)
 
 
-def test_attempts_that_all_died_come_to_an_end(world: World) -> None:
+def test_a_delivery_whose_attempts_all_die_fails(world: World) -> None:
     end(world)
     for _ in range(MAX_ATTEMPTS):
         found = delivery(world)
@@ -235,7 +235,7 @@ def test_attempts_that_all_died_come_to_an_end(world: World) -> None:
     assert (delivery(world).status, sender.messages) == (FAILED, [])
 
 
-def test_all_that_is_due_is_sent_and_not_beyond_the_time(world: World) -> None:
+def test_all_due_deliveries_are_sent_until_the_time_is_over(world: World) -> None:
     for number in range(40):
         end(world, f"job-{number}")
     ports = world.webhooks(FakeWebhookSender(200))
@@ -243,7 +243,7 @@ def test_all_that_is_due_is_sent_and_not_beyond_the_time(world: World) -> None:
     assert deliver(world, FakeWebhookSender(200))["delivered"] == 40
 
 
-def test_the_minute_timer_and_a_jobs_own_invocation_keep_apart(world: World) -> None:
+def test_the_invocation_for_a_job_sends_only_the_deliveries_of_this_job(world: World) -> None:
     end(world, "first")
     end(world, "second")
     sender = FakeWebhookSender(200)
@@ -251,7 +251,7 @@ def test_the_minute_timer_and_a_jobs_own_invocation_keep_apart(world: World) -> 
     assert [delivery(world, id_).status for id_ in ("first", "second")] == [PENDING, DELIVERED]
 
 
-def test_slow_receivers_of_one_user_do_not_take_the_instances_of_others(world: World) -> None:
+def test_slow_receivers_of_one_user_leave_instances_for_other_users(world: World) -> None:
     for number in range(6):
         end(world, f"slow-{number}")
     end(world, "other", user_id="somebody@else.com")
@@ -269,7 +269,7 @@ def test_slow_receivers_of_one_user_do_not_take_the_instances_of_others(world: W
     assert delivery(world, "slow-4").status is DELIVERED
 
 
-def test_an_answer_that_could_not_be_written_down_is_written_at_the_second_try(world: World) -> None:
+def test_an_answer_that_was_not_recorded_is_recorded_at_the_second_try(world: World) -> None:
     end(world)
     sender, save = FakeWebhookSender(204), world.jobs.deliveries.save
 
@@ -284,7 +284,7 @@ def test_an_answer_that_could_not_be_written_down_is_written_at_the_second_try(w
     assert (delivery(world).status, delivery(world).attempts, len(sender.messages)) == (DELIVERED, 1, 1)
 
 
-def test_a_bug_in_the_message_of_one_delivery_is_charged_to_that_delivery(world: World) -> None:
+def test_a_bug_in_the_message_of_one_delivery_is_charged_to_this_delivery(world: World) -> None:
     end(world, "bad")
     end(world, "good")
 
@@ -303,7 +303,7 @@ def test_a_bug_in_the_message_of_one_delivery_is_charged_to_that_delivery(world:
     assert found.status is FAILED
 
 
-def test_deliveries_are_shown_to_their_user_only(world: World) -> None:
+def test_only_the_user_of_a_job_sees_its_deliveries(world: World) -> None:
     end(world)
     shown = get_deliveries("abc123", USER, ports=world.delivery)
     assert shown == [delivery(world)]
@@ -323,7 +323,7 @@ def test_deliveries_are_kept_for_30_days(world: World) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "removed"), [(100, 5), (2, 4), (0, 0)])
-def test_old_deliveries_are_removed_in_batches_as_long_as_there_is_time(
+def test_old_deliveries_are_removed_in_batches_until_the_time_is_over(
     world: World, seconds: int, removed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(5):
@@ -350,7 +350,7 @@ def advance(world: World, provider: FakeProvider) -> Job | None:
 
 
 @pytest.mark.parametrize(("webhook_url", "announced"), [(URL, ["abc123"]), (None, [])])
-def test_a_job_that_has_ended_is_announced_if_it_names_a_webhook(
+def test_the_end_of_a_job_with_a_webhook_url_is_announced(
     world: World, webhook_url: str | None, announced: list[str]
 ) -> None:
     world.downloads.bodies = {RESULT: make_png()}
@@ -359,7 +359,7 @@ def test_a_job_that_has_ended_is_announced_if_it_names_a_webhook(
     assert world.dispatcher.announced == announced
 
 
-def test_an_announcement_that_fails_changes_nothing(world: World) -> None:
+def test_a_failed_announcement_changes_nothing(world: World) -> None:
     world.dispatcher.failures = [DispatchError("no")]
     world.downloads.bodies = {RESULT: make_png()}
     world.jobs.add(make_job(webhook_url=URL))
@@ -368,7 +368,7 @@ def test_an_announcement_that_fails_changes_nothing(world: World) -> None:
     assert (delivery(world).status, world.dispatcher.announced) == (PENDING, [])
 
 
-def test_a_job_that_was_only_parked_is_not_announced(world: World) -> None:
+def test_a_parked_job_is_not_announced(world: World) -> None:
     world.jobs.add(make_job(webhook_url=URL))
     advance_job("abc123", ports=world.generation(FakeProvider(TASK, TASK)), until=NOW)
     assert world.dispatcher.announced == []
