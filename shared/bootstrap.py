@@ -1,6 +1,6 @@
-"""The one place that builds adapters. Imports are lazy: a function loads only what it uses.
+"""The only place that builds adapters and bundles of ports. Imports are lazy: a function loads only what it uses.
 
-What is built lives as long as the instance; credentials are read anew at every use.
+Everything here lives as long as the instance; credentials are read again at every use.
 """
 
 from functools import cache, partial
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from shared.services.upkeep import UpkeepPorts
     from shared.services.webhooks import WebhookPorts
 
-_PROVIDER_TIMEOUT_S = 180.0  # a synchronous images API draws while the caller waits
+_PROVIDER_TIMEOUT_S = 180.0  # a synchronous images API generates while the caller waits
 _CONNECT_TIMEOUT_S = 10.0
 
 
@@ -129,7 +129,9 @@ def token_verifier() -> "TokenVerifier":
 
 
 def _fetch_keys(url: str) -> object:
-    from shared.adapters.key_fetching import fetch_key_set  # the first token pays for the HTTP client, not the start
+    from shared.adapters.key_fetching import (
+        fetch_key_set,
+    )  # the first token pays for the import of the HTTP client, not the start
 
     return fetch_key_set(url, _http_client())
 
@@ -286,7 +288,7 @@ def webhook_ports() -> "WebhookPorts":
         jobs=jobs(),
         deliveries=deliveries(),
         sender=StandardWebhookSender(settings.WebhookSettings.read(), public_web()),
-        # A job that has just ended has its rows, so nothing is indexed while others wait for their webhooks.
+        # A job that has just ended has its rows, so it is not indexed while other webhooks wait.
         show=partial(find_and_show_job, outputs=outputs(), urls=output_urls(), index=lambda _: None),
         clock=clock(),
     )

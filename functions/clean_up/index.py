@@ -1,4 +1,4 @@
-"""Timer: the safety nets. The payload says which. Synchronous invocation: one deletion, at once."""
+"""Timer: the task in the payload, such as the minute timer's. Synchronous invocation: one deletion, at once."""
 
 from shared import bootstrap
 from shared.fc.context import Context, stop_by

@@ -1,4 +1,4 @@
-"""Timer, and asynchronous invocation at the end of a job: deliver the webhooks that are due, or that job's."""
+"""Timer: send the webhooks that are due. Asynchronous invocation at the end of a job: send the webhook of this job."""
 
 from shared import bootstrap
 from shared.fc.context import Context, stop_by

@@ -1,4 +1,4 @@
-"""OSS trigger: make the rows of job_outputs follow the objects. Synchronous invocation: those of one job, at once."""
+"""OSS trigger: make the rows of job_outputs follow the objects. Synchronous invocation: index one job, at once."""
 
 from shared import bootstrap
 from shared.fc.context import Context

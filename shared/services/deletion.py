@@ -1,9 +1,9 @@
-"""Deletion that holds: the wish is written down first, then the objects go, and the rows after them.
+"""Carry out deletions: first the deletion is recorded, then its objects are deleted, and then its rows.
 
-``api`` writes the wish and has ``clean-up`` carry it out at once, because only there is the object store at hand; what
-remains, the minute timer goes on with. Every step can be repeated, so whoever comes next begins at the beginning and
-finds less to do. An hour after its end a deletion is carried out a second time and forgotten: what an attempt put that
-was slower than the deletion is gone then, too.
+``api`` records the deletion and has ``clean-up`` carry it out at once, because only ``clean-up`` loads the object
+store. The minute timer continues deletions that have not ended. Every step can be repeated, so each turn begins at the
+start and finds less to do. An hour after its end a deletion is carried out a second time and then forgotten. The second
+run deletes the objects of attempts that were slower than the deletion.
 """
 
 import logging
@@ -366,8 +366,8 @@ class _Run:
         job = self._request_end(job)
         if not job.status.final:
             return False
-        wish = deletion_of_job(job, self.now)
-        return self.carry_out(_write_down(wish, deletions=self.ports.deletions))
+        deletion = deletion_of_job(job, self.now)
+        return self.carry_out(_write_down(deletion, deletions=self.ports.deletions))
 
     def _request_end(self, job: Job) -> Job:
         if job.status.final or job.cancel_requested_at is not None:

@@ -1,7 +1,7 @@
-"""No item of a batch holds up another one: whatever the bad one raises, the others make the progress of any day.
+"""No item of a batch blocks another item: whatever exception one item raises, the others have their usual result.
 
-Each batch runs once with every item good. Then one call to a port that concerns one item raises something, once or from
-then on, and everything else must end as it did.
+Each batch runs once without failures. Then one call to a port with an argument of one item raises an exception, once or
+from then on, and all other items must have the same result as before.
 """
 
 import re
@@ -49,11 +49,11 @@ from tests.looking import open_database as look_at
 ITEMS = [f"item-{letter}" for letter in "abcdef"]
 TABLES = ("jobs", "job_outputs", "output_intents", "deletions", "webhook_deliveries")
 DATA = make_png()
-_DRAWN = re.compile(r"(?<=^deletions: \{)'id': '[0-9a-f-]{36}'")  # an id that is drawn and not derived
+_DRAWN = re.compile(r"(?<=^deletions: \{)'id': '[0-9a-f-]{36}'")  # a random id
 
 
 class OddError(Exception):
-    """None of ours, and none of Python's."""
+    """An exception that is neither ours nor Python's."""
 
 
 FAILURES = [
@@ -68,7 +68,7 @@ FAILURES = [
 
 
 class Poison:
-    """Lets calls to ports fail that concern one item: the one of that number, or all from that one on."""
+    """Makes calls to ports fail whose arguments name one item: the call with this number, or all from it on."""
 
     def __init__(self, item: str, number: int, error: type[Exception], *, lasting: bool) -> None:
         self._item = item
@@ -105,7 +105,7 @@ class _Poisoned:
         return self._call(self._port, *arguments)
 
     def _call(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        # Options are not looked at: "after" names the last item of a page in questions that concern all.
+        # Options are ignored: "after" names the last item of a page in queries for all items.
         self._poison.before(arguments)
         return method(*arguments, **options)
 
@@ -127,7 +127,7 @@ class SqlWorld(World):
         self.deliveries = SqlDeliveryStore(database)
         self.sent: list[str] = []
 
-    # Dispatches and messages go by threads, so their order means nothing.
+    # Threads send dispatches and messages, so their order is random.
     def seen(self) -> list[str]:
         return sorted([*self.dispatcher.task_ids, *self.dispatcher.announced, *self.sent])
 
@@ -186,7 +186,7 @@ def add_intent(world: World, job_id: str) -> None:
 
 @dataclass(frozen=True)
 class Batch:
-    """``fill`` makes the items; ``run`` works on them, with every port that it gets from ``poison``."""
+    """``fill`` makes the items; ``run`` works on them, with ports from ``poison``."""
 
     fill: Callable[[SqlWorld], None]
     run: Callable[[SqlWorld, Poison], object]
@@ -223,7 +223,7 @@ def endings(world: SqlWorld, poison: Poison) -> JobEndingPorts:
 
 
 class PollingProvider:
-    """Has done every other item's task."""
+    """Has finished the task of every other item."""
 
     poll_interval_s = 5.0
 
@@ -270,9 +270,9 @@ def fill_deletions(world: SqlWorld) -> None:
     for number, item in enumerate(ITEMS):
         job = add_stored_job(world, item)
         world.store.uploads[MultipartUpload(f"users/user of {item}/jobs/{item}/x", f"upload of {item}")] = NOW
-        wishes = (deletion_of_job(job, NOW), deletion_of_output(output_of(world, item), NOW))
-        wish = (*wishes, deletion_of_user(job.user_id, NOW))[number % 3]
-        world.deletions.add(replace(wish, id=f"deletion of {item}"))
+        deletions = (deletion_of_job(job, NOW), deletion_of_output(output_of(world, item), NOW))
+        deletion = (*deletions, deletion_of_user(job.user_id, NOW))[number % 3]
+        world.deletions.add(replace(deletion, id=f"deletion of {item}"))
     world.clock.advance(5)
 
 
@@ -308,7 +308,7 @@ def fill_reconcile(world: SqlWorld) -> None:
 
 def run_records(world: SqlWorld, poison: Poison) -> object:
     keys = [str(key_of(item, position)) for item in ITEMS for position in (0, 1)]
-    with suppress(Exception):  # what failed is raised at the end, so that the event comes again
+    with suppress(Exception):  # a failure is raised at the end, so that the event is delivered again
         index_objects(keys, ports=indexing(world, poison))
     return None
 
@@ -336,11 +336,11 @@ BATCHES = {
 }
 
 
-# -- what became of everything
+# -- the results
 
 
 class Databases:
-    """Empty databases of one kind, each as fresh as the first."""
+    """Empty databases of one kind."""
 
     def __init__(self, kind: str, request: pytest.FixtureRequest) -> None:
         self._url = database_url(kind, request)
@@ -370,7 +370,7 @@ def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
 
 
 def play(batch: Batch, databases: Databases, folder: Path, poison: Poison) -> list[str]:
-    """Return everything that there is after a run: rows, objects, uploads, dispatches and messages."""
+    """Return the state after a run: rows, objects, uploads, dispatches and messages."""
     world = SqlWorld(folder, databases.emptied())
     batch.fill(world)
     batch.run(world, poison)

@@ -1,4 +1,4 @@
-"""Cancelling: a wish that is honoured at the next step, whoever is at work."""
+"""Cancellation: it takes effect at the next step of the job."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_a_running_job_is_cancelled_at_its_next_step_and_at_the_provider(cloud: 
     done = eventually(lambda: (read := api.get(f"/jobs/{job['id']}").json())["status"] == "cancelled" and read)
     check_nothing_stored(cloud, USER, done)
     assert done["error"] is None
-    # It was still PENDING, so it is not billed.
+    # The task was still PENDING, so it is not billed.
     assert cloud.charges(f"[slow] {prompt}") == []
     again = api.post(f"/jobs/{job['id']}/cancel")
     assert (again.status_code, again.json()) == (200, done)

@@ -1,4 +1,4 @@
-"""Instances and the whole local cloud killed in the middle of a job."""
+"""Instances, and the whole local cloud, are killed during a job."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def job_row(cloud: LocalCloud, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def kill_instance(cloud: LocalCloud, function: str) -> None:
-    """Kill the busy instance; a second one may just be finding out that the job is taken."""
+    """Kill the busy instance; a second instance may be busy until it sees that the job has an attempt."""
     pids = {each["pid"] for each in cloud.instances(function) if each["busy"]}
     assert pids
     for pid in pids:

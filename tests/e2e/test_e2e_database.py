@@ -1,4 +1,4 @@
-"""The same on MariaDB, and what happens while the database is away."""
+"""Jobs on MariaDB, also while the database is unavailable."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from tests.e2e.job_support import Case, check_main_job, check_problem, check_suc
 from tests.local_cloud import TLS, LocalCloud, download, eventually
 from tests.mariadb import MariaDb
 
-# One server and one local cloud are enough: their tests stay in one process.
+# These tests share one server and one local cloud, so they run in one process.
 pytestmark = pytest.mark.xdist_group("e2e-database")
 
 USER = "test@factory-buy.com"
@@ -49,7 +49,7 @@ def test_a_hundred_requests_with_one_key_are_one_job_one_charge_and_one_answer(c
     url, body, together = cloud.variables["API_URL"] + IMAGE, {"prompt": prompt, **SMALL.body}, Barrier(100)
 
     def post(_: int) -> httpx.Response:
-        together.wait()  # a connection each, for a client's pool would send them one after the other
+        together.wait()  # one connection each, because the pool of a client would send them one after the other
         answer = httpx.post(url, json=body, headers=headers, timeout=100, trust_env=False, verify=TLS)
         cloud.checker.check(answer)
         return answer
@@ -91,7 +91,7 @@ def test_a_job_continues_when_the_database_is_available_again(cloud: LocalCloud,
     mariadb.stop()
     try:
         cloud.advance(61)
-        # The provider is done, and nobody can write it down.
+        # The provider has finished, and no function can record that.
         eventually(lambda: not any(each["busy"] for each in cloud.instances("generate-image")))
     finally:
         mariadb.start()
@@ -118,7 +118,7 @@ def test_a_killed_local_cloud_has_all_its_data_in_mariadb_after_a_restart(
     found = second.api(USER).get(f"/jobs/{job['id']}").json()
     addresses = ("ossUrl", "thumbnailUrl")
     for output, earlier in zip(found["outputs"], job["outputs"], strict=True):
-        # The bucket may answer at another port now, and URLs follow it.
+        # The bucket may now have another port, and URLs contain the port.
         assert len(download(output["ossUrl"]).content) == earlier["size"]
         earlier |= {name: output[name] for name in addresses}
     assert found == job

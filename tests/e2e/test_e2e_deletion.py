@@ -1,4 +1,4 @@
-"""Deletion through the API, with the official SDK and the database looked at afterwards."""
+"""Deletion through the API, checked with the official SDK and in the database."""
 
 import uuid
 from collections.abc import Callable
@@ -21,7 +21,7 @@ TABLES = ("jobs", "job_outputs", "output_intents", "webhook_deliveries")
 
 @pytest.fixture
 def user(prompt: str) -> str:
-    """A user of the test's own."""
+    """Return a user for one test."""
     return f"{prompt[-40:].strip()}@example.com"
 
 
@@ -33,7 +33,7 @@ def left_in_oss(cloud: LocalCloud, prefix: str) -> list[str]:
 
 
 def left_in_tables(cloud: LocalCloud, user: str) -> dict[str, int]:
-    """Return how many rows of a user each table has."""
+    """Return the number of a user's rows in each table."""
     return {table: len(cloud.rows(f"SELECT id FROM {table} WHERE user_id = ?", user)) for table in TABLES}
 
 
@@ -42,7 +42,7 @@ def unfinished(cloud: LocalCloud, user: str) -> int:
 
 
 def litter(cloud: LocalCloud, prefix: str) -> None:
-    """Leave below a prefix what no row speaks of: an object and an upload."""
+    """Leave an object and an upload without rows below a prefix."""
     bucket = cloud.oss2_bucket()
     bucket.put_object(f"{prefix}notes a+b%2F.txt", b"text")
     bucket.init_multipart_upload(f"{prefix}video-1703123456789.mp4")
@@ -174,12 +174,12 @@ def test_running_jobs_are_cancelled_first_and_newer_jobs_stay(cloud: LocalCloud,
     check_problem(api.get(f"/jobs/{job['id']}"), 404)
     assert cloud.objects(user, job["id"]) == []
     assert api.get(f"/jobs/{newer['id']}").json() == newer and len(cloud.objects(user, newer["id"])) == 1
-    # The end was told; the next request is one of its own.
+    # The last answer reported the end, so the next request is a new deletion.
     deleted(api.delete(EVERYTHING))
     assert left_in_tables(cloud, user) == dict.fromkeys(TABLES, 0)
 
 
-# -- stopped
+# -- interrupted
 
 
 REQUESTS: list[Callable[[dict[str, Any]], str]] = [
@@ -196,7 +196,7 @@ def test_the_timer_ends_a_deletion_that_oss_interrupted(
     api, job = cloud.api(user), run(cloud, user, prompt, size="512x512")
     path = path_of(job)
     cloud.arm("oss", {"operation": "DeleteObject"}, {"status": 500, "code": "InternalError"}, times=1000)
-    for _ in range(2):  # a repetition goes on with it
+    for _ in range(2):  # a repeated request continues the same deletion
         check_not_yet(api.delete(path))
     assert unfinished(cloud, user) == (2 if path == EVERYTHING else 1)  # that of the job beside its user's
     assert left_in_tables(cloud, user)["jobs"] == 1
@@ -230,7 +230,7 @@ def test_a_repeated_request_ends_a_deletion_after_a_lost_answer_of_oss(
 def test_the_timer_ends_a_deletion_whose_instance_was_killed(cloud: LocalCloud, user: str, prompt: str) -> None:
     job = run(cloud, user, prompt, count=2, size="512x512")
     first = cloud.output_rows(job["id"])[0]["oss_path"]
-    cloud.invoke("clean-up", TIMER)  # so that there is an instance
+    cloud.invoke("clean-up", TIMER)  # starts an instance
     cloud.arm("oss", {"operation": "DeleteObject", "key": first}, {"drop": True, "delayS": 30})
     api = cloud.api(user)
     answer = _kill_while(cloud, "clean-up", lambda: api.delete(f"/jobs/{job['id']}"))
@@ -243,7 +243,7 @@ def test_the_timer_ends_a_deletion_whose_instance_was_killed(cloud: LocalCloud, 
 
 
 def _kill_while(cloud: LocalCloud, function: str, ask: Callable[[], httpx.Response]) -> httpx.Response:
-    """Ask, kill the instance of ``function`` that is busy meanwhile, and return the answer."""
+    """Send the request, kill the busy instance of ``function``, and return the answer."""
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(ask)
         busy = eventually(lambda: [each for each in cloud.instances(function) if each["busy"]])
@@ -252,7 +252,7 @@ def _kill_while(cloud: LocalCloud, function: str, ask: Callable[[], httpx.Respon
         return answer.result(timeout=40)
 
 
-# -- what comes late
+# -- late uploads
 
 
 def test_an_object_uploaded_after_the_deletion_gets_no_row_and_is_deleted_within_the_hour(

@@ -1,4 +1,4 @@
-"""What goes wrong at the provider, on the way and at OSS; what it costs, and what it leaves behind."""
+"""Failures at the provider, during the download and at OSS: their errors, their costs and what they leave."""
 
 import shutil
 from typing import Any
@@ -19,7 +19,7 @@ UPLOAD = {"operation": "PutObject", "key": "users/*"}
 
 
 def fail(cloud: LocalCloud, prompt: str, code: str, *named: str, charged: int, case: Case = SMALL) -> dict[str, Any]:
-    """Run a job that must fail with ``code`` and a message that holds each of ``named``, leaving nothing."""
+    """Run a job that must fail with ``code`` and each of ``named`` in its message, and leave nothing behind."""
     job = run(cloud, USER, prompt, path=case.path, **case.body)
     assert job["status"] == "failed", job
     error = job["error"]
@@ -31,7 +31,7 @@ def fail(cloud: LocalCloud, prompt: str, code: str, *named: str, charged: int, c
 
 
 def check_charged(cloud: LocalCloud, prompt: str, times: int) -> None:
-    # A generation is billed when it ends: whatever else was begun would show by then.
+    # A generation is billed at its end: by then, every other generation would be visible.
     cloud.advance(10)
     assert len(cloud.charges(prompt)) == times
 
@@ -40,7 +40,7 @@ def attempts(cloud: LocalCloud, job: dict[str, Any]) -> int:
     return int(cloud.rows("SELECT attempt FROM jobs WHERE id = ?", job["id"])[0]["attempt"])
 
 
-# -- the provider says no, or nothing
+# -- the provider refuses or does not answer
 
 
 @pytest.mark.parametrize("case", [SMALL, VIDEO], ids=lambda case: case.name)
@@ -114,7 +114,7 @@ def test_a_submission_whose_answer_was_lost_is_billed_once(
     assert attempts(cloud, job) == 1
 
 
-# -- what the provider delivers
+# -- the results of the provider
 
 
 @pytest.mark.parametrize(

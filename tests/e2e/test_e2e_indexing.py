@@ -1,4 +1,4 @@
-"""Rows follow objects: what others put into the bucket or delete from it, and events that come twice, late or never."""
+"""Rows follow objects that others upload or delete, also when events arrive twice, late or never."""
 
 import struct
 import time
@@ -48,7 +48,7 @@ def test_an_object_uploaded_by_others_gets_its_row(cloud: LocalCloud, user: str,
 def test_a_video_uploaded_in_parts_gets_its_row(cloud: LocalCloud, prompt: str) -> None:
     job = run(cloud, USER, prompt, path="/ai/generate-video", duration=2, size="832x480")
     bucket = cloud.oss2_bucket()
-    # How well a picture compresses depends on the prompt; with a free box behind it every file has two parts.
+    # The size of a video depends on the prompt; with an MP4 box "free" at its end every file has two parts.
     room = 128 * 1024
     content = bucket.get_object(cloud.output_rows(job["id"])[0]["oss_path"]).read()
     content += struct.pack(">I4s", room, b"free").ljust(room, b"\0")
@@ -121,7 +121,7 @@ def test_the_next_event_of_an_object_repairs_a_lost_one(cloud: LocalCloud) -> No
     bucket.put_object(key, picture(64, 48))
     bucket.put_object(key, picture(64, 48))
     first = row_appears(cloud, key)
-    # The same event once more, by hand.
+    # The same event again, sent by the test.
     cloud.invoke(
         "index-outputs", {"events": [{"eventName": "ObjectCreated:PutObject", "oss": {"object": {"key": key}}}]}
     )

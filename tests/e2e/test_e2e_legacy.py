@@ -1,4 +1,4 @@
-"""Jobs of the former system, which had no rows: answered for, and never with an error."""
+"""Jobs of the previous system, which has no rows in ``job_outputs``: the API shows them without an error."""
 
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,7 @@ UNKNOWN = {"width": None, "height": None, "format": None, "crc64": None}
 
 
 def shown(api: httpx.Client, job_id: str) -> list[dict[str, Any]]:
-    """Return the job's outputs, which both routes must show alike."""
+    """Return the job's outputs, and check that both routes show the same."""
     job = api.get(f"/jobs/{job_id}")
     assert job.status_code == 200, job.text
     check_job_shape(job.json())
@@ -27,7 +27,7 @@ def shown(api: httpx.Client, job_id: str) -> list[dict[str, Any]]:
 
 
 def put_unseen(cloud: LocalCloud, key: str) -> None:
-    """Put an object whose event is lost, as those of the former system were never told of."""
+    """Upload an object without an event, like the objects of the previous system."""
     cloud.arm("events", {"key": key}, {"lose": True})
     cloud.oss2_bucket().put_object(key, PICTURE)
 

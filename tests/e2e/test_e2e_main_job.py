@@ -1,4 +1,4 @@
-"""A job from the request to the bytes in OSS, for every family of models and kind of user."""
+"""A job from the request to the bytes in OSS, for every model family and different kinds of user ids."""
 
 from collections.abc import Callable
 
@@ -69,12 +69,12 @@ def test_signed_urls_open_an_object_for_a_limited_time(start_cloud: Callable[...
         assert len(download(url).content) == output["size"]
         check_thumbnail(thumbnail, case)
         for each in (url, thumbnail):
-            # A shared cache would outlive the signature, and the object.
+            # A shared cache would keep the answer longer than the signature and the object are valid.
             assert download(each).headers["cache-control"] == "private, max-age=600, immutable"
         assert download(url[:-2] + ("00" if url[-2:] != "00" else "11")).status_code == 403
         assert download(f"{url}&x-oss-process=image/info").status_code == 403
         assert "w_512" in thumbnail and download(thumbnail.replace("w_512", "w_511")).status_code == 403
-    # Until the next window of signing begins, which is a minute here, the answer is the same to the byte.
+    # Within one signing window, a minute here, the answers are equal byte for byte.
     api, path = cloud.api("test@factory-buy.com"), f"/jobs/{job['id']}"
     etags = [api.get(path).headers["etag"] for _ in range(3)]
     assert len(set(etags)) < 3

@@ -1,4 +1,4 @@
-"""Bucket and tables brought together again: what was lost is made up for, and nothing is destroyed."""
+"""The reconcile repairs differences between the bucket and the tables, and destroys nothing."""
 
 import json
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ def test_the_event_of_a_late_upload_writes_the_row_of_its_intent(cloud: LocalClo
     cloud.oss2_bucket().put_object(key, PICTURE)
     row = row_appears(cloud, key)
     assert (row["size"], row["job_id"], intents(cloud, job_id)) == (len(PICTURE), job_id, 0)
-    assert row["created_at"] == LONG_AGO.strftime("%Y-%m-%d %H:%M:%S")  # it is the intent's row, not one made now
+    assert row["created_at"] == LONG_AGO.strftime("%Y-%m-%d %H:%M:%S")  # the intent's row, not a new one
 
 
 def test_the_hourly_timer_repairs_lost_rows(fresh_cloud: LocalCloud) -> None:
@@ -104,7 +104,7 @@ def test_a_failed_list_changes_nothing(cloud: LocalCloud, effect: dict[str, obje
     assert row_of(cloud, key) is not None
     cloud.disarm()
     while "deletions_withheld" in reconcile(cloud):
-        pass  # what other tests left behind goes ten at a time, too
+        pass  # rows and objects of other tests also count towards the limit of ten
     assert row_of(cloud, key) is None
 
 
@@ -115,6 +115,6 @@ def test_reads_of_the_bucket_trigger_no_indexing(cloud: LocalCloud) -> None:
     settle(cloud, 1, before)
     assert reconcile(cloud).get("rows_removed") is None
     cloud.oss2_bucket().put_object(key_of(job_id, 1), PICTURE)
-    # Events are delivered in order: had the reads of the first indexing made one, it would have come before this.
+    # Events are delivered in order: an event of the reads of the first indexing would come before this one.
     settle(cloud, 2, before)
     assert count(cloud) == before + 2

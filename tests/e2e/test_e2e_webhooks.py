@@ -1,4 +1,4 @@
-"""Webhooks through the whole: from ``webhookUrl`` in a request to what a receiver gets and the API shows of it."""
+"""Webhooks from end to end: from ``webhookUrl`` in a request to the receiver and to the deliveries in the API."""
 
 import itertools
 import json
@@ -19,9 +19,9 @@ _PATHS = (f"/hook-{number}" for number in itertools.count(1))
 
 
 class _Receiver(ThreadingHTTPServer):
-    """Keeps what it gets; ``answers`` holds the statuses to come for a path, and then it is 204.
+    """Records its requests; ``answers`` has the next statuses of a path, and after them the status is 204.
 
-    ``retry_after`` is what the answers of a path say in that header.
+    ``retry_after`` is the header ``Retry-After`` of the answers of a path.
     """
 
     daemon_threads = True
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Hook:
-    """One webhook of a test, with a path of its own."""
+    """The webhook of one test, with its own path."""
 
     def __init__(self, server: _Receiver, cloud: LocalCloud) -> None:
         self._server = server
@@ -70,7 +70,7 @@ class Hook:
         return len(self._server.got.get(self.path, []))
 
     def messages(self, count: int) -> list[tuple[str, dict[str, Any]]]:
-        """Wait for that many, verify each, and return their ids and what they say."""
+        """Wait for this number of messages, verify each, and return their ids and contents."""
         eventually(lambda: self.count >= count)
         secret = Webhook(self._cloud.variables["WEBHOOK_SECRET"])
         got = self._server.got[self.path]
@@ -118,7 +118,7 @@ def test_a_successful_job_sends_one_webhook_with_its_json(cloud: LocalCloud, pro
     assert (delivery["id"], delivery["event"], delivery["attempts"]) == (id_, "job.succeeded", 1)
     assert (delivery["createdAt"], delivery["nextAttemptAt"]) == (job["finishedAt"], None)
     assert (delivery["responseStatus"], delivery["error"]) == (204, None)
-    # At once: the invocation at the job's end, and no timer, has sent it.
+    # The invocation at the job's end has sent the message at once, not the timer.
     sent = [each for each in cloud.invocations("deliver-webhooks") if each["kind"] == "async"]
     assert sent
     cloud.advance(60)
@@ -191,7 +191,7 @@ def cancelled(cloud: LocalCloud, user: str, prompt: str, hook: Hook) -> str:
 def test_invalid_answers_of_one_users_receivers_do_not_block_other_users(
     cloud: LocalCloud, prompt: str, server: _Receiver
 ) -> None:
-    cloud.arm("fc", {"kind": "async"}, {"status": 500}, times=1000)  # nothing begins, and no webhook is sent at once
+    cloud.arm("fc", {"kind": "async"}, {"status": 500}, times=1000)  # no job begins, and no webhook is sent at once
     poisoned, good = [Hook(server, cloud) for _ in range(22)], [Hook(server, cloud) for _ in range(8)]
     for hook in poisoned:
         hook.will_answer(503, retry_after="Fri, 1 Jan 99999999999 00:00:00 GMT")
@@ -278,7 +278,7 @@ def test_an_input_image_at_a_private_address_fails_the_job_before_the_submission
     api = cloud.api(USER)
     cloud.arm("fc", {"function": "generate-video", "kind": "async"}, {"status": 500})
     job = generate(api, prompt, path="/ai/generate-video", imageUrl="http://127.0.0.1/first.png", duration=2)
-    # As a name would that was public when the request came, and is private when the provider is to be asked.
+    # Like a host name that is public at the request and private at the submission.
     cloud.execute("UPDATE jobs SET image_url = 'http://10.0.0.1/first.png' WHERE id = ?", job["id"])
     cloud.age(job["id"])
     failed = cloud.finish(api, job["id"])

@@ -7,7 +7,7 @@ from tests.fakes.examples import NOW
 
 
 class FakeClock:
-    """Time that passes only when somebody sleeps."""
+    """A clock whose time passes only when ``sleep`` or ``advance`` is called."""
 
     def __init__(self, now: datetime = NOW) -> None:
         self._now = now

@@ -11,7 +11,7 @@ from tests.fakes.output_store import InMemoryOutputStore
 
 
 class InMemoryDeletionStore:
-    """The table ``deletions`` beside those that it takes rows out of."""
+    """The table ``deletions``; ``jobs`` and ``outputs`` are the tables from which ``finish`` removes rows."""
 
     def __init__(self, jobs: InMemoryJobStore, outputs: InMemoryOutputStore) -> None:
         self._jobs = jobs

@@ -9,7 +9,7 @@ from shared.domain.webhooks import Delivery, DeliveryStatus
 
 
 class InMemoryDeliveryStore:
-    """The table ``webhook_deliveries``; while ``away`` it does not answer."""
+    """The table ``webhook_deliveries``; it does not answer while ``away`` is True."""
 
     def __init__(self) -> None:
         self.away = False

@@ -6,7 +6,7 @@ from shared.domain.jobs import Job
 
 
 class RecordingDispatcher:
-    """Keeps what was handed over, each attempt once, and what was announced; ``failures`` come first.
+    """Records dispatches, each attempt once, and announcements; raises ``failures`` first.
 
     ``on_delete`` carries deletions out.
     """

@@ -8,9 +8,9 @@ Chunk = bytes | Exception | Callable[[], bytes]
 
 
 class FakeDownloads:
-    """Hands out what is put under each URL: bytes, or a list of chunks, errors and functions.
+    """Returns the body of each URL: bytes, or a list of chunks, errors and functions.
 
-    ``check`` keeps what it is asked and raises what ``refusals`` holds for the URL.
+    ``check`` records its URLs, and raises the exception in ``refusals`` for a URL.
     """
 
     def __init__(self, bodies: dict[str, bytes | list[Chunk]] | None = None) -> None:

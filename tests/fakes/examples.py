@@ -60,7 +60,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def make_png(width: int = 4, height: int = 3, *, noise: Iterable[int] = (0,)) -> bytes:
-    """Return a real PNG; ``noise`` tells one from another."""
+    """Return a real PNG; PNGs with different ``noise`` differ."""
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])
     pixels = zlib.compress((b"\0" + b"\x80" * width) * height)
     parts = (

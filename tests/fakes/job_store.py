@@ -15,9 +15,9 @@ from tests.fakes.paging import page_of
 
 
 class InMemoryJobStore:
-    """The table ``jobs``; while ``away`` it does not answer. ``history`` holds every state that was written.
+    """The table ``jobs``; it does not answer while ``away`` is True. ``history`` has every state that was written.
 
-    What ends there and names a webhook is added to ``deliveries``.
+    A job that ends and names a webhook gets a row in ``deliveries``.
     """
 
     def __init__(self) -> None:

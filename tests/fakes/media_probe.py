@@ -8,7 +8,7 @@ from shared.domain.media import MediaFacts
 
 
 class StubProbe:
-    """Says of every file what it was told to say."""
+    """Returns the same facts, or raises the same error, for every file."""
 
     def __init__(self, facts: MediaFacts | None = None, error: Exception | None = None) -> None:
         self.facts = facts or MediaFacts("?", width=4, height=3)

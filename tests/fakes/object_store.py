@@ -16,7 +16,7 @@ from tests.fakes.examples import NOW
 
 @dataclass(frozen=True)
 class HeldObject:
-    """One object of the in-memory bucket."""
+    """An object of the in-memory bucket."""
 
     data: bytes
     content_type: str = "application/octet-stream"
@@ -25,9 +25,9 @@ class HeldObject:
 
 
 class InMemoryObjectStore:
-    """The bucket. Each put takes the next of ``failures`` first; ``spoil`` changes what arrives.
+    """The bucket. Each put raises the next of ``failures`` first; ``spoil`` changes the stored bytes.
 
-    A list breaks off behind ``list_breaks_after`` objects. ``uploads`` holds when each unfinished upload was initiated.
+    A list breaks off after ``list_breaks_after`` objects. ``uploads`` maps unfinished uploads to their start.
     """
 
     def __init__(self, base_url: str = "https://media.example.com", clock: FakeClock | None = None) -> None:

@@ -13,7 +13,7 @@ from tests.fakes.paging import page_of
 
 
 class InMemoryOutputStore:
-    """The tables ``job_outputs`` and ``output_intents`` beside ``jobs``; while ``away`` they do not answer."""
+    """The tables ``job_outputs`` and ``output_intents``; they do not answer while ``away`` is True."""
 
     def __init__(self, jobs: InMemoryJobStore) -> None:
         self.away = False

@@ -18,7 +18,7 @@ def play(step: Step) -> State:
 
 
 class FakeProvider:
-    """Answers ``submit`` and ``poll`` by scripts; the last step of ``polls`` is repeated for ever."""
+    """Answers ``submit`` and ``poll`` from scripts; the last step of ``polls`` is repeated forever."""
 
     def __init__(self, submit: Step, *polls: Step, poll_interval_s: float = 5.0) -> None:
         self.poll_interval_s = poll_interval_s

@@ -12,7 +12,7 @@ from tests.fakes.output_store import InMemoryOutputStore
 
 
 class InMemoryStartStore:
-    """The tables ``idempotency_keys`` and ``daily_usage`` beside ``jobs`` and ``job_outputs``."""
+    """The tables ``idempotency_keys`` and ``daily_usage``."""
 
     def __init__(self, jobs: InMemoryJobStore, outputs: InMemoryOutputStore) -> None:
         self._jobs = jobs

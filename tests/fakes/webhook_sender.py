@@ -6,7 +6,7 @@ from shared.ports import WebhookMessage, WebhookReply
 
 
 class FakeWebhookSender:
-    """Keeps the messages and answers each with the next of ``answers``, the last one for ever."""
+    """Records the messages, and answers with the next of ``answers``; the last answer is repeated forever."""
 
     def __init__(self, *answers: int | WebhookReply | Exception) -> None:
         self.messages: list[WebhookMessage] = []

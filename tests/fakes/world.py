@@ -1,4 +1,4 @@
-"""Every port in one place."""
+"""All fakes together, as the bundles of ports that the use cases take."""
 
 from pathlib import Path
 
@@ -124,7 +124,7 @@ class World:
         )
 
     def leave_an_intent(self) -> OutputIntent:
-        """Be an attempt that got make_png() in the answer and wrote its intent, and of which nothing more is heard."""
+        """Act as an attempt that got ``make_png()`` inside the answer, recorded its intent and died."""
         job = make_job().claimed(NOW).submitting(NOW).storing(NOW)
         self.jobs.add(job)
         output = make_output(size=len(make_png()), meta={"crc64": str(crc64.xz(make_png()))})
@@ -148,7 +148,7 @@ class World:
         return sorted(path.name for path in self.folder.iterdir()) if self.folder.exists() else []
 
     def job(self, job_id: str = "abc123") -> Job:
-        """Return the job as it is written down."""
+        """Return the recorded state of the job."""
         job = self.jobs.get(job_id)
         assert job is not None
         return job

@@ -45,7 +45,7 @@ def test_groups_take_turns() -> None:
 
 
 def test_a_slow_group_leaves_room_for_the_others() -> None:
-    """Two requests of a group that do not come back hold up neither the other groups nor the reading of more items."""
+    """Two requests of a group that do not end block neither the other groups nor the reading of more items."""
     released, done = threading.Event(), []
 
     def begin(item: str) -> Step[Any]:

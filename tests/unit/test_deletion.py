@@ -1,4 +1,4 @@
-"""Deletion that holds: what is asked for goes, nothing else does, wherever it is stopped."""
+"""Deletions: they delete everything that was requested and nothing else, wherever they are interrupted."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -58,7 +58,7 @@ def key_of(job: Job, position: int = 0) -> ObjectKey:
 
 
 def store(world: World, job: Job, position: int = 0) -> JobOutput:
-    """Put an output's object and its row."""
+    """Store an output: its object and its row."""
     key = key_of(job, position)
     hold(world, str(key))
     output = make_output(
@@ -69,7 +69,7 @@ def store(world: World, job: Job, position: int = 0) -> JobOutput:
 
 
 def full_job(world: World, job_id: str, user_id: str = USER) -> Job:
-    """Add a job with two outputs, and what else may lie below its prefix."""
+    """Add a job with two outputs, and everything else that may exist below its prefix."""
     job = add_job(world, job_id, JobStatus.STORING, user_id=user_id)
     store(world, job), store(world, job, 1)
     intent = OutputIntent(make_output(id=key_of(job, 2).output_id, job_id=job_id, user_id=user_id), 2, 0)
@@ -83,7 +83,7 @@ def full_job(world: World, job_id: str, user_id: str = USER) -> Job:
 
 
 def left_of(world: World, user_id: str) -> list[str]:
-    """Return what there is of a user, but for their deletions."""
+    """Return all data of a user, except for the deletions."""
     prefix = f"users/{user_id}/"
     keys = [key for key in world.store.objects if key.startswith(prefix)]
     uploads = [upload.key for upload in world.store.uploads if upload.key.startswith(prefix)]
@@ -98,14 +98,14 @@ def until(world: World, seconds: float = 1000) -> datetime:
 
 
 def minute(world: World, ports: DeletionPorts | None = None) -> dict[str, int]:
-    """Let a minute pass and the timer come; return the counts that are not 0."""
+    """Let a minute pass and the timer fire; return the counts that are not 0."""
     world.clock.advance(60)
     counts = resume_deletions(ports=ports or world.deletion, until=until(world, 50))
     return {name: number for name, number in counts.items() if number}
 
 
 def online(world: World, ports: DeletionPorts | None = None) -> None:
-    """Have clean-up carry deletions out when api asks for it; what it raises is Function Compute's answer."""
+    """Have clean-up carry out deletions when api requests it; its exceptions become errors of Function Compute."""
 
     def call(deletion_id: str) -> None:
         try:
@@ -222,7 +222,7 @@ def test_the_timer_carries_out_a_deletion_that_could_not_be_dispatched(world: Wo
     world.dispatcher.failures = [DispatchError("HTTP 503")]
     with pytest.raises(StorageUnavailableError):
         ask_job(world)
-    ask_job(world)  # a repetition goes on with it
+    ask_job(world)  # the repeated request continues the deletion
     assert left_of(world, USER) == [] and minute(world) == {}
 
 
@@ -236,10 +236,10 @@ def test_an_object_that_oss_refuses_to_delete_blocks_nothing_else(world: World) 
             raise StorageUnavailableError("OSS answered 500")
         delete(key)
 
-    world.store.delete = refuse  # type: ignore[method-assign]  # one object's fate
+    world.store.delete = refuse  # type: ignore[method-assign]  # for one object
     assert ask_everything(world).finished_at is None
     assert [job.id for job in world.jobs.of_user(USER, limit=9)] == ["b"]
-    world.store.delete = delete  # type: ignore[method-assign]  # it gives in
+    world.store.delete = delete  # type: ignore[method-assign]  # as before
     minute(world)
     assert left_of(world, USER) == [] and ask_everything(world).finished_at is not None
 
@@ -275,7 +275,7 @@ def test_an_output_without_a_job_is_deleted(world: World) -> None:
     assert left_of(world, USER) == []
 
 
-# -- what comes late
+# -- late uploads
 
 
 @pytest.mark.parametrize("scope", list(DeletionScope))
@@ -302,7 +302,7 @@ def test_an_object_uploaded_after_the_deletion_gets_no_row_and_is_deleted_within
     for _ in range(3):
         minute(world)
     assert key not in world.store.objects
-    # Forgotten: somebody may put an object of that key again.
+    # The deletion is forgotten: an object with the same key may be uploaded again.
     index_object(hold(world, key), ports=world.indexing)
     assert (world.outputs.get(output.id) is not None) and not world.deletions._rows
 
@@ -345,8 +345,8 @@ def test_everything_of_a_user_is_deleted_except_what_came_after_the_request(worl
     assert [name for name in left if "new" in name] == [name for name in stay if "new" in name]
 
 
-def ask_in_vain(world: World) -> None:
-    """Ask for the deletion of everything; five seconds later nothing of it is done."""
+def ask_while_nothing_can_be_deleted(world: World) -> None:
+    """Request the deletion of everything; five seconds later nothing is deleted yet."""
     world.dispatcher.failures = [DispatchError("HTTP 503")]
     ask_everything(world)
     world.clock.advance(5)
@@ -355,7 +355,7 @@ def ask_in_vain(world: World) -> None:
 def test_an_object_without_a_job_that_came_after_the_request_stays(world: World) -> None:
     hold(world, f"users/{USER}/before.txt")
     begin_upload(world, f"users/{USER}/before.mp4")
-    ask_in_vain(world)
+    ask_while_nothing_can_be_deleted(world)
     later = hold(world, f"users/{USER}/after.txt")
     begin_upload(world, f"users/{USER}/after.mp4")
     minute(world)
@@ -366,7 +366,7 @@ def test_an_object_without_a_job_that_came_after_the_request_stays(world: World)
 
 
 def test_the_objects_of_a_newer_job_stay_whatever_their_age_is(world: World) -> None:
-    ask_in_vain(world)
+    ask_while_nothing_can_be_deleted(world)
     job = add_job(world, "new")
     output = store(world, job)
     world.store.objects[output.oss_path] = HeldObject(DATA, modified_at=world.clock.now() - timedelta(hours=1))
@@ -383,7 +383,7 @@ def test_running_jobs_are_cancelled_and_deleted_after_their_end(world: World) ->
     assert [job.id for job in world.jobs.of_user(USER, limit=9)] == ["running"]
     assert world.job("running").cancel_requested_at is not None
     minute(world)
-    store(world, running)  # the attempt had just put it when it saw the wish
+    store(world, running)  # the attempt uploaded the object just before it saw the cancellation
     world.jobs.save(world.job("running").cancelled(world.clock.now()))
     minute(world)
     assert left_of(world, USER) == []
@@ -401,7 +401,7 @@ def test_repeated_requests_do_not_delete_jobs_that_began_in_the_meantime(world: 
     told = ask_everything(world)
     assert told.id == first.id and told.finished_at is not None
     assert [job.id for job in world.jobs.of_user(USER, limit=9)] == ["new"]
-    # That was the answer to the first; this is a new one.
+    # The request above learned about the end of the first deletion; this request is a new deletion.
     assert ask_everything(world).finished_at is not None and left_of(world, USER) == []
 
 
@@ -431,7 +431,7 @@ NASTY = ["a", "ab", "a.", "a%2F", "a%2Fjobs", "用户", "用", "x@y+z", "x@y", "
 
 
 @pytest.mark.parametrize("user", NASTY)
-def test_the_prefix_of_a_user_does_not_contain_objects_of_others(world: World, user: str) -> None:
+def test_a_deletion_does_not_touch_the_objects_of_other_users(world: World, user: str) -> None:
     for each in NASTY:
         full_job(world, f"job of {each}", each)
         hold(world, f"users/{each}/notes.txt")
@@ -451,7 +451,7 @@ def test_the_id_of_another_users_job_below_the_prefix_protects_nothing(world: Wo
 
 
 class _Confused(InMemoryObjectStore):
-    """Lists the whole bucket, whatever is asked for."""
+    """Lists the whole bucket for every prefix."""
 
     def list(self, prefix: str) -> Iterator[Any]:
         return super().list("")
@@ -468,7 +468,7 @@ def test_a_list_of_a_wrong_prefix_deletes_nothing(world: World) -> None:
     assert (left_of(world, USER), left_of(world, OTHER)) == ([], before)
 
 
-# -- stopped anywhere
+# -- interrupted anywhere
 
 
 class KilledError(BaseException):
@@ -477,7 +477,7 @@ class KilledError(BaseException):
 
 @dataclass
 class Fuse:
-    """How many effects are left to this instance; each happens, and then it may die."""
+    """Counts the effects that are left to this instance; the instance dies after the last one."""
 
     left: float
 
@@ -491,7 +491,7 @@ _EFFECTS = {"add", "save", "request_cancel", "delete", "abort_upload", "finish",
 
 
 class Mortal:
-    """A port whose user dies after one of its effects."""
+    """A port whose caller dies after one of the port's effects."""
 
     def __init__(self, port: Any, fuse: Fuse) -> None:
         self._port = port
@@ -522,7 +522,7 @@ def mortal(world: World, fuse: Fuse) -> DeletionPorts:
 
 
 def write_down(world: World, scope: DeletionScope) -> None:
-    """Let api write the wish down, and no more."""
+    """Let api record the deletion, and do nothing else."""
     match scope:
         case DeletionScope.OUTPUT:
             for output in world.outputs.of_job("job"):
@@ -582,7 +582,7 @@ def test_the_timer_ends_a_deletion_that_was_killed_after_any_effect(tmp_path: Pa
         assert [name for name in left_of(world, USER) if name not in intents] == [
             name for name in expected if name not in intents
         ]
-        # The second look, killed at the same place; then the world has forgotten.
+        # The second run, killed at the same place; then the deletion is forgotten.
         world.clock.advance(3600)
         died |= _dies(lambda w=world, n=effects: minute(w, mortal(w, Fuse(n))))
         for _ in range(3):
@@ -603,7 +603,7 @@ def _dies(work: Callable[[], object]) -> bool:
 
 
 def fail_at(store: InMemoryObjectStore, call: int) -> None:
-    """Let one request fail: the first after so many calls."""
+    """Let one request fail: the first one after this number of requests."""
     answer, number = store._answer, count()
 
     def answer_or_fail() -> None:
@@ -611,7 +611,7 @@ def fail_at(store: InMemoryObjectStore, call: int) -> None:
             raise StorageUnavailableError("OSS answered 500")
         answer()
 
-    store._answer = answer_or_fail  # type: ignore[method-assign]  # one failure
+    store._answer = answer_or_fail  # type: ignore[method-assign]  # fails once
 
 
 @pytest.mark.parametrize("scope", list(DeletionScope))

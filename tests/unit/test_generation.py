@@ -1,4 +1,4 @@
-"""The protocol of a job: what each failure leaves behind, and that whoever comes next goes on from there."""
+"""The steps of a job: the state after each failure, and that the next attempt continues from this state."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -359,7 +359,7 @@ def test_oss_that_stays_unavailable_fails_the_job(world: World) -> None:
         with pytest.raises(StorageUnavailableError):
             advance(world, provider)
         assert (world.job().failures, world.temp_files()) == (attempt, [])
-    # The job has ended; the invocation is repeated, to look whether something of it arrived all the same.
+    # The job has ended; the invocation is repeated, to check whether one of its objects has arrived after all.
     with pytest.raises(StorageUnavailableError):
         advance(world, provider)
     done = world.job()
@@ -477,7 +477,7 @@ def test_a_download_that_breaks_off_is_repeated(world: World) -> None:
 
 
 def take_over(world: World) -> Job:
-    """Be another attempt that claims the job once the lease of the first is dead."""
+    """Act as another attempt that claims the job when the lease of the first one has expired."""
     world.clock.advance(SUBMIT_LEASE_S)
     job = world.job()
     other = job.claimed(world.clock.now())
@@ -551,7 +551,7 @@ def test_an_object_uploaded_before_the_failure_is_removed_by_the_attempt_that_fa
 
 
 @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED], ids=str)
-def test_an_invocation_after_the_end_removes_late_objects(world: World, status: JobStatus) -> None:
+def test_an_invocation_after_the_end_handles_late_objects(world: World, status: JobStatus) -> None:
     key = world.leave_an_intent().output.oss_path
     world.jobs.save(replace(world.job(), status=status, finished_at=world.clock.now(), lease_expires_at=None))
     world.store.objects[key] = HeldObject(make_png())
@@ -662,13 +662,13 @@ def test_outputs_that_were_stored_before_a_crash_are_delivered(world: World) -> 
     assert done.warnings[0].startswith("stored 1 of 2 outputs: the provider's answer contained the results")
 
 
-def wish(world: World) -> None:
+def request_cancel(world: World) -> None:
     world.jobs.request_cancel("abc123", world.clock.now())
 
 
 def test_a_cancellation_before_the_submission_costs_nothing(world: World) -> None:
     add(world)
-    wish(world)
+    request_cancel(world)
     provider = FakeProvider(ONE)
     done = advance(world, provider)
     assert (done.status, done.lease_expires_at, provider.submitted) == (JobStatus.CANCELLED, None, [])
@@ -677,14 +677,14 @@ def test_a_cancellation_before_the_submission_costs_nothing(world: World) -> Non
 
 def test_a_cancellation_during_the_polls_is_sent_to_the_provider(world: World) -> None:
     add(world)
-    provider = FakeProvider(Pending("task-1"), lambda: (wish(world), Pending("task-1"))[1])
+    provider = FakeProvider(Pending("task-1"), lambda: (request_cancel(world), Pending("task-1"))[1])
     assert advance(world, provider).status is JobStatus.CANCELLED
     assert (provider.cancelled, len(provider.polled)) == (["task-1"], 1)
 
 
 def test_a_job_is_cancelled_even_if_the_provider_is_unavailable(world: World) -> None:
     add(world, make_job().claimed(NOW).submitting(NOW).submitted("task-1", NOW).parked(NOW))
-    wish(world)
+    request_cancel(world)
     provider = FakeProvider(ONE)
     provider.cancel = lambda _: play(ProviderUnavailableError("away"))
     assert advance(world, provider).status is JobStatus.CANCELLED
@@ -692,7 +692,7 @@ def test_a_job_is_cancelled_even_if_the_provider_is_unavailable(world: World) ->
 
 def test_a_cancelled_job_keeps_its_stored_outputs(world: World) -> None:
     add(world, make_job(count=2))
-    world.downloads.bodies[URLS[0]] = [lambda: (wish(world), make_png())[1]]
+    world.downloads.bodies[URLS[0]] = [lambda: (request_cancel(world), make_png())[1]]
     both = Finished((MediaUrl(URLS[0]), MediaUrl(URLS[1])))
     assert advance(world, FakeProvider(Pending("task-1"), both)).status is JobStatus.CANCELLED
     assert (world.downloads.fetched, len(world.outputs.of_job("abc123"))) == ([URLS[0]], 1)

@@ -1,4 +1,4 @@
-"""Rows that follow the objects in the bucket."""
+"""The rows of ``job_outputs`` follow the objects in the bucket."""
 
 import random
 from dataclasses import replace
@@ -168,7 +168,7 @@ def test_an_object_that_changes_between_head_and_read_is_indexed_correctly(world
 
 
 class LeapingProbe:
-    """Reads where it is told to, as MediaInfo does when it looks for ``moov``."""
+    """Reads the given places, as MediaInfo does when it looks for ``moov``."""
 
     def __init__(self, *places: int) -> None:
         self.places = places
@@ -216,7 +216,7 @@ INTENDED = make_png(noise=range(5))
 
 
 def intend(world: World, data: bytes = INTENDED, status: JobStatus = JobStatus.STORING) -> OutputIntent:
-    """Let a job write down that it is about to put ``data``, and then get to ``status``."""
+    """Let a job record its intent to upload ``data``, and then reach ``status``."""
     job = make_job(status=JobStatus.STORING)
     world.jobs.add(job)
     facts = MediaFacts("png", width=77, height=55).with_crc64(crc64.xz(data))
@@ -236,7 +236,7 @@ def test_the_intent_of_an_object_that_arrived_late_becomes_the_row(world: World)
         index(world)
         assert list(world.outputs.of_job("abc123")) == [intent.output]
         assert list(world.outputs.intents_of_job("abc123")) == []
-    assert world.store.ranges == []  # what the function knew need not be read again
+    assert world.store.ranges == []  # the intent has the facts, so nothing is read
 
 
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.STORING], ids=str)
@@ -270,7 +270,7 @@ def test_a_late_object_of_a_failed_job_is_removed_if_it_is_ours_but_not_at_its_e
         follow_late_objects(make_job(status=status), ports=world.indexing)
         assert list(world.store.objects) == ([] if data == INTENDED else [KEY])
         assert list(world.outputs.of_job("abc123")) == []
-        # It proves whose an object is that comes later still.
+        # The intent proves the origin of an object that arrives even later.
         assert list(world.outputs.intents_of_job("abc123")) == [intent]
 
 
@@ -300,7 +300,7 @@ def test_an_intent_outlives_the_deletion_of_its_object(world: World) -> None:
 def test_an_object_deleted_during_the_indexing_has_no_row(world: World) -> None:
     hold(world, make_png())
     put = world.outputs.put
-    # Between the question and the write the object is deleted, and that event is worked off first.
+    # The object is deleted between the read and the write, and the event of the deletion is indexed first.
     world.outputs.put = lambda output: (world.store.objects.pop(KEY, None), index(world), put(output))[2]
     index(world)
     assert world.outputs.get(OUTPUT) is None

@@ -1,4 +1,4 @@
-"""The steps of a job."""
+"""The states of a job, and the steps between them."""
 
 from collections.abc import Callable
 from datetime import timedelta

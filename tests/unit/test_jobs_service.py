@@ -1,4 +1,4 @@
-"""Reading, ending and reviving jobs."""
+"""Jobs: how they are read, continued, cancelled and ended."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def start(world: World, job: Job) -> Job:
 
 
 def revive(world: World, provider: FakeProvider = IDLE) -> dict[str, int]:
-    """Do what the minute timer does for jobs, for a minute; return the counts that are not 0."""
+    """Do the work of the minute timer for jobs, for one minute; return the counts that are not 0."""
     ports, until = world.revival(provider), world.clock.now() + timedelta(minutes=1)
     counts = Counter(dispatch_due_jobs(ports=ports, until=until))
     counts.update(poll_due_jobs(ports=ports, until=until))
@@ -178,7 +178,7 @@ def test_tasks_that_a_run_could_not_poll_come_first_in_the_next_run(world: World
     world.clock.advance(30)
 
     def poll() -> Pending:
-        world.clock.advance(0.3)  # one minute has room for 200 of them, and for those that have begun by then
+        world.clock.advance(0.3)  # in one minute 200 polls end, and those that have begun by then
         return TASK
 
     provider = FakeProvider(AssertionError("submitted"), poll)

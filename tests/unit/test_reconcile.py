@@ -1,4 +1,4 @@
-"""Bringing bucket and tables together again, without destroying anything."""
+"""The reconcile: it repairs differences between the bucket and the tables, and destroys nothing."""
 
 import copy
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ DATA = make_png(noise=range(5))
 
 
 def run(world: World, *, dry_run: bool = False, for_s: float = 600) -> dict[str, int]:
-    """Reconcile and return the counts that are not 0, without what is looked at."""
+    """Reconcile and return the counts that are not 0, without ``looked_at``."""
     until = world.clock.now() + timedelta(seconds=for_s)
     counts = reconcile(ports=world.indexing, until=until, dry_run=dry_run)
     assert counts.pop("dry_run") is dry_run
@@ -59,7 +59,7 @@ def hold(world: World, key: str, data: bytes = DATA) -> None:
 
 
 def intend(world: World, status: JobStatus, number: int = 0, **changes: Any) -> OutputIntent:
-    """Let a job write down its intent, and then get to ``status``."""
+    """Let a job record its intent, and then reach ``status``."""
     job = add_job(world, number, status=JobStatus.STORING, **changes)
     intent = OutputIntent(output_of(world, job), 0, job.attempt)
     world.outputs.intend(intent, lease_expires_at=job.lease_expires_at or world.clock.now())
@@ -284,7 +284,7 @@ def test_more_jobs_than_one_page_are_checked(world: World) -> None:
 
 
 def make_dead(world: World, rows: int, objects: int, sound: int = 0) -> None:
-    """Let there be rows without objects, objects of dead jobs, and outputs as they should be."""
+    """Make rows without objects, objects of failed jobs, and correct outputs."""
     for number in range(rows + sound):
         job = add_job(world, number)
         world.outputs.put(output_of(world, job))
@@ -312,7 +312,7 @@ def test_a_run_stops_after_ten_deletions(world: World, dry_run: bool, caplog: py
         "ERROR"
     ]
     if not dry_run:
-        # The next run is another one, with a ceiling of its own.
+        # The next run has its own limit.
         assert run(world) == {"rows_removed": 5}
 
 
@@ -323,7 +323,7 @@ def test_the_objects_of_many_failed_jobs_are_not_deleted_in_one_run(world: World
 
 
 def test_the_limit_of_deletions_grows_with_the_number_of_checks(world: World) -> None:
-    # 300 sound outputs are 600 things looked at, before the rows without objects: the jobs are younger.
+    # 300 correct outputs count 600 in looked_at before the rows without objects, whose jobs are younger.
     for number in range(300):
         job = add_job(world, number)
         world.outputs.put(output_of(world, job))
@@ -331,7 +331,7 @@ def test_the_limit_of_deletions_grows_with_the_number_of_checks(world: World) ->
     for number in range(300, 340):
         world.outputs.put(output_of(world, add_job(world, number)))
     world.clock.advance(HOUR + 1)
-    # Of the 601st thing 5 % are 30; while they are removed 40 more are looked at, which makes 32.
+    # 5 % of 601 are 30; while these rows are removed, looked_at grows by 40, so the limit becomes 32.
     assert run(world) == {"rows_removed": 31, "deletions_withheld": 9}
 
 
@@ -345,7 +345,7 @@ def test_a_dry_run_counts_the_changes_and_makes_none(world: World) -> None:
     before = state(world)
     planned = run(world, dry_run=True)
     assert state(world) == before
-    # What the intent will have put in the table, a real run need not look at again.
+    # In a real run the row of the intent exists when its job is checked, so the run does not count it twice.
     assert planned.pop("rows_added") == 2
     assert planned == {
         "uploads_aborted": 1,

@@ -240,7 +240,7 @@ def test_without_a_checksum_in_oss_the_size_is_compared(world: World) -> None:
 
 
 @pytest.mark.parametrize("error", [StorageUnavailableError("away"), DatabaseUnavailableError("away")])
-def test_every_row_describes_an_object_in_oss(world: World, error: DreamFactoryError) -> None:
+def test_a_failed_step_leaves_no_row(world: World, error: DreamFactoryError) -> None:
     world.downloads.bodies[URL] = make_png()
     if isinstance(error, StorageUnavailableError):
         world.store.failures = [error]

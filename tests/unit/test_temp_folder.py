@@ -1,4 +1,4 @@
-"""The temp folder, on a real disk, a full one included."""
+"""The temp folder on a real disk, also on a full one."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The minute timer: everybody's jobs and deletions have their turn, whatever there is of others."""
+"""The minute timer: the jobs and deletions of every user have their turn, however many others there are."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +20,7 @@ RUN = timedelta(seconds=280)  # of the five minutes that clean-up may take
 
 
 def minute(world: World, provider: FakeProvider) -> dict[str, int]:
-    """Run the timer's task; the next one may begin a minute after this one began."""
+    """Run the timer's task; the next run may begin a minute after this one began."""
     began = world.clock.now()
     counts = do_every_minute(ports=world.upkeep(provider), until=began + RUN)
     world.clock.advance(max((began + timedelta(minutes=1) - world.clock.now()).total_seconds(), 0))
@@ -33,7 +33,7 @@ def waiting_job(job_id: str, user_id: str = USER) -> Job:
 
 
 def always_pending(world: World, seconds: float) -> FakeProvider:
-    """A provider that takes its time, of which the clock is told by each poll: as if there was one at a time."""
+    """A slow provider: each poll advances the clock, as if the polls ran one after the other."""
 
     def poll() -> Pending:
         world.clock.advance(seconds)
@@ -74,7 +74,7 @@ def test_slow_polls_block_neither_deletions_nor_dispatches(world: World) -> None
         world.jobs.add(make_job(id=f"lost-{number}", next_attempt_at=world.clock.now()))
         counts = minute(world, provider)
         assert counts["deletions_ended"] == 1 and f"job_lost-{number}_1" in world.dispatcher.task_ids
-    # Those that one run has no time for come first in the next one.
+    # The jobs for which one run has no time come first in the next run.
     assert len(set(provider.polled)) == 200
 
 
@@ -96,7 +96,7 @@ def test_a_failed_list_of_jobs_blocks_no_other_kind_of_work(world: World, what: 
     assert (len(provider.polled), len(world.dispatcher.task_ids)) == ((1, 0) if what == "to_dispatch" else (0, 1))
 
 
-# -- what an item is charged
+# -- failures that are charged to an item
 
 
 def let_minutes_pass(world: World, provider: FakeProvider, done: Callable[[], bool], *, most: int) -> int:
@@ -163,7 +163,7 @@ def test_a_job_with_a_removed_model_is_dispatched(world: World) -> None:
     assert (world.dispatcher.task_ids, world.job("old").failures) == (["job_old_2"], 0)
 
 
-def test_two_runs_at_once_dispatch_each_job_once(world: World) -> None:
+def test_two_runs_at_once_poll_each_task_once(world: World) -> None:
     for number in range(20):
         world.jobs.add(waiting_job(f"job-{number:02}"))
     other = always_pending(world, 0)
@@ -190,7 +190,7 @@ def refuse(world: World, part: str) -> None:
             raise StorageRefusedError("OSS refused: 409 (FileImmutable)")
         delete(key)
 
-    world.store.delete = refuse_some  # type: ignore[method-assign]  # one object's fate
+    world.store.delete = refuse_some  # type: ignore[method-assign]  # for some objects
 
 
 def add_deletion(world: World, job_id: str, *, objects: int = 0) -> str:
@@ -211,14 +211,14 @@ def test_a_failing_deletion_is_postponed_longer_each_time_and_then_given_up(worl
     for _ in range(7 * 24 * 60):
         counts = minute(world, always_pending(world, 0))
         tries += counts["failed"]
-        # What OSS gives up is gone at once.
+        # Objects that OSS does not refuse to delete are deleted at once.
         assert list(world.store.objects) == [f"users/{USER}/jobs/held/image-1703123456790.png"]
     deletion = world.deletions.get(deletion_id)
     assert deletion is not None and deletion.given_up and tries == DELETION_FAILURES
     world.store.delete = world.store.objects.pop  # type: ignore[assignment,method-assign]  # the policy has ended
     minute(world, always_pending(world, 0))
     assert len(world.store.objects) == 1
-    # Who asks again begins it again.
+    # A repeated request begins the deletion again.
     outcome = carry_out_deletion(deletion_id, ports=world.deletion, until=world.clock.now() + RUN)
     assert outcome == {"deletions_ended": 1}
     assert not world.store.objects and world.jobs.get("held") is None
@@ -239,7 +239,7 @@ def test_a_large_deletion_does_not_block_a_small_one(world: World) -> None:
     world.clock.advance(60)
     counts = minute(world, always_pending(world, 0))
     assert (counts["deletions_ended"], counts["deletions_left"]) == (3, 1)
-    # And the time that is left is used for it.
+    # The large deletion uses the time that is left.
     assert len(world.store.objects) == 300 - (50 - 3)
     for _ in range(6):
         minute(world, always_pending(world, 0))

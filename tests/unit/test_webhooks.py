@@ -1,4 +1,4 @@
-"""Webhooks: one delivery for each job that ends, tried again for about a day, under one id."""
+"""Webhooks: one delivery for each job that ends, repeated for about a day with the same id."""
 
 import json
 from dataclasses import replace
@@ -31,7 +31,7 @@ PENDING, DELIVERED, FAILED, DISABLED = DeliveryStatus
 
 
 def end(world: World, job_id: str = "abc123", **changes: object) -> Job:
-    """Write down a job that has ended well, which adds its delivery."""
+    """Record a job that has succeeded, which adds its delivery."""
     job = world.jobs.add(make_job(id=job_id, **{"webhook_url": URL, **changes}))
     done = job.succeeded(world.clock.now())
     world.jobs.save(done)
@@ -186,7 +186,7 @@ def test_an_attempt_is_sent_by_one_instance_only(world: World) -> None:
 
     class Slow(FakeWebhookSender):
         def send(self, message: WebhookMessage) -> WebhookReply:
-            # While this one waits for its answer, the timer comes, and a second invocation for the job.
+            # While this attempt waits for its answer, the timer fires, and a second invocation for the job begins.
             deliver(world, other)
             deliver(world, other, job_id="abc123")
             return super().send(message)
@@ -201,7 +201,7 @@ def test_an_instance_that_loses_the_claim_sends_nothing(world: World) -> None:
 
     class Overtaken(InMemoryJobStore):
         def get(self, job_id: str) -> Job | None:
-            # Between the look at what is due and the claim, another instance claims it.
+            # Another instance claims the delivery between the query and the claim of this one.
             found = delivery(world)
             world.jobs.deliveries.save(found.claimed(NOW), over_attempts=found.attempts)
             return world.jobs.get(job_id)
@@ -262,7 +262,7 @@ def test_slow_receivers_of_one_user_leave_instances_for_other_users(world: World
     deliver(world, sender, job_id="slow-4")
     deliver(world, sender, job_id="other")
     assert [delivery(world, id_).status for id_ in ("slow-4", "other")] == [PENDING, DELIVERED]
-    world.clock.advance(16)  # they have been answered, or given up
+    world.clock.advance(16)  # their attempts have ended
     deliver(world, sender, job_id="slow-5")
     assert [delivery(world, f"slow-{number}").status for number in (4, 5)] == [PENDING, DELIVERED]
     deliver(world, sender)  # the timer comes
