@@ -110,7 +110,7 @@ def test_a_submission_whose_answer_was_lost_is_billed_once(
     cloud: LocalCloud, prompt: str, operation: str, case: Case
 ) -> None:
     cloud.arm("provider", {"operation": operation, "prompt": prompt}, {"drop": True})
-    job = fail(cloud, prompt, "submission_unknown", "not submitted again", charged=1, case=case)
+    job = fail(cloud, prompt, "submission_unknown", "not asked again", charged=1, case=case)
     assert attempts(cloud, job) == 1
 
 

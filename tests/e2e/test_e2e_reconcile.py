@@ -86,7 +86,7 @@ def test_a_run_removes_at_most_ten_rows_without_objects(fresh_cloud: LocalCloud)
     assert reconcile(cloud, dry_run=True) == withheld
     assert len([key for key in keys if row_of(cloud, key)]) == 12
     assert reconcile(cloud) == withheld
-    assert "more to delete than is believable" in (cloud.data_dir / "logs" / "clean-up.log").read_text()
+    assert "suspiciously many deletions" in (cloud.data_dir / "logs" / "clean-up.log").read_text()
     assert reconcile(cloud) == {"rows_removed": 2}
     assert reconcile(cloud) == {}
     assert [key for key in [*keys, young] if row_of(cloud, key)] == [young]
