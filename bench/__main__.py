@@ -105,9 +105,9 @@ class _NoProbe:
 
 def store(url: str) -> None:
     job = Job("bench", "bench", MediaType.IMAGE, "", "", "1x1", datetime.now(UTC))
-    service = replace(bootstrap.storage_service(), probe=_NoProbe())
-    upload_job_output_from_source(job, 0, MediaUrl(url), storage=service)
-    service.temp.remove_of_job(job.id)
+    ports = replace(bootstrap.storage_ports(), probe=_NoProbe())
+    upload_job_output_from_source(job, 0, MediaUrl(url), ports=ports)
+    ports.temp.remove_of_job(job.id)
 
 
 def curl(url: str, endpoint: str, folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""The one place that builds adapters. Imports are lazy: a function loads only what it uses.
+"""The only place that builds adapters and bundles of ports. Imports are lazy: a function loads only what it uses.
 
-What is built lives as long as the instance; credentials are read anew at every use.
+Everything here lives as long as the instance; credentials are read again at every use.
 """
 
 from functools import cache
@@ -10,7 +10,6 @@ from shared import settings
 from shared.domain.errors import ProviderRefusedError
 from shared.domain.models import MODELS, ProviderName
 from shared.domain.quotas import Quotas
-from shared.ports import Limits
 
 if TYPE_CHECKING:
     import httpx
@@ -34,17 +33,20 @@ if TYPE_CHECKING:
     from shared.ports import Provider
     from shared.presentation import JobPresenter
     from shared.services.access import AccessPorts
-    from shared.services.deletion import DeletionService
+    from shared.services.deletion import DeletionPorts
     from shared.services.deletion_requests import DeletionRequestPorts
-    from shared.services.generation import GenerationService
-    from shared.services.indexing import IndexingService
+    from shared.services.deliveries import DeliveryPorts
+    from shared.services.generation import GenerationPorts
+    from shared.services.indexing import IndexingPorts
+    from shared.services.job_endings import JobEndingPorts
     from shared.services.jobs import JobPorts
     from shared.services.reading import ReadPorts
-    from shared.services.revival import RevivalService
+    from shared.services.revival import RevivalPorts
     from shared.services.starting import StartPorts
-    from shared.services.storage import StorageService
-    from shared.services.upkeep import UpkeepService
-    from shared.services.webhooks import WebhookService
+    from shared.services.storage import StoragePorts
+    from shared.services.sweeping import SweepingPorts
+    from shared.services.upkeep import UpkeepPorts
+    from shared.services.webhooks import WebhookPorts
 
 
 @cache
@@ -141,51 +143,6 @@ def webhooks_are_enabled() -> bool:
 
 
 @cache
-def access_ports() -> "AccessPorts":
-    from shared.services.access import AccessPorts
-
-    return AccessPorts(caller_of=_token_verifier().caller_of)
-
-
-@cache
-def start_ports() -> "StartPorts":
-    from shared.services.starting import StartPorts
-
-    return StartPorts(starts=starts(), jobs=jobs(), dispatcher=dispatcher(), clock=clock(), quotas=quotas())
-
-
-@cache
-def job_ports() -> "JobPorts":
-    from shared.services.jobs import JobPorts
-
-    return JobPorts(jobs=jobs(), dispatcher=dispatcher(), clock=clock())
-
-
-@cache
-def read_ports() -> "ReadPorts":
-    from shared.services.reading import ReadPorts
-
-    return ReadPorts(
-        jobs=jobs(),
-        outputs=outputs(),
-        deliveries=deliveries(),
-        starts=starts(),
-        quotas=quotas(),
-        key_of=output_urls().key_of,
-        clock=clock(),
-    )
-
-
-@cache
-def deletion_request_ports() -> "DeletionRequestPorts":
-    from shared.services.deletion_requests import DeletionRequestPorts
-
-    return DeletionRequestPorts(
-        jobs=jobs(), outputs=outputs(), deletions=deletions(), dispatcher=dispatcher(), clock=clock()
-    )
-
-
-@cache
 def job_presenter() -> "JobPresenter":
     from shared.presentation import JobPresenter
     from shared.services.legacy import OutputPorts
@@ -202,7 +159,8 @@ def _token_verifier() -> "TokenVerifier":
 
 
 def _fetch_keys(url: str) -> object:
-    from shared.adapters.key_fetching import fetch_key_set  # the first token pays for the HTTP client, not the start
+    # The first token pays for the import of the HTTP client, not the start.
+    from shared.adapters.key_fetching import fetch_key_set
 
     return fetch_key_set(url, _http_client())
 
@@ -248,20 +206,6 @@ def _provider(name: ProviderName) -> "Provider":
             return OpenAiImages(settings.ProviderSettings.read(name, OpenAiImages.BASE_URL), _http_client())
 
 
-@cache
-def generation_service() -> "GenerationService":
-    from shared.services.generation import GenerationService
-
-    return GenerationService(
-        jobs=jobs(),
-        provider_of=provider_of,
-        storage=storage_service(),
-        indexing=indexing_service(),
-        dispatcher=dispatcher(),
-        patience_s=settings.RuntimeSettings.read().patience_s,
-    )
-
-
 def _index(job: "Job") -> None:
     # Only a job without rows pays for the HTTP client.
     dispatcher().index(job)
@@ -274,12 +218,148 @@ def deliveries() -> "SqlDeliveryStore":
     return SqlDeliveryStore(_database())
 
 
-@cache
-def webhook_service() -> "WebhookService":
-    from shared.adapters.webhook_sender import StandardWebhookSender
-    from shared.services.webhooks import WebhookService
+# -- the ports of the use cases
 
-    return WebhookService(
+
+@cache
+def access_ports() -> "AccessPorts":
+    from shared.services.access import AccessPorts
+
+    return AccessPorts(caller_of=_token_verifier().caller_of)
+
+
+@cache
+def start_ports() -> "StartPorts":
+    from shared.services.starting import StartPorts
+
+    return StartPorts(starts=starts(), jobs=jobs(), dispatcher=dispatcher(), clock=clock(), quotas=quotas())
+
+
+@cache
+def job_ports() -> "JobPorts":
+    from shared.services.jobs import JobPorts
+
+    return JobPorts(jobs=jobs(), dispatcher=dispatcher(), clock=clock())
+
+
+@cache
+def read_ports() -> "ReadPorts":
+    from shared.services.reading import ReadPorts
+
+    return ReadPorts(
+        jobs=jobs(),
+        outputs=outputs(),
+        deliveries=deliveries(),
+        starts=starts(),
+        quotas=quotas(),
+        key_of=output_urls().key_of,
+        clock=clock(),
+    )
+
+
+@cache
+def deletion_request_ports() -> "DeletionRequestPorts":
+    from shared.services.deletion_requests import DeletionRequestPorts
+
+    return DeletionRequestPorts(
+        jobs=jobs(), outputs=outputs(), deletions=deletions(), dispatcher=dispatcher(), clock=clock()
+    )
+
+
+@cache
+def storage_ports() -> "StoragePorts":
+    from shared.adapters.downloads import GuardedDownloads
+    from shared.services.storage import StoragePorts
+
+    return StoragePorts(
+        store=object_store(),
+        outputs=outputs(),
+        temp=temp_files(),
+        probe=media_probe(),
+        downloads=GuardedDownloads(settings.DownloadSettings.read(), public_web()),
+        clock=clock(),
+        limits=settings.read_media_limits(),
+    )
+
+
+@cache
+def job_ending_ports() -> "JobEndingPorts":
+    from shared.services.job_endings import JobEndingPorts
+
+    return JobEndingPorts(jobs=jobs(), outputs=outputs(), temp=temp_files(), clock=clock())
+
+
+@cache
+def indexing_ports() -> "IndexingPorts":
+    from shared.services.indexing import IndexingPorts
+
+    return IndexingPorts(
+        store=object_store(),
+        outputs=outputs(),
+        jobs=jobs(),
+        deletions=deletions(),
+        probe=media_probe(),
+        clock=clock(),
+    )
+
+
+@cache
+def generation_ports() -> "GenerationPorts":
+    from shared.services.generation import GenerationPorts
+
+    return GenerationPorts(
+        jobs=jobs(),
+        provider_of=provider_of,
+        dispatcher=dispatcher(),
+        clock=clock(),
+        storage=storage_ports(),
+        endings=job_ending_ports(),
+        indexing=indexing_ports(),
+        patience_s=settings.RuntimeSettings.read().patience_s,
+    )
+
+
+@cache
+def revival_ports() -> "RevivalPorts":
+    from shared.services.revival import RevivalPorts
+
+    return RevivalPorts(
+        jobs=jobs(),
+        provider_of=provider_of,
+        dispatcher=dispatcher(),
+        clock=clock(),
+        endings=job_ending_ports(),
+        indexing=indexing_ports(),
+    )
+
+
+@cache
+def deletion_ports() -> "DeletionPorts":
+    from shared.services.deletion import DeletionPorts
+
+    return DeletionPorts(
+        store=object_store(),
+        jobs=jobs(),
+        outputs=outputs(),
+        deletions=deletions(),
+        dispatcher=dispatcher(),
+        clock=clock(),
+    )
+
+
+@cache
+def delivery_ports() -> "DeliveryPorts":
+    from shared.services.deliveries import DeliveryPorts
+
+    return DeliveryPorts(deliveries=deliveries(), clock=clock())
+
+
+@cache
+def webhook_ports() -> "WebhookPorts":
+    from shared.adapters.webhook_sender import StandardWebhookSender
+    from shared.services.webhooks import WebhookPorts
+
+    return WebhookPorts(
         jobs=jobs(),
         deliveries=deliveries(),
         sender=StandardWebhookSender(settings.WebhookSettings.read(), public_web()),
@@ -289,74 +369,36 @@ def webhook_service() -> "WebhookService":
 
 
 @cache
-def upkeep_service() -> "UpkeepService":
-    from shared.services.upkeep import UpkeepService
+def upkeep_ports() -> "UpkeepPorts":
+    from shared.services.upkeep import UpkeepPorts
 
-    return UpkeepService(
-        revival=revival_service(),
-        deletion=deletion_service(),
+    return UpkeepPorts(
         starts=starts(),
-        deliveries=deliveries(),
         temp=temp_files(),
         clock=clock(),
+        revival=revival_ports(),
+        deletion=deletion_ports(),
+        deliveries=delivery_ports(),
     )
+
+
+# -- the temp folder of this instance
 
 
 @cache
-def revival_service() -> "RevivalService":
-    from shared.services.revival import RevivalService
+def sweeping_ports() -> "SweepingPorts":
+    from shared.services.sweeping import SweepingPorts
 
-    return RevivalService(
-        jobs=jobs(),
-        outputs=outputs(),
-        temp=temp_files(),
-        provider_of=provider_of,
-        dispatcher=dispatcher(),
-        indexing=indexing_service(),
-        clock=clock(),
-    )
+    return SweepingPorts(temp=temp_files(), clock=clock())
 
 
-@cache
-def indexing_service() -> "IndexingService":
-    from shared.services.indexing import IndexingService
+def sweep_temp_folder() -> int:
+    from shared.services.sweeping import sweep_temp_files
 
-    return IndexingService(
-        store=object_store(),
-        outputs=outputs(),
-        jobs=jobs(),
-        deletions=deletions(),
-        probe=media_probe(),
-        clock=clock(),
-    )
+    return sweep_temp_files(ports=sweeping_ports())
 
 
-@cache
-def deletion_service() -> "DeletionService":
-    from shared.services.deletion import DeletionService
+def empty_temp_folder() -> int:
+    from shared.services.sweeping import empty_temp_folder
 
-    return DeletionService(
-        store=object_store(),
-        jobs=jobs(),
-        outputs=outputs(),
-        deletions=deletions(),
-        dispatcher=dispatcher(),
-        clock=clock(),
-    )
-
-
-@cache
-def storage_service() -> "StorageService":
-    from shared.adapters.downloads import GuardedDownloads
-    from shared.services.storage import StorageService
-
-    downloads = settings.DownloadSettings.read()
-    return StorageService(
-        store=object_store(),
-        outputs=outputs(),
-        temp=temp_files(),
-        probe=media_probe(),
-        downloads=GuardedDownloads(downloads, public_web()),
-        limits=Limits(downloads.max_bytes, downloads.max_pixels),
-        clock=clock(),
-    )
+    return empty_temp_folder(ports=sweeping_ports())

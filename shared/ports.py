@@ -1,4 +1,13 @@
-"""What the services need of the world."""
+"""The ports: the interfaces of every outside system that the services use.
+
+An adapter in ``shared/adapters`` implements each port, and ``shared/bootstrap.py`` connects the two; tests use the
+in-memory implementations of ``tests/fakes``. No port reveals an SDK, a driver or SQL. The order is: time; the tables;
+the bucket; the temp folder and the probe of media files; the providers and the download of their results; our other
+functions; webhooks.
+
+Times are in UTC, to the millisecond. A method that returns a page of rows takes ``after``, the last row of the page
+before (or ``before``, where the newest row comes first), and ``limit``, the largest number of rows.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,53 +27,52 @@ from shared.domain.usage import Usage
 
 
 class Clock(Protocol):
-    """Time."""
+    """The time."""
 
     def now(self) -> datetime:
-        """Return the time, in UTC, to the millisecond."""
+        """Return the current time."""
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Wait that long."""
 
 
 class JobStore(Protocol):
     """The table ``jobs``. Every method may raise DatabaseUnavailableError."""
 
     def add(self, job: Job) -> Job:
-        """Add the job, whatever its user's quotas, and return it; if there is one of that id, return that."""
+        """Add the job, without a look at quotas, and return it; if its id is taken, return the existing job."""
 
     def get(self, job_id: str) -> Job | None:
-        """Return the job, or None."""
+        """Return the job, or None if it does not exist."""
 
     def save(self, job: Job, *, over_attempt: int | None = None) -> None:
-        """Write the job's state if its row is still at ``over_attempt`` (left out: at the job's own attempt).
+        """Write the job's state if its row is still at the attempt ``over_attempt`` (default: the job's own attempt).
 
-        The end of a job that names a webhook and the row of its delivery are written together or not at all.
-        ``cancel_requested_at`` is not written: it is the user's. Raises LeaseLostError: the row is not; a later attempt
-        has begun, or the job has ended.
+        If the job has ended and names a webhook, the row of its delivery is written in the same transaction.
+        ``cancel_requested_at`` is not written: only ``request_cancel`` does that. Raises LeaseLostError: a later
+        attempt has begun, or the job has ended.
         """
 
     def request_cancel(self, job_id: str, now: datetime) -> None:
-        """Write down the wish to cancel, if the job has not ended and has none yet."""
+        """Record the request to cancel the job, unless the job has ended or the request is recorded already."""
 
     def to_dispatch(self, now: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
-        """Return unfinished jobs that are due, free, and do not await a provider's task: the longest due first.
+        """Return unfinished jobs that are due and free and do not wait for a provider's task, the longest due first.
 
-        They were not begun in time, their attempt died, they are to be cancelled, or they are past their deadline.
-        ``after`` is the last one seen.
+        Such jobs did not begin in time, their attempt died, they are to be cancelled, or they are past their deadline.
         """
 
     def to_poll(self, now: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
-        """Return unfinished jobs that are due, free, and await a provider's task: the longest due first."""
+        """Return unfinished jobs that are due and free and wait for a provider's task, the longest due first."""
 
     def postpone(self, job: Job, next_attempt_at: datetime) -> Job:
-        """Have a job that is free be due at another time, and return it as it is then.
+        """Make a free job due at ``next_attempt_at``, and return it with this change.
 
-        Raises LeaseLostError: its row says something else than ``job`` of its attempt or of when it is due.
+        Raises LeaseLostError: the row's attempt, or the time at which the row is due, is not that of ``job`` any more.
         """
 
     def recent(self, since: datetime, *, limit: int, after: Job | None = None) -> Sequence[Job]:
-        """Return jobs created or finished at ``since`` or later, the oldest first; ``after`` is the last one seen."""
+        """Return jobs that were created or finished at ``since`` or later, the oldest first."""
 
     def of_user(
         self,
@@ -75,124 +83,124 @@ class JobStore(Protocol):
         type: MediaType | None = None,
         status: JobStatus | None = None,
     ) -> Sequence[Job]:
-        """Return a user's jobs behind the place ``before``, the newest first; of a type and a status if given."""
+        """Return a user's jobs behind the place ``before``, the newest first; only of this type and status if given."""
 
 
 class StartStore(Protocol):
-    """How jobs begin: ``idempotency_keys`` and ``daily_usage``. Every method may raise DatabaseUnavailableError."""
+    """The tables ``idempotency_keys`` and ``daily_usage``. Every method may raise DatabaseUnavailableError."""
 
     def start(self, job: Job, key: UsedKey | None, quotas: Quotas) -> Usage | UsedKey:
-        """Add the job, its key and its count in one transaction, and return what its user takes up then.
+        """Add the job and its key and count the job, in one transaction, and return the user's usage with this job.
 
-        If the key has been used, return its use and write nothing. However many start at once, no quota is passed and a
-        key begins one job. When the database's answer is lost, what it did is read back. Raises QuotaExceededError;
-        then nothing is written.
+        If the key has been used before, return that use and write nothing. When many requests run at once, no quota is
+        exceeded, and each key begins one job. If the database's answer is lost, the result is read from the tables.
+        Raises QuotaExceededError; then nothing is written.
         """
 
     def find_key(self, user_id: str, key: str) -> UsedKey | None:
-        """Return the use of a user's key, or None."""
+        """Return the use of a user's key, or None if the key has not been used."""
 
     def keep_answer(self, used: UsedKey, answer: Answer) -> UsedKey | None:
-        """Write the answer if there is none yet, and return the use as it is then, or None if it is gone."""
+        """Write the answer unless the key has one, and return the use with its answer; None if the row is gone."""
 
     def usage_of(self, user_id: str, now: datetime) -> Usage:
-        """Return what a user takes up."""
+        """Return how much of each quota a user uses."""
 
     def forget_keys(self, before: datetime, *, limit: int) -> int:
-        """Remove keys that were used before that time, and return their number."""
+        """Remove up to ``limit`` keys that were used before ``before``, and return their number."""
 
     def forget_usage(self, before: datetime, *, limit: int) -> int:
-        """Remove the counts of earlier days than that of ``before``, and return their number."""
+        """Remove up to ``limit`` counts of days before the day of ``before``, and return their number."""
 
 
 class OutputStore(Protocol):
     """The tables ``job_outputs`` and ``output_intents``. Every method may raise DatabaseUnavailableError."""
 
     def intend(self, intent: OutputIntent, *, lease_expires_at: datetime) -> None:
-        """Write the intent in place of its position's earlier one and renew its attempt's lease, in one transaction.
+        """Write the intent, which replaces an earlier one of its position, and renew the lease of its attempt.
 
-        Raises LeaseLostError, as ``JobStore.save`` does; then nothing is written.
+        Both happen in one transaction. Raises LeaseLostError, as ``JobStore.save`` does; then nothing is written.
         """
 
     def commit(self, intent: OutputIntent, *, lease_expires_at: datetime) -> None:
-        """Write the intent's row, remove the intent and renew its attempt's lease, in one transaction.
+        """Write the output's row, remove its intent and renew the lease of its attempt, in one transaction.
 
-        When the database's answer is lost, what it did is read back. Raises LeaseLostError, as ``JobStore.save`` does;
-        then nothing is written.
+        If the database's answer is lost, the result is read from the tables. Raises LeaseLostError, as
+        ``JobStore.save`` does; then nothing is written.
         """
 
     def put(self, output: JobOutput) -> None:
-        """Write the row, or bring it up to date, and remove its intent; the same output again changes nothing."""
+        """Insert or update the output's row, and remove its intent; a repeated call changes nothing."""
 
     def of_job(self, job_id: str) -> Sequence[JobOutput]:
-        """Return the rows of a job by position."""
+        """Return the rows of a job, ordered by position."""
 
     def of_jobs(self, job_ids: Sequence[str]) -> Sequence[JobOutput]:
-        """Return the rows of several jobs in one query, those of each by position."""
+        """Return the rows of several jobs in one query; the rows of each job are ordered by position."""
 
     def of_user(
         self, user_id: str, *, limit: int, before: Place | None = None, type: MediaType | None = None
     ) -> Sequence[JobOutput]:
-        """Return a user's rows behind the place ``before``, the newest first; of one type if it is given."""
+        """Return a user's rows behind the place ``before``, the newest first; only of this type if it is given."""
 
     def get(self, output_id: str) -> JobOutput | None:
-        """Return the row, or None."""
+        """Return the row, or None if it does not exist."""
 
     def remove(self, output_id: str) -> None:
-        """Remove the row; nothing happens if there is none."""
+        """Remove the row, if it exists."""
 
     def intents_of_job(self, job_id: str) -> Sequence[OutputIntent]:
-        """Return the intents of a job by position."""
+        """Return the intents of a job, ordered by position."""
 
     def intents_before(
         self, moment: datetime, *, limit: int, after: OutputIntent | None = None
     ) -> Sequence[OutputIntent]:
-        """Return intents that were written before ``moment``, the oldest first; ``after`` is the last one seen."""
+        """Return intents that were written before ``moment``, the oldest first."""
 
     def remove_intent(self, intent: OutputIntent) -> None:
-        """Remove the intent if it is still that of its attempt; nothing happens otherwise."""
+        """Remove the intent, unless another attempt has replaced it."""
 
 
 class DeletionStore(Protocol):
     """The table ``deletions``. Every method may raise DatabaseUnavailableError."""
 
     def add(self, deletion: Deletion) -> None:
-        """Write the wish down."""
+        """Record the deletion."""
 
     def get(self, deletion_id: str) -> Deletion | None:
-        """Return the deletion, or None."""
+        """Return the deletion, or None if it does not exist."""
 
     def newest_of(self, scope: DeletionScope, target_id: str) -> Deletion | None:
-        """Return the deletion of this target that was asked for last, or None."""
+        """Return the deletion of this target that was requested last, or None."""
 
     def concerns(self, *, job_id: str, output_id: str) -> bool:
-        """Tell whether this job or this output is being deleted, or was not long ago."""
+        """Return whether a deletion of this job or this output is recorded; it stays for an hour after its end."""
 
     def due(self, now: datetime, *, limit: int, after: Deletion | None = None) -> Sequence[Deletion]:
-        """Return deletions that are due, the longest due first; ``after`` is the last one seen."""
+        """Return deletions that are due, the longest due first."""
 
     def save(self, deletion: Deletion, *, over: Deletion) -> None:
-        """Write the failures and the next turn of a deletion that is still as ``over`` says.
+        """Write the failures and the next turn of the deletion if those of its row are still those of ``over``.
 
-        Raises LeaseLostError: another run has taken it up.
+        Raises LeaseLostError: another run has changed the row.
         """
 
     def finish(self, deletion: Deletion, now: datetime) -> None:
-        """Take away every row of the job or the output, and write down the end, in one transaction.
+        """Remove every row of the job or the output, and record the end of the deletion, in one transaction.
 
-        A job's idempotency keys stay, without the answer that they hold. Repeated, it keeps the time of the first end.
+        A job's idempotency keys stay, without their answers. A repeated call keeps the time of the first end.
         """
 
     def tell(self, deletion_id: str, now: datetime) -> None:
-        """Write down that the user was told of the end."""
+        """Record that the user was told about the end of the deletion."""
 
     def remove(self, deletion_id: str) -> None:
-        """Forget the deletion; nothing happens if there is none."""
+        """Remove the row of the deletion, if it exists."""
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What OSS says of an object. ``crc64`` is CRC-64/XZ; None where OSS keeps none."""
+    """What OSS reports about an object: its size in bytes and its CRC-64/XZ, None where OSS has no checksum."""
 
     size: int
     crc64: int | None
@@ -200,7 +208,7 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class ListedObject:
-    """An object in a list. ``age`` is the time since it was last modified, by OSS's own clock."""
+    """An object in a list. ``age`` is the time since its last modification, by OSS's clock."""
 
     key: str
     size: int
@@ -209,7 +217,7 @@ class ListedObject:
 
 @dataclass(frozen=True)
 class MultipartUpload:
-    """A multipart upload that was initiated and neither completed nor aborted; its parts are billed."""
+    """A multipart upload that was initiated, and neither completed nor aborted. OSS bills its parts."""
 
     key: str
     upload_id: str
@@ -221,28 +229,28 @@ class ObjectStore(Protocol):
     def put(
         self, key: str, path: Path, *, content_type: str, meta: dict[str, str], on_block: Callable[[], None]
     ) -> StoredObject:
-        """Upload a file, streaming, and call ``on_block`` before every block; what that raises ends the upload.
+        """Upload a file as a stream, and call ``on_block`` before every block; if ``on_block`` raises, the upload ends.
 
-        Raises ObjectExistsError: there is an object of that key, which stays as it is.
+        Raises ObjectExistsError: an object of that key exists, and stays as it is.
         """
 
     def head(self, key: str) -> StoredObject | None:
-        """Return what OSS has under the key, or None."""
+        """Return what OSS reports about the object, or None if it does not exist."""
 
     def read_range(self, key: str, start: int, size_bytes: int) -> bytes:
-        """Return up to ``size_bytes`` bytes from ``start``, which must lie inside the object."""
+        """Return up to ``size_bytes`` bytes from the offset ``start``, which must be inside the object."""
 
     def list(self, prefix: str) -> Iterator[ListedObject]:
-        """Yield the objects below ``prefix`` by key. A list that breaks off raises, after what came before."""
+        """Yield the objects below ``prefix``, ordered by key. A list that breaks off raises after its first part."""
 
     def delete(self, key: str) -> None:
-        """Delete the object; nothing happens if there is none."""
+        """Delete the object, if it exists."""
 
     def multipart_uploads(self, prefix: str, older_than: timedelta) -> Iterator[MultipartUpload]:
-        """Yield the unfinished uploads below ``prefix`` that were initiated longer ago, by OSS's own clock."""
+        """Yield the unfinished uploads below ``prefix`` that are older than ``older_than``, by OSS's clock."""
 
     def abort_upload(self, upload: MultipartUpload) -> None:
-        """Abort the upload, which frees its parts; nothing happens if it has ended meanwhile."""
+        """Abort the upload, which frees its parts; do nothing if the upload has ended in the meantime."""
 
     def url(self, key: str) -> str:
         """Return the object's public URL."""
@@ -250,7 +258,7 @@ class ObjectStore(Protocol):
 
 @dataclass(frozen=True)
 class TempFile:
-    """A file in the temp folder. ``crc64`` is the CRC-64/XZ of the bytes as they arrived."""
+    """A file in the temp folder. ``size`` is in bytes; ``crc64`` is the CRC-64/XZ of the bytes as they arrived."""
 
     path: Path
     size: int
@@ -261,46 +269,46 @@ class TempFiles(Protocol):
     """The temp folder of this function instance."""
 
     def write(self, name: str, chunks: Iterable[bytes]) -> TempFile:
-        """Write a file as the chunks come. Raises TempDiskFullError; a failure leaves no file behind."""
+        """Write a file chunk by chunk. Raises TempDiskFullError. After any failure the file does not exist."""
 
     def remove_of_job(self, job_id: str) -> int:
         """Remove the files of a job and return their number; a file that cannot be removed is logged."""
 
     def remove_older(self, age: timedelta, now: datetime) -> int:
-        """Remove files not written to for ``age`` and return their number."""
+        """Remove the files whose last write was longer than ``age`` before ``now``, and return their number."""
 
     def remove_beyond(self, share: float) -> int:
-        """Remove the oldest files until the rest takes at most ``share`` of the disk, and return their number."""
+        """Remove the oldest files until the rest takes at most ``share`` (0 to 1) of the disk; return their number."""
 
 
 class MediaProbe(Protocol):
-    """Reads width, height, duration and the like."""
+    """Reads the width, the height, the duration and other facts of media files."""
 
     def probe(self, source: Path | BinaryIO, format_name: str) -> MediaFacts:
-        """Return what the header of a file, or of its first bytes, tells.
+        """Return the facts in the headers of a file, or of an object that is read like a file.
 
-        Raises WrongMediaError: it cannot be read as media, or not within the probe's limits of time and memory; and
-        ProbeUnavailableError, which says nothing of the file.
+        Raises WrongMediaError: ``source`` is not readable as media, or not within the probe's limits of time and
+        memory; ProbeUnavailableError: the probe itself failed, which proves nothing about ``source``.
         """
 
 
 @dataclass(frozen=True)
 class MediaUrl:
-    """A result to be downloaded."""
+    """A result that has to be downloaded."""
 
     url: str
 
 
 @dataclass(frozen=True)
 class MediaBase64:
-    """A result that came inside the answer."""
+    """A result inside the provider's answer: ``text`` is the file in base64."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class RefusedResult:
-    """A result that the provider withheld while it delivered others."""
+    """A result that the provider withheld, while it delivered others."""
 
     reason: str
 
@@ -310,42 +318,46 @@ Result = MediaUrl | MediaBase64 | RefusedResult
 
 @dataclass(frozen=True)
 class Pending:
-    """The provider is at work on ``task_id``."""
+    """The provider is working on the task ``task_id``."""
 
     task_id: str
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The provider has delivered, at least one result that is not refused among them."""
+    """The provider has delivered. At least one of the results is not a RefusedResult."""
 
     results: tuple[Result, ...]
 
 
 class Provider(Protocol):
-    """An AI provider."""
+    """An AI provider. ``poll_interval_s`` is the time between two polls of a task."""
 
     poll_interval_s: float
 
     def submit(self, job: Job) -> Pending | Finished:
-        """Ask for what the job wants.
+        """Ask the provider to generate the outputs of the job.
 
-        Raises ProviderRefusedError, ProviderUnavailableError (certainly not accepted), SubmissionUnknownError, or
-        ProviderFailedError where the results come in the answer.
+        Raises ProviderRefusedError or ProviderUnavailableError: the provider has certainly not accepted the job;
+        SubmissionUnknownError: it may have accepted the job; ProviderFailedError, only where the answer to the
+        submission contains the results.
         """
 
     def poll(self, task_id: str) -> Pending | Finished:
-        """Ask how far a task is. Raises ProviderFailedError, ProviderUnavailableError or ResultLostError."""
+        """Return the state of a task. Raises ProviderFailedError, ProviderUnavailableError or ResultLostError."""
 
     def cancel(self, task_id: str) -> bool:
-        """Ask for a task to be given up; False if it is too late for that. Raises ProviderUnavailableError."""
+        """Cancel a task; return False if it is too late for that. Raises ProviderUnavailableError."""
+
+
+ProviderOf = Callable[[str], Provider]  # takes the name of a model; raises ProviderRefusedError for an unknown one
 
 
 class Downloads(Protocol):
-    """Fetches a provider's result, and vets what a provider is to fetch."""
+    """Downloads the results of providers, and checks the URLs that a provider is asked to download."""
 
     def check(self, url: str) -> None:
-        """Refuse an image at ``url`` whose host is known not to be public. Raises DownloadRefusedError."""
+        """Check the URL of an input image. Raises DownloadRefusedError: its host is known not to be public."""
 
     def stream(self, url: str, *, max_bytes: int) -> Iterable[bytes]:
         """Yield the body in chunks.
@@ -358,17 +370,17 @@ class Dispatcher(Protocol):
     """Invokes our other functions."""
 
     def dispatch(self, job: Job) -> None:
-        """Have the job advanced; a repeated hand-over of one attempt counts once. Raises DispatchError."""
+        """Have the job advanced; a repeated dispatch of one attempt counts once. Raises DispatchError."""
 
     def announce(self, job: Job) -> None:
         """Have the webhook of a job that has ended delivered. Raises DispatchError."""
 
     def delete(self, deletion_id: str) -> None:
-        """Have a deletion carried out and wait for it. Raises DispatchError: it failed, or takes too long."""
+        """Have a deletion carried out, and wait for it. Raises DispatchError: it failed, or it takes too long."""
 
 
 class DeliveryStore(Protocol):
-    """The table ``webhook_deliveries``; ``JobStore.save`` adds to it.
+    """The table ``webhook_deliveries``, to which ``JobStore.save`` adds rows.
 
     Every method may raise DatabaseUnavailableError.
     """
@@ -377,30 +389,30 @@ class DeliveryStore(Protocol):
         """Return the deliveries of a job, the oldest first."""
 
     def due(self, now: datetime, *, limit: int, after: Delivery | None = None) -> Sequence[Delivery]:
-        """Return pending deliveries that are due, the longest due first; ``after`` is the last one seen."""
+        """Return pending deliveries that are due, the longest due first."""
 
     def count_begun(self, user_id: str, since: datetime) -> int:
-        """Count a user's pending deliveries whose last attempt began at ``since`` or later."""
+        """Return the number of a user's pending deliveries whose last attempt began at ``since`` or later."""
 
     def save(self, delivery: Delivery, *, over_attempts: int | None = None) -> None:
-        """Write the delivery if its row is pending and at ``over_attempts`` (left out: at the delivery's own).
+        """Write the delivery if its row is pending and has ``over_attempts`` attempts (default: the delivery's own).
 
-        Raises LeaseLostError: the row is not; another attempt has begun, or the delivery has ended.
+        Raises LeaseLostError: another attempt has begun, or the delivery has ended.
         """
 
     def is_disabled(self, user_id: str, url: str) -> bool:
-        """Tell whether a delivery of the user to exactly this URL ended as disabled."""
+        """Return whether a delivery of the user to exactly this URL ended as disabled."""
 
     def disable(self, user_id: str, url: str, error: str) -> None:
         """End the user's pending deliveries to exactly this URL as disabled."""
 
     def remove_before(self, moment: datetime, *, limit: int) -> int:
-        """Remove rows that were made before ``moment``, the oldest first, and return their number."""
+        """Remove up to ``limit`` rows that were created before ``moment``, the oldest first; return their number."""
 
 
 @dataclass(frozen=True)
 class WebhookMessage:
-    """One attempt's message: ``id`` is the same for every attempt, ``body`` is JSON, ``sent_at`` is signed with it."""
+    """The message of one attempt. ``id`` is the same for every attempt; ``body`` is JSON; all but ``url`` is signed."""
 
     id: str
     url: str
@@ -410,25 +422,14 @@ class WebhookMessage:
 
 @dataclass(frozen=True)
 class WebhookReply:
-    """What a receiver answered. ``retry_after_s`` is how long it wishes to be left alone; 0 if it does not say."""
+    """The answer of a receiver. ``retry_after_s`` is what its header ``Retry-After`` asks for; 0 without the header."""
 
     status: int
     retry_after_s: float
 
 
 class WebhookSender(Protocol):
-    """Signs and posts webhooks; threads may share it."""
+    """Signs and posts webhooks. Threads may share a sender."""
 
     def send(self, message: WebhookMessage) -> WebhookReply:
-        """Post the message. Raises AddressRefusedError (nobody was contacted) or HostUnavailableError."""
-
-
-ProviderOf = Callable[[str], Provider]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What is accepted from a provider: bytes and seconds of a download, pixels of a frame."""
-
-    max_bytes: dict[MediaType, int]
-    max_pixels: int
+        """Post the message. Raises AddressRefusedError (no host was contacted) or HostUnavailableError."""

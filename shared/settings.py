@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import SecretStr
 
 from shared.domain.errors import ConfigurationError
+from shared.domain.media import MediaLimits
 from shared.domain.media_type import MediaType
 from shared.domain.web_addresses import IpNetwork, WebPolicy
 
@@ -308,23 +309,25 @@ def _networks(text: str) -> tuple[IpNetwork, ...]:
 
 @dataclass(frozen=True)
 class DownloadSettings:
-    """The limits of downloads: seconds, bytes of each type of media, and pixels of one picture."""
+    """How long the download of a result may take."""
 
     timeout_s: float
-    max_bytes: dict[MediaType, int]
-    max_pixels: int
 
     @classmethod
     def read(cls) -> "DownloadSettings":
-        """Read DOWNLOAD_TIMEOUT_S, MAX_IMAGE_BYTES, MAX_VIDEO_BYTES and MAX_PIXELS."""
-        return cls(
-            timeout_s=_read_seconds("DOWNLOAD_TIMEOUT_S", 300.0),
-            max_bytes={
-                MediaType.IMAGE: _read_number("MAX_IMAGE_BYTES", 64 * MIB, "bytes"),
-                MediaType.VIDEO: _read_number("MAX_VIDEO_BYTES", 2048 * MIB, "bytes"),
-            },
-            max_pixels=_read_number("MAX_PIXELS", 100_000_000, "pixels"),
-        )
+        """Read DOWNLOAD_TIMEOUT_S."""
+        return cls(timeout_s=_read_seconds("DOWNLOAD_TIMEOUT_S", 300.0))
+
+
+def read_media_limits() -> MediaLimits:
+    """Read MAX_IMAGE_BYTES, MAX_VIDEO_BYTES and MAX_PIXELS."""
+    return MediaLimits(
+        max_bytes={
+            MediaType.IMAGE: _read_number("MAX_IMAGE_BYTES", 64 * MIB, "bytes"),
+            MediaType.VIDEO: _read_number("MAX_VIDEO_BYTES", 2048 * MIB, "bytes"),
+        },
+        max_pixels=_read_number("MAX_PIXELS", 100_000_000, "pixels"),
+    )
 
 
 @dataclass(frozen=True)

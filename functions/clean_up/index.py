@@ -1,4 +1,4 @@
-"""Timer: the safety nets. The payload says which. Synchronous invocation: one deletion, at once."""
+"""Timer: the task in the payload, such as the minute timer's. Synchronous invocation: one deletion, at once."""
 
 from shared import bootstrap
 from shared.fc.context import Context, stop_by
@@ -9,16 +9,16 @@ from shared.services.reconcile import reconcile
 from shared.services.upkeep import do_every_day, do_every_minute
 
 
-@event_entrypoint
+@event_entrypoint(sweep=bootstrap.sweep_temp_folder)
 def handler(event: TimerEvent, context: Context) -> dict[str, int]:
     task = CleanUpTask.model_validate_json(event.payload)
     until = stop_by(context, bootstrap.clock().now())
     match task.task:
         case "temp-files":
-            return do_every_day(service=bootstrap.upkeep_service(), until=until)
+            return do_every_day(ports=bootstrap.upkeep_ports(), until=until)
         case "jobs":
-            return do_every_minute(service=bootstrap.upkeep_service(), until=until)
+            return do_every_minute(ports=bootstrap.upkeep_ports(), until=until)
         case "delete":
-            return carry_out_deletion(task.deletion_id, service=bootstrap.deletion_service(), until=until)
+            return carry_out_deletion(task.deletion_id, ports=bootstrap.deletion_ports(), until=until)
         case "reconcile":
-            return reconcile(service=bootstrap.indexing_service(), until=until, dry_run=task.dry_run)
+            return reconcile(ports=bootstrap.indexing_ports(), until=until, dry_run=task.dry_run)

@@ -1,4 +1,4 @@
-"""OSS trigger: make the rows of job_outputs follow the objects. Synchronous invocation: those of one job, at once."""
+"""OSS trigger: make the rows of job_outputs follow the objects. Synchronous invocation: index one job, at once."""
 
 from shared import bootstrap
 from shared.fc.context import Context
@@ -7,9 +7,9 @@ from shared.fc.events import IndexEvent
 from shared.services.indexing import index_job, index_objects
 
 
-@event_entrypoint
+@event_entrypoint(sweep=bootstrap.sweep_temp_folder)
 def handler(event: IndexEvent, context: Context) -> dict[str, int]:
     # OSS delivers at least once and in any order: indexing is safe to repeat.
-    index_objects([record.key for record in event.events], service=bootstrap.indexing_service())
-    of_job = index_job(event.job_id, service=bootstrap.indexing_service()) if event.job_id else 0
+    index_objects([record.key for record in event.events], ports=bootstrap.indexing_ports())
+    of_job = index_job(event.job_id, ports=bootstrap.indexing_ports()) if event.job_id else 0
     return {"objects": len(event.events) + of_job}

@@ -166,9 +166,15 @@ class Job:
         """Give the job back; it continues at that time."""
         return replace(self, lease_expires_at=None, next_attempt_at=next_attempt_at)
 
-    def set_back(self, next_attempt_at: datetime) -> "Job":
-        """Give the job back after a failure that may pass."""
-        return replace(self.parked(next_attempt_at), failures=self.failures + 1)
+    @property
+    def may_fail_again(self) -> bool:
+        """Whether the job is repeated after one more failure that may pass."""
+        return self.failures + 1 < MAX_FAILURES
+
+    def set_back(self, now: datetime) -> "Job":
+        """Give the job back after a failure that may pass; the next attempt is due RETRY_AFTER_S later."""
+        retry_at = now + timedelta(seconds=RETRY_AFTER_S)
+        return replace(self.parked(retry_at), failures=self.failures + 1)
 
     def succeeded(self, now: datetime, warnings: tuple[str, ...] = ()) -> "Job":
         """End the job successfully: every output is in OSS, verified, with its row."""

@@ -108,3 +108,11 @@ class MediaFacts:
         if type is MediaType.VIDEO:
             meta |= {"duration": self.duration, "codec": self.codec, "frameRate": self.frame_rate}
         return meta | {"crc64": self.crc64}
+
+
+@dataclass(frozen=True)
+class MediaLimits:
+    """The largest media that are stored: the bytes of a file by type, and the pixels of a frame."""
+
+    max_bytes: dict[MediaType, int]
+    max_pixels: int

@@ -1,8 +1,9 @@
-"""Batches in which no item holds up another.
+"""Batches in which no item blocks another item.
 
-- Whatever an item raises is the failure of that item alone: it is logged with the item's id, counted, and charged to
-  the item (postponed, and given up after a number of failures that each kind of work sets). The others go on.
-- Slow requests of several items run side by side, and each group of items, such as those of one user, has only a few of
+- Any exception of an item is the failure of that item only: it is logged with the item's id, counted, and charged to
+  the item (postponed, and given up after a number of failures that each kind of work defines). The other items
+  continue.
+- Slow requests of several items run in parallel, and each group of items, such as those of one user, has only a few of
   them at once.
 - Each kind of work has a share of the time, so that no kind takes the time of the next one.
 """
@@ -24,14 +25,14 @@ from shared.ports import Clock
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
-_LOOK_AHEAD = 10_000  # how many items of busy groups are kept in memory while one of another group is looked for
+_LOOK_AHEAD = 10_000  # the number of items of busy groups kept in memory during the search for an item of another group
 
 
 # -- one item
 
 
 def _charge_nothing(error: Exception) -> None:
-    """Charge nothing: the next run looks at the item again."""
+    """Charge nothing: the next run tries the item again."""
 
 
 @contextmanager
@@ -42,52 +43,52 @@ def error_boundary(
     *,
     counted_as: str = "failed",
 ) -> Iterator[None]:
-    """Keep what an item raises from the other items: log it, count it, and ``charge`` it to the item.
+    """Keep the exceptions of an item from the other items: log, count and ``charge`` them to the item.
 
-    A lease that is lost is no failure: somebody else has just taken the item up.
+    A lost lease is not a failure: another run has just begun with the item.
     """
     try:
         yield
     except LeaseLostError:
         log.info("another run has this item", extra={"item_id": item_id})
     except Exception as error:
-        log.exception("an item failed; the others go on", extra={"item_id": item_id})
+        log.exception("an item failed; the others continue", extra={"item_id": item_id})
         counts[counted_as] += 1
         try:
             charge(error)
         except Exception:
-            log.warning("the failure could not be charged to the item", extra={"item_id": item_id}, exc_info=True)
+            log.warning("the failure of an item could not be recorded", extra={"item_id": item_id}, exc_info=True)
 
 
 def do_each(items: Iterable[T], work: Callable[[T], object], *, id_of: Callable[[T], str]) -> None:
-    """Do the work for each item, whatever it raises for another one; raise the first failure at the end."""
+    """Do the work for every item, even if it fails for some of them; raise the first failure at the end."""
     first: Exception | None = None
     for item in items:
         try:
             work(item)
         except Exception as error:
-            log.warning("an item failed; the others go on", extra={"item_id": id_of(item)}, exc_info=True)
+            log.warning("an item failed; the others continue", extra={"item_id": id_of(item)}, exc_info=True)
             first = first or error
     if first is not None:
         raise first
 
 
 def pages(ask: Callable[[T | None], Sequence[T]]) -> Iterator[T]:
-    """Yield the items of every page; ``ask`` returns the page behind an item, the first page behind None."""
+    """Yield the items of every page; ``ask`` returns the page after an item, and the first page for None."""
     last: T | None = None
     while page := ask(last):
         yield from page
         last = page[-1]
 
 
-# -- many items side by side
+# -- many items in parallel
 
 
 @dataclass(frozen=True)
 class Step(Generic[R]):
-    """A slow request of an item. ``ask`` runs in a thread; ``then`` gets what it returns, and may return another step.
+    """A slow request of an item. ``ask`` runs in a thread; ``then`` gets its result, and may return another step.
 
-    ``then`` runs in the batch's own thread, which is the only one that uses the database.
+    ``then`` runs in the batch's own thread, the only thread that uses the database.
     """
 
     ask: Callable[[], R]
@@ -95,10 +96,10 @@ class Step(Generic[R]):
 
 
 class _Queue(Generic[T]):
-    """Hands out items, the groups taking turns, and of each group no more than ``per_group`` at a time.
+    """Hands out items: the groups take turns, and each group has at most ``per_group`` items at a time.
 
-    Items are read on only as far as it takes to find one of a group that may have another; what reading them raises
-    ends the queue, and is kept in ``failure``.
+    The queue reads items only until it finds one of a group that may have another. An exception while reading ends the
+    queue, and stays in ``failure``.
     """
 
     def __init__(self, items: Iterable[T], group_of: Callable[[T], Hashable], per_group: int) -> None:
@@ -115,11 +116,11 @@ class _Queue(Generic[T]):
             for group in self._waiting:
                 if self._busy[group] < self._per_group:
                     return self._take_from(group)
-            if not self._read_on():
+            if not self._read_next():
                 return None
 
     def give_back(self, item: T) -> None:
-        """Say that the item is done with."""
+        """Return an item whose work has ended."""
         self._busy[self._group_of(item)] -= 1
 
     def _take_from(self, group: Hashable) -> T:
@@ -131,7 +132,7 @@ class _Queue(Generic[T]):
         self._busy[group] += 1
         return item
 
-    def _read_on(self) -> bool:
+    def _read_next(self) -> bool:
         if self._length >= _LOOK_AHEAD:
             return False
         try:
@@ -159,9 +160,9 @@ def work_through(
     group_of: Callable[[T], Hashable] = lambda _: None,
     per_group: int | None = None,
 ) -> None:
-    """Begin each item until it is late, and take up to ``at_once`` of them side by side, step by step, to their end.
+    """Begin items until ``is_late``, and work on up to ``at_once`` of them in parallel, each step by step to its end.
 
-    Raises what reading ``items`` raises, once every item that was begun has come to its end.
+    If reading ``items`` raises an exception, it is raised again after the end of every item that was begun.
     """
     queue = _Queue(items, group_of, at_once if per_group is None else per_group)
     running: dict[Future[Any], tuple[T, Step[Any]]] = {}
@@ -172,7 +173,7 @@ def work_through(
             with error_boundary(id_of(item), counts, lambda error: charge(item, error), counted_as=counted_as):
                 step = next_step()
                 if step is not None:
-                    # What is logged there names the invocation, too.
+                    # The copied context puts the invocation's id into the logs of the thread.
                     running[threads.submit(copy_context().run, step.ask)] = item, step
                     started = True
             if not started:
@@ -187,7 +188,7 @@ def work_through(
                 item, step = running.pop(future)
                 take_step(item, partial(_finish, step, future))
     if is_late():
-        log.warning("the time is over; the next run goes on", extra={"counts": dict(counts)})
+        log.warning("the time is over; the next run continues", extra={"counts": dict(counts)})
     if queue.failure is not None:
         raise queue.failure
 
@@ -201,9 +202,9 @@ def _finish(step: Step[Any], asked: "Future[Any]") -> Step[Any] | None:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of work: ``work`` gets the time by which it is to stop, and returns counts of what it did.
+    """A kind of work: ``work`` gets the time at which it must stop, and returns counts of its results.
 
-    ``share`` is how much time it may take; None: what the others leave.
+    ``share`` is how long it may take; None: as long as the others leave time.
     """
 
     name: str
@@ -214,8 +215,8 @@ class Kind:
 def do_kinds(kinds: Iterable[Kind], *, until: datetime, clock: Clock) -> dict[str, int]:
     """Do each kind of work in its share of the time, and return the sums of their counts.
 
-    A kind that fails does not keep the next ones from their work. Its failure is raised at the end, so that Function
-    Compute counts the invocation as failed.
+    A failure of one kind does not stop the next kinds. It is raised at the end, so that Function Compute counts the
+    invocation as failed.
     """
     counts: Counter[str] = Counter()
 

@@ -1,9 +1,9 @@
-"""Deletion that holds: the wish is written down first, then the objects go, and the rows after them.
+"""Carry out deletions: first the deletion is recorded, then its objects are deleted, and then its rows.
 
-``api`` writes the wish and has ``clean-up`` carry it out at once, because only there is the object store at hand; what
-remains, the minute timer goes on with. Every step can be repeated, so whoever comes next begins at the beginning and
-finds less to do. An hour after its end a deletion is carried out a second time and forgotten: what an attempt put that
-was slower than the deletion is gone then, too.
+``api`` records the deletion and has ``clean-up`` carry it out at once, because only ``clean-up`` loads the object
+store. The minute timer continues deletions that have not ended. Every step can be repeated, so each turn begins at the
+start and finds less to do. An hour after its end a deletion is carried out a second time and then forgotten. The second
+run deletes the objects of attempts that were slower than the deletion.
 """
 
 import logging
@@ -38,15 +38,15 @@ from shared.services.jobs import JobPorts, cancel_job
 log = logging.getLogger(__name__)
 _PAGE = 100
 _TURN = timedelta(seconds=10)
-_TO_THE_SECOND = timedelta(seconds=1)  # OSS tells times and ages no more exactly
+_TO_THE_SECOND = timedelta(seconds=1)  # the precision of OSS's times
 _OF_ANY_AGE = timedelta(days=-1)
 T = TypeVar("T")
 Found = TypeVar("Found", ListedObject, MultipartUpload)
 
 
 @dataclass(frozen=True)
-class DeletionService:
-    """What deletions are carried out with."""
+class DeletionPorts:
+    """The ports that carry out deletions."""
 
     store: ObjectStore
     jobs: JobStore
@@ -56,28 +56,28 @@ class DeletionService:
     clock: Clock
 
 
-def carry_out_deletion(deletion_id: str, *, service: DeletionService, until: datetime) -> dict[str, int]:
-    """Carry out one deletion, as far as it gets until ``until``; return whether it has ended, counted.
+def carry_out_deletion(deletion_id: str, *, ports: DeletionPorts, until: datetime) -> dict[str, int]:
+    """Carry out one deletion, as far as possible until ``until``; return ``deletions_ended``, 1 or 0.
 
-    Raises StorageUnavailableError, StorageRefusedError and DatabaseUnavailableError; then the minute timer goes on,
-    also with a deletion that it had given up.
+    Raises StorageUnavailableError, StorageRefusedError and DatabaseUnavailableError; then the minute timer continues
+    the deletion, even if it had given the deletion up before.
     """
-    deletion = service.deletions.get(deletion_id)
+    deletion = ports.deletions.get(deletion_id)
     if deletion is None:
         return {"deletions_ended": 0}
-    with suppress(LeaseLostError):  # the minute timer has just taken it up, and two at once do no harm
-        service.deletions.save(deletion.begun_again(), over=deletion)
-    return {"deletions_ended": int(_Run(service, until).carry_out(deletion))}
+    with suppress(LeaseLostError):  # the minute timer has just begun with it; two runs at once do no harm
+        ports.deletions.save(deletion.begun_again(), over=deletion)
+    return {"deletions_ended": int(_Run(ports, until).carry_out(deletion))}
 
 
-def resume_deletions(*, service: DeletionService, until: datetime) -> dict[str, int]:
-    """Carry out every deletion that is due, or look again at it an hour after its end, and return the counts.
+def resume_deletions(*, ports: DeletionPorts, until: datetime) -> dict[str, int]:
+    """Carry out every deletion that is due, also a second time an hour after its end, and return the counts.
 
-    Each has a turn; those that need longer get further turns, behind those of all others, as long as there is time. One
-    that fails is postponed, and given up after some days of failures. A crash leaves less to do for the next turn.
-    Raises DatabaseUnavailableError.
+    Each deletion has a turn. A deletion that needs longer gets further turns, after all others, as long as there is
+    time. A deletion that fails is postponed, and given up after some days of failures. After a crash, the next turn
+    continues. Raises DatabaseUnavailableError.
     """
-    rounds = _Rounds(service, until)
+    rounds = _Rounds(ports, until)
     while rounds.take_turns():
         pass
     return {**rounds.counts, "deletions_left": len(rounds.left)}
@@ -85,20 +85,20 @@ def resume_deletions(*, service: DeletionService, until: datetime) -> dict[str, 
 
 @dataclass(frozen=True)
 class _Rounds:
-    service: DeletionService
+    ports: DeletionPorts
     until: datetime
     counts: Counter[str] = field(default_factory=lambda: Counter(deletions_ended=0, failed=0))
     left: set[str] = field(default_factory=set)
 
     def take_turns(self) -> bool:
-        """Give a turn to each deletion that is due now, and return whether some of them need another one at once."""
-        began, again = self.service.clock.now(), False
-        for deletion in pages(lambda last: self.service.deletions.due(began, limit=_PAGE, after=last)):
-            now = self.service.clock.now()
+        """Give a turn to each deletion that is due now, and return whether one of them needs another turn at once."""
+        began, again = self.ports.clock.now(), False
+        for deletion in pages(lambda last: self.ports.deletions.due(began, limit=_PAGE, after=last)):
+            now = self.ports.clock.now()
             if now >= self.until:
                 return False
             self.left.add(deletion.id)
-            turn = _Turn(deletion, _Run(self.service, min(self.until, now + _TURN)))
+            turn = _Turn(deletion, _Run(self.ports, min(self.until, now + _TURN)))
             with error_boundary(deletion.id, self.counts, turn.charge):
                 again = self._take(turn) or again
         return again
@@ -113,24 +113,24 @@ class _Rounds:
 
 
 class _Turn:
-    """One turn of a deletion, which is ``deletion`` as it was last written down."""
+    """One turn of a deletion; ``deletion`` is its last recorded state."""
 
     def __init__(self, deletion: Deletion, run: "_Run") -> None:
         self.deletion = deletion
         self._run = run
 
     def take(self) -> bool:
-        """Carry the deletion out as far as it gets, and return whether it got to its end."""
-        # Another run may have it when this turn is over, and not before.
+        """Carry the deletion out as far as possible, and return whether it reached its end."""
+        # No other run begins with the deletion before the time of this turn is over.
         self._save(self.deletion.postponed(self._run.now))
         if self.deletion.finished_at is None:
             return self._run.carry_out(self.deletion)
-        return self._run.look_again(self.deletion)
+        return self._run.repeat(self.deletion)
 
     def interrupt(self) -> bool:
-        """Return whether it was the time that ended the turn; if so, another turn is due at once."""
+        """Return whether the turn ended because its time was over; then another turn is due at once."""
         if not self._run.is_late:
-            return False  # it waits for jobs at work
+            return False  # the deletion waits for running jobs
         self._save(self.deletion.interrupted(self._run.now))
         return True
 
@@ -138,10 +138,10 @@ class _Turn:
         """Postpone the deletion, or give it up."""
         self._save(self.deletion.failed(self._run.now))
         if self.deletion.given_up:
-            log.error("a deletion is given up", extra={"deletion_id": self.deletion.id})
+            log.error("the deletion is given up", extra={"deletion_id": self.deletion.id})
 
     def _save(self, deletion: Deletion) -> None:
-        self._run.service.deletions.save(deletion, over=self.deletion)
+        self._run.ports.deletions.save(deletion, over=self.deletion)
         self.deletion = deletion
 
 
@@ -152,15 +152,15 @@ def _remove(remove: Callable[[], object]) -> bool:
 
 @dataclass(frozen=True)
 class _Run:
-    """One run. What returns bool tells whether it got to its end."""
+    """One run. A method that returns bool returns whether it reached its end."""
 
-    service: DeletionService
+    ports: DeletionPorts
     until: datetime
 
     def carry_out(self, deletion: Deletion) -> bool:
-        """Delete the objects; then the rows go, and the end is written down, in one transaction.
+        """Delete the objects; then remove the rows and record the end, in one transaction.
 
-        A crash in between leaves rows whose objects are gone, and a deletion that has not ended.
+        A crash between the two leaves rows without objects, and a deletion that has not ended.
         """
         match deletion.scope:
             case DeletionScope.OUTPUT:
@@ -170,19 +170,19 @@ class _Run:
             case DeletionScope.USER:
                 done = self._empty_user(deletion)
         if done:
-            self.service.deletions.finish(deletion, self.now)
+            self.ports.deletions.finish(deletion, self.now)
         return done
 
-    def look_again(self, deletion: Deletion) -> bool:
-        """Carry the deletion out a second time, and forget it."""
+    def repeat(self, deletion: Deletion) -> bool:
+        """Carry the deletion out a second time, and remove its row."""
         done = self.carry_out(deletion)
         if done:
-            self.service.deletions.remove(deletion.id)
+            self.ports.deletions.remove(deletion.id)
         return done
 
     def _delete_object(self, deletion: Deletion) -> bool:
         if deletion.oss_path is not None:
-            self.service.store.delete(deletion.oss_path)
+            self.ports.store.delete(deletion.oss_path)
         return True
 
     def _empty_job(self, deletion: Deletion) -> bool:
@@ -190,7 +190,7 @@ class _Run:
         return self._empty(deletion, prefix, _OF_ANY_AGE, lambda _: True)
 
     def _empty_user(self, deletion: Deletion) -> bool:
-        """Delete a user's jobs, and what lies below the prefix of no job, and then the rows of no object."""
+        """Delete a user's jobs, then the objects that belong to no job, then the rows without objects."""
         prefix = prefix_of_user(deletion.user_id)
         younger = self.now - deletion.requested_at - _TO_THE_SECOND
         parts: list[Callable[[], bool]] = [
@@ -203,11 +203,11 @@ class _Run:
         return self._each(deletion, parts, lambda part: part())
 
     def _empty(self, deletion: Deletion, prefix: str, older_than: timedelta, is_ours: Callable[[str], bool]) -> bool:
-        """Abort uploads and delete objects below the prefix that are older, and ours.
+        """Abort uploads and delete objects below the prefix, if they are older than ``older_than`` and ``is_ours``.
 
-        The uploads come first: one that was completed just before is among the objects then.
+        The uploads come first: an upload that has just been completed is then in the list of objects.
         """
-        store = self.service.store
+        store = self.ports.store
         uploads = self._below(prefix, store.multipart_uploads(prefix, older_than), is_ours)
         objects = (found for found in self._below(prefix, store.list(prefix), is_ours) if found.age > older_than)
         return self._each(
@@ -220,9 +220,10 @@ class _Run:
         )
 
     def _each(self, deletion: Deletion, found: Iterable[T], work: Callable[[T], bool]) -> bool:
-        """Do the work for each until it is late; return whether nothing is left, and if something fails, raise it then.
+        """Do the work for each item until the time is over, and return whether nothing is left.
 
-        What OSS does not give up keeps its own deletion from ending, and nothing else from being deleted.
+        If the work fails for some items, the first failure is raised after the last item. So an object that OSS refuses
+        to delete keeps its deletion from ending, but does not stop the other work.
         """
         done: list[bool] = []
         in_time = takewhile(lambda _: not self.is_late, found)
@@ -231,11 +232,11 @@ class _Run:
 
     @staticmethod
     def _below(prefix: str, found: Iterable[Found], is_ours: Callable[[str], bool]) -> Iterator[Found]:
-        # A list that is of another prefix must not delete what belongs to somebody else.
+        # Even if a list has a wrong prefix, objects of other users are not deleted.
         return (each for each in found if each.key.startswith(prefix) and is_ours(each.key))
 
     def _delete_jobs(self, deletion: Deletion) -> bool:
-        """Delete every job created up to the request; return whether none of them is left."""
+        """Delete every job that was created before the request; return whether none of them is left."""
         return self._each(deletion, self._jobs_up_to(deletion), self._delete_job)
 
     def _jobs_up_to(self, deletion: Deletion) -> Iterator[Job]:
@@ -243,52 +244,52 @@ class _Run:
 
         def page(last: Job | None) -> Sequence[Job]:
             before = end if last is None else Place(last.created_at, last.id)
-            return self.service.jobs.of_user(deletion.user_id, before=before, limit=_PAGE)
+            return self.ports.jobs.of_user(deletion.user_id, before=before, limit=_PAGE)
 
         return pages(page)
 
     def _delete_job(self, job: Job) -> bool:
-        """Delete a job that has ended; ask one that has not for its end."""
-        job = self._with_wish_to_end(job)
+        """Delete a job that has ended, and request the cancellation of any other job."""
+        job = self._request_end(job)
         if not job.status.final:
             return False
-        wish = deletion_of_job(job, self.now)
-        return self.carry_out(record_deletion(wish, deletions=self.service.deletions))
+        deletion = deletion_of_job(job, self.now)
+        return self.carry_out(record_deletion(deletion, deletions=self.ports.deletions))
 
-    def _with_wish_to_end(self, job: Job) -> Job:
+    def _request_end(self, job: Job) -> Job:
         if job.status.final or job.cancel_requested_at is not None:
             return job
         try:
-            ports = JobPorts(self.service.jobs, self.service.dispatcher, self.service.clock)
+            ports = JobPorts(self.ports.jobs, self.ports.dispatcher, self.ports.clock)
             return cancel_job(job.id, job.user_id, ports=ports)
         except NotFoundError:
-            return job  # another run has just deleted it; the next look does not find it
+            return job  # another run has just deleted the job; the next run does not find it
 
     def _is_of_job(self, key: str, prefix: str, user_id: str) -> bool:
-        """Tell whether a key below the user's prefix is of a job that there is: then it goes with it, or stays."""
+        """Return whether a key belongs to an existing job of the user: then the object is deleted with the job only."""
         folder, _, rest = key.removeprefix(prefix).partition("/")
-        job = self.service.jobs.get(rest.partition("/")[0]) if folder == "jobs" else None
+        job = self.ports.jobs.get(rest.partition("/")[0]) if folder == "jobs" else None
         return job is not None and job.user_id == user_id
 
     def _remove_rows(self, deletion: Deletion) -> bool:
-        """Remove the user's rows whose objects are gone, without those of jobs that there are."""
+        """Remove the user's rows without objects, except the rows of existing jobs."""
         return self._each(deletion, self._rows_of(deletion.user_id), self._remove_row)
 
     def _rows_of(self, user_id: str) -> Iterator[JobOutput]:
         def page(last: JobOutput | None) -> Sequence[JobOutput]:
             before = None if last is None else Place(last.created_at, last.id)
-            return self.service.outputs.of_user(user_id, before=before, limit=_PAGE)
+            return self.ports.outputs.of_user(user_id, before=before, limit=_PAGE)
 
         return pages(page)
 
     def _remove_row(self, row: JobOutput) -> bool:
-        if self.service.jobs.get(row.job_id) is None and self.service.store.head(row.oss_path) is None:
-            self.service.outputs.remove(row.id)
+        if self.ports.jobs.get(row.job_id) is None and self.ports.store.head(row.oss_path) is None:
+            self.ports.outputs.remove(row.id)
         return True
 
     @property
     def now(self) -> datetime:
-        return self.service.clock.now()
+        return self.ports.clock.now()
 
     @property
     def is_late(self) -> bool:

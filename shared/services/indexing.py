@@ -1,12 +1,13 @@
 """Make the rows of ``job_outputs`` follow the objects in the bucket.
 
-OSS tells of a change at least once and in any order, and perhaps not at all. So nothing is read from the event but
-the key; what is true is asked of the bucket, and after each write it is asked again: whoever writes a row last has seen
-the object that it speaks of, however many do it at once.
+OSS reports a change at least once and in any order, and perhaps not at all. So the key is the only part of an event
+that is used. The bucket is asked for the object's state, and it is asked again after every write: the last writer of a
+row has seen the object of that row, even if many write at once.
 
-In the bucket it only asks (HEAD, GET of a range, list), and the trigger tells of objects written and deleted; what it
-writes, it writes to the database. So it never triggers itself. Objects that come too late for a job that has failed are
-removed by who put them, or by who ended the job (``follow_late_objects``), and not at an event.
+Indexing only reads the bucket (HEAD, GET of a range, list), and writes only to the database. The trigger reports
+objects that are written or deleted, so indexing never triggers itself. Objects that arrive too late for a job that has
+failed are removed by the attempt that uploaded them, or by the code that ended the job (``follow_late_objects``), but
+not at an event.
 """
 
 import io
@@ -30,8 +31,8 @@ _END_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class IndexingService:
-    """What rows are made to follow objects with."""
+class IndexingPorts:
+    """The ports that make rows follow objects."""
 
     store: ObjectStore
     outputs: OutputStore
@@ -43,21 +44,21 @@ class IndexingService:
 
 @dataclass(frozen=True)
 class RowToPut:
-    """A row that is missing, or says what is no longer true."""
+    """A row that is missing or out of date."""
 
     output: JobOutput
 
 
 @dataclass(frozen=True)
 class RowToRemove:
-    """A row whose object is gone, or has become something else."""
+    """A row whose object does not exist any more, or has other content."""
 
     output_id: str
 
 
 @dataclass(frozen=True)
 class ObjectToRemove:
-    """An object that an attempt at a job put, of which no row speaks, and which nobody waits for any more."""
+    """An object without a row that an attempt uploaded, for a job that has ended without success."""
 
     key: str
 
@@ -65,80 +66,81 @@ class ObjectToRemove:
 Change = RowToPut | RowToRemove | ObjectToRemove
 
 
-def index_objects(keys: Sequence[str], *, service: IndexingService) -> None:
-    """Do ``index_object`` for each key, whatever it raises for another; raise the first failure at the end."""
-    do_each(keys, lambda key: index_object(key, service=service), id_of=_id_of)
+def index_objects(keys: Sequence[str], *, ports: IndexingPorts) -> None:
+    """Index every object, even if this fails for some of them; raise the first failure at the end."""
+    do_each(keys, lambda key: index_object(key, ports=ports), id_of=_id_of)
 
 
-def index_object(key: str, *, service: IndexingService) -> None:
-    """Make the row of one object as it must be: there if the object is there, gone if it is gone.
+def index_object(key: str, *, ports: IndexingPorts) -> None:
+    """Write the row of an object that exists, and remove the row of an object that does not exist.
 
-    Whether OSS percent-encodes keys in events is stated nowhere, so both readings of ``key`` are looked after; asking
-    for an object that is not there does no harm. Raises StorageUnavailableError, StorageRefusedError and
-    DatabaseUnavailableError, after which the event is delivered again.
+    The documentation does not say whether OSS percent-encodes keys in events. So both readings of ``key`` are indexed;
+    the wrong one names no object, which does no harm. Raises StorageUnavailableError, StorageRefusedError and
+    DatabaseUnavailableError; then the event is delivered again.
     """
     for reading in dict.fromkeys((key, unquote(key))):
-        follow_object(reading, service=service, write=partial(write_change, outputs=service.outputs))
+        follow_object(reading, ports=ports, write=partial(write_change, outputs=ports.outputs))
 
 
-def index_job(job_id: str, *, service: IndexingService) -> int:
-    """Do that for every object below the job's prefix and return their number; 0 for a job that is not known."""
-    job = service.jobs.get(job_id)
+def index_job(job_id: str, *, ports: IndexingPorts) -> int:
+    """Index every object below the job's prefix and return their number; 0 if the job does not exist."""
+    job = ports.jobs.get(job_id)
     if job is None:
         return 0
-    # The whole list first: one that breaks off raises, and nothing has been done by half of it.
-    found = [each.key for each in service.store.list(job_prefix(job))]
-    write = partial(write_change, outputs=service.outputs)
-    do_each(found, lambda key: follow_object(key, service=service, write=write), id_of=_id_of)
+    # The whole list comes first: if it breaks off, it raises before anything is done.
+    found = [each.key for each in ports.store.list(job_prefix(job))]
+    write = partial(write_change, outputs=ports.outputs)
+    do_each(found, lambda key: follow_object(key, ports=ports, write=write), id_of=_id_of)
     return len(found)
 
 
-def follow_late_objects(job: Job, *, service: IndexingService) -> None:
-    """Index what attempts at a job that has ended have put and could not say, and remove it if the job is unwanted.
+def follow_late_objects(job: Job, *, ports: IndexingPorts) -> None:
+    """Index the objects that attempts have uploaded but not recorded; if the job is unwanted, remove these objects.
 
-    To be called by who ends the job, once that is written; for a job that is unwanted by each attempt, too, that was
-    overtaken. The latter comes after the object and reads the job; the former comes after the end and looks for the
-    object: so one of the two meets both. Raises what ``index_object`` raises.
+    Two callers must call this: the code that ends a job, after the end is written; and every attempt that lost its
+    lease on a job that is unwanted. The attempt uploads its object and then reads the job; the code that ends the job
+    writes the end and then looks for the object. So at least one of them sees both. Raises the errors of
+    ``index_object``.
     """
-    keys = [intent.output.oss_path for intent in service.outputs.intents_of_job(job.id)]
-    write = partial(_write_or_remove, service=service)
-    do_each(keys, lambda key: follow_object(key, service=service, write=write), id_of=_id_of)
+    keys = [intent.output.oss_path for intent in ports.outputs.intents_of_job(job.id)]
+    write = partial(_write_or_remove, ports=ports)
+    do_each(keys, lambda key: follow_object(key, ports=ports, write=write), id_of=_id_of)
 
 
-def _write_or_remove(change: Change, *, service: IndexingService) -> bool:
+def _write_or_remove(change: Change, *, ports: IndexingPorts) -> bool:
     if not isinstance(change, ObjectToRemove):
-        return write_change(change, outputs=service.outputs)
-    log.info("an object that came too late is removed", extra={"job_id": _id_of(change.key)})
-    service.store.delete(change.key)
+        return write_change(change, outputs=ports.outputs)
+    log.info("an object that arrived too late is removed", extra={"job_id": _id_of(change.key)})
+    ports.store.delete(change.key)
     return True
 
 
 def _id_of(key: str) -> str:
-    """Return what a log may hold of a key, which names its user."""
+    """Return the job's id. Logs must not contain the whole key, because the user's id is part of it."""
     return key.rpartition("/")[0].rpartition("/")[2]
 
 
 def job_prefix(job: Job) -> str:
-    """Return what the keys of a job's outputs begin with."""
+    """Return the prefix of the keys of a job's outputs."""
     return prefix_of_job(job.user_id, job.id)
 
 
-def follow_object(key: str, *, service: IndexingService, write: Callable[[Change], bool]) -> None:
-    """Have ``write`` change what is not as it must be until everything is, or until ``write`` returns False."""
+def follow_object(key: str, *, ports: IndexingPorts, write: Callable[[Change], bool]) -> None:
+    """Call ``write`` with the necessary changes until none is left, or until ``write`` returns False."""
     try:
         parsed = ObjectKey.parse(key)
     except ValidationError:
-        log.info("not the key of an output")
+        log.info("the key is not the key of an output")
         return
-    stored = service.store.head(key)
-    while (change := _find_change(parsed, stored, service=service)) and write(change):
-        seen, stored = stored, service.store.head(key)
+    stored = ports.store.head(key)
+    while (change := _find_change(parsed, stored, ports=ports)) and write(change):
+        seen, stored = stored, ports.store.head(key)
         if stored == seen:
             return
 
 
 def write_change(change: Change, *, outputs: OutputStore) -> bool:
-    """Write the change of a row down; leave an object, and return False."""
+    """Write the change of a row and return True; for a change of an object, do nothing and return False."""
     match change:
         case RowToPut(output):
             outputs.put(output)
@@ -150,40 +152,40 @@ def write_change(change: Change, *, outputs: OutputStore) -> bool:
 
 
 def is_same(output: JobOutput, stored: StoredObject) -> bool:
-    """Tell whether the object is certainly the one that the row speaks of: of equal size and CRC-64."""
+    """Return whether the object certainly is the object of the row: its size and CRC-64 are equal."""
     return stored.crc64 is not None and is_stored(output, stored)
 
 
 def is_unwanted(job: Job | None) -> TypeGuard[Job]:
-    """Tell whether the job has ended without success, so that nobody waits for what it was about to store."""
+    """Return whether the job has ended without success, so that nobody needs its outputs."""
     return job is not None and job.status in {JobStatus.FAILED, JobStatus.CANCELLED}
 
 
-def _find_change(key: ObjectKey, stored: StoredObject | None, *, service: IndexingService) -> Change | None:
-    row = service.outputs.get(key.output_id)
+def _find_change(key: ObjectKey, stored: StoredObject | None, *, ports: IndexingPorts) -> Change | None:
+    row = ports.outputs.get(key.output_id)
     if stored is None:
-        # An intent that names the object stays: its attempt may be about to put it.
+        # An intent of the object stays: its attempt may be about to upload the object.
         return None if row is None else RowToRemove(row.id)
     if row is not None and is_same(row, stored):
         return None
-    if service.deletions.concerns(job_id=key.job_id, output_id=key.output_id):
-        # It came too late, or is about to go. The deletion's second look takes it away.
+    if ports.deletions.concerns(job_id=key.job_id, output_id=key.output_id):
+        # The object arrived too late, or is about to be deleted. The second run of the deletion deletes it.
         return None
-    job = service.jobs.get(key.job_id)
+    job = ports.jobs.get(key.job_id)
     if job is not None and not job.status.final:
-        # While a job is at work its keys are its own; who ends it looks at them again.
+        # An unfinished job owns its keys; the code that ends the job looks at them again.
         return None
-    intent = _find_intent(key, outputs=service.outputs)
+    intent = _find_intent(key, outputs=ports.outputs)
     if intent is not None and is_unwanted(job):
-        # The intent stays until it is an hour old: it proves whose an object is that comes later still.
+        # The intent stays until it is an hour old: it proves the origin of an object that arrives even later.
         return ObjectToRemove(str(key)) if row is None and is_same(intent.output, stored) else None
     if intent is not None and is_same(intent.output, stored):
-        # The function put it and could not say so. What it knew of the object need not be read again.
+        # The function uploaded the object but could not record it. The intent has the facts already.
         return RowToPut(intent.output)
-    facts = _read_facts(str(key), stored, service=service)
+    facts = _read_facts(str(key), stored, ports=ports)
     if facts is not None:
-        made = make_output(key, stored.size, facts, store=service.store, now=service.clock.now())
-        # OSS keeps no checksum of very old objects; there the row is as good as it gets.
+        made = make_output(key, stored.size, facts, store=ports.store, now=ports.clock.now())
+        # OSS has no checksum of very old objects: then an equal row is good enough.
         return None if row is not None and (row.size, row.meta) == (made.size, made.meta) else RowToPut(made)
     return RowToRemove(row.id) if row is not None and row.size != stored.size else None
 
@@ -192,24 +194,24 @@ def _find_intent(key: ObjectKey, *, outputs: OutputStore) -> OutputIntent | None
     return next((each for each in outputs.intents_of_job(key.job_id) if each.output.id == key.output_id), None)
 
 
-def _read_facts(key: str, stored: StoredObject, *, service: IndexingService) -> MediaFacts | None:
-    """Return what the object's two ends tell, or None if it is no media."""
-    ends = _ObjectEnds(stored.size, lambda start, size_bytes: service.store.read_range(key, start, size_bytes))
+def _read_facts(key: str, stored: StoredObject, *, ports: IndexingPorts) -> MediaFacts | None:
+    """Return the facts in the two ends of the object, or None if the object is not an image or a video."""
+    ends = _ObjectEnds(stored.size, lambda start, size_bytes: ports.store.read_range(key, start, size_bytes))
     try:
         format_ = sniff_format(ends.read(SNIFF_BYTES))
         ends.seek(0)
-        return service.probe.probe(cast(BinaryIO, ends), format_.name).with_crc64(stored.crc64)
+        return ports.probe.probe(cast(BinaryIO, ends), format_.name).with_crc64(stored.crc64)
     except WrongMediaError as error:
-        log.warning("an object under an output's key is no media", extra={"reason": str(error)})
+        log.warning("an object with the key of an output is not an image or a video", extra={"reason": str(error)})
         return None
 
 
 class _ObjectEnds(io.RawIOBase):
-    """An object as a file that ends within its first megabyte, unless it is read in its last one.
+    """An object that is read like a file, and of which only the first and the last mebibyte are readable.
 
-    Formats keep what the probe asks for at the start; MP4 may keep it at the end (``moov`` behind ``mdat``), and the
-    probe leaps there. Each end is fetched when it is first read, so an object costs one request, at most two, and never
-    more than two megabytes.
+    Formats have their headers at the start; MP4 may have them at the end (``moov`` behind ``mdat``), and the probe
+    seeks there. Each end is fetched at its first read, so an object costs one or two requests, and at most two
+    mebibytes.
     """
 
     def __init__(self, size: int, read_range: Callable[[int, int], bytes]) -> None:
@@ -231,7 +233,7 @@ class _ObjectEnds(io.RawIOBase):
         self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         return self._position
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # any buffer will do
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # any buffer works
         data = self._read_end(len(buffer))
         buffer[: len(data)] = data
         self._position += len(data)

@@ -1,4 +1,4 @@
-"""The jobs service: read, cancel and end a job."""
+"""Read and cancel a job, and wait for its end."""
 
 import logging
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from shared.domain.errors import DispatchError, DreamFactoryError, LeaseLostError, NotFoundError
-from shared.domain.jobs import DISPATCH_GRACE_S, Job, JobError
-from shared.ports import Clock, Dispatcher, JobStore, OutputStore, TempFiles
-from shared.services.storage import cleanup_job_temp_files
+from shared.domain.errors import DispatchError, LeaseLostError, NotFoundError
+from shared.domain.jobs import DISPATCH_GRACE_S, Job
+from shared.ports import Clock, Dispatcher, JobStore
+from shared.services.job_endings import announce_end
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -45,50 +45,6 @@ def look_until(done: Callable[[T], bool], look: Callable[[T], T], seen: T, secon
         clock.sleep(min(_READ_INTERVAL_S, rest))
         seen = look(seen)
     return seen
-
-
-def complete(job: Job, warnings: tuple[str, ...] = (), *, jobs: JobStore, temp: TempFiles, clock: Clock) -> Job:
-    """End the job as succeeded and remove its temp files at once."""
-    done = job.succeeded(clock.now(), warnings)
-    jobs.save(done)
-    cleanup_job_temp_files(job.id, temp=temp)
-    return done
-
-
-def give_up(
-    job: Job, error: DreamFactoryError, *, jobs: JobStore, outputs: OutputStore, temp: TempFiles, clock: Clock
-) -> Job:
-    """End the job that ``error`` stopped and remove its temp files: failed, or succeeded with what there is.
-
-    Outputs that are stored were paid for, so their job succeeds and a warning says what is missing.
-    """
-    stored = len(outputs.of_job(job.id))
-    if stored:
-        return complete(job, (f"stored {stored} of {job.count} outputs: {error}",), jobs=jobs, temp=temp, clock=clock)
-    done = job.failed(JobError.of(error), clock.now())
-    jobs.save(done)
-    cleanup_job_temp_files(job.id, temp=temp)
-    return done
-
-
-def unexpected_failure(cause: Exception) -> DreamFactoryError:
-    """Return what the user of a job hears of a bug: nothing of its inside."""
-    failure = DreamFactoryError("something unexpected went wrong", retryable=True)
-    failure.__cause__ = cause
-    return failure
-
-
-def announce_end(job: Job, *, dispatcher: Dispatcher) -> None:
-    """Have the webhook of a job that has just ended delivered at once.
-
-    A crash before, and an invocation that does not come about, leave it to the minute timer.
-    """
-    if job.webhook_url is None or not job.status.final:
-        return
-    try:
-        dispatcher.announce(job)
-    except DispatchError:
-        log.warning("a webhook is left to the minute timer", extra={"job_id": job.id}, exc_info=True)
 
 
 def cancel_job(job_id: str, user_id: str, *, ports: JobPorts) -> Job:

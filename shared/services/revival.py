@@ -1,10 +1,10 @@
-"""Look after unfinished jobs that nobody works on: the minute timer's part of every job.
+"""Continue unfinished jobs without a living attempt: the minute timer's part of every job.
 
-It is the safety net under each lost invocation: one that was never accepted, one that died with its instance, one whose
-repetitions are used up. And it asks the providers how far their tasks are, so that waiting costs no instance per job.
+This is the safety net for every lost invocation: one that was never accepted, one that died with its instance, one
+whose repetitions are used up. And it polls the tasks of the providers, so that waiting costs no instance per job.
 
-Every job that is due when a run begins is looked at once in it, the longest due first. Runs may overlap: a job that is
-looked at is due later, and the write that says so is refused to the slower of two runs.
+A run handles every job once that is due when the run begins, the longest due first. Runs may overlap: a run first
+writes a later due time into the job's row, and this write fails for the slower of two runs.
 """
 
 from collections import Counter
@@ -16,57 +16,62 @@ from typing import Any
 
 from shared.domain.errors import (
     DatabaseUnavailableError,
-    DeadlineExceededError,
     DispatchError,
     DreamFactoryError,
     LeaseLostError,
     ProviderError,
     ProviderUnavailableError,
 )
-from shared.domain.jobs import MAX_FAILURES, RETRY_AFTER_S, Job, JobError
-from shared.ports import Clock, Dispatcher, JobStore, OutputStore, Pending, Provider, ProviderOf, TempFiles
+from shared.domain.jobs import Job
+from shared.ports import Clock, Dispatcher, JobStore, Pending, Provider, ProviderOf
 from shared.services.batches import Step, pages, work_through
-from shared.services.indexing import IndexingService, follow_late_objects
-from shared.services.jobs import announce_end, give_up, unexpected_failure
+from shared.services.indexing import IndexingPorts, follow_late_objects
+from shared.services.job_endings import (
+    JobEndingPorts,
+    announce_end,
+    deadline_exceeded,
+    fail_job,
+    give_up_job,
+    unexpected_failure,
+)
 
 AT_ONCE = 16
 _PAGE = 200
 
 
 @dataclass(frozen=True)
-class RevivalService:
-    """What the minute timer works with."""
+class RevivalPorts:
+    """The ports that look after unfinished jobs."""
 
     jobs: JobStore
-    outputs: OutputStore
-    temp: TempFiles
     provider_of: ProviderOf
     dispatcher: Dispatcher
-    indexing: IndexingService
     clock: Clock
+    endings: JobEndingPorts
+    indexing: IndexingPorts
 
 
-def dispatch_due_jobs(*, service: RevivalService, until: datetime) -> dict[str, int]:
-    """End the due jobs that are past their deadline, dispatch the others that await no task, and return the counts.
+def dispatch_due_jobs(*, ports: RevivalPorts, until: datetime) -> dict[str, int]:
+    """End due jobs that are past their deadline, dispatch other due jobs without a task to wait for, return the counts.
 
-    A crash before a dispatch leaves a job that is due again in a minute; one after it leaves nothing to be healed.
+    A crash before a dispatch leaves a job that is due again in a minute; a crash after it needs no repair.
     """
-    run = _Run(service, until)
-    return run.work_through(service.jobs.to_dispatch, run.begin_turn)
+    run = _Run(ports, until)
+    return run.work_through(ports.jobs.to_dispatch, run.begin_turn)
 
 
-def poll_due_jobs(*, service: RevivalService, until: datetime) -> dict[str, int]:
-    """Ask the providers for the tasks that due jobs await, dispatch the jobs whose task has ended, return the counts.
+def poll_due_jobs(*, ports: RevivalPorts, until: datetime) -> dict[str, int]:
+    """Poll the tasks of due jobs, dispatch the jobs whose task has ended, and return the counts.
 
-    A crash in between leaves jobs that are due again after the provider's polling interval.
+    A crash between the two leaves jobs that are due again after the provider's polling interval.
     """
-    run = _Run(service, until)
-    return run.work_through(service.jobs.to_poll, run.begin_poll)
+    run = _Run(ports, until)
+    return run.work_through(ports.jobs.to_poll, run.begin_poll)
 
 
 @dataclass(frozen=True)
 class _Run:
-    service: RevivalService
+    ports: RevivalPorts
     until: datetime
     counts: Counter[str] = field(default_factory=lambda: Counter(polled=0, dispatched=0, ended=0, failed=0))
 
@@ -86,19 +91,19 @@ class _Run:
         return dict(self.counts)
 
     def begin_turn(self, job: Job) -> Step[None]:
-        """End a job that is late, and dispatch any other."""
+        """End a job that is past its deadline, and dispatch any other job."""
         if job.deadline > self._now:
             return self._begin_dispatch(job)
-        done = self._give_up(self._take_over(job), DeadlineExceededError("the job did not finish in its time"))
-        return Step(partial(announce_end, done, dispatcher=self.service.dispatcher), lambda _: self._end(done))
+        done = give_up_job(self._take_over(job), deadline_exceeded(job), ports=self.ports.endings)
+        return Step(partial(announce_end, done, dispatcher=self.ports.dispatcher), lambda _: self._end(done))
 
     def begin_poll(self, job: Job) -> Step[Any]:
-        """Ask for the job's task, and dispatch the job if the task has ended."""
+        """Poll the job's task, and dispatch the job if the task has ended."""
         try:
-            provider = self.service.provider_of(job.model)
+            provider = self.ports.provider_of(job.model)
         except ProviderError:
-            return self._begin_dispatch(job)  # nobody serves its model any more: its own attempt ends it
-        waiting = self.service.jobs.postpone(job, self._now + timedelta(seconds=provider.poll_interval_s))
+            return self._begin_dispatch(job)  # no provider serves its model any more: its next attempt ends the job
+        waiting = self.ports.jobs.postpone(job, self._now + timedelta(seconds=provider.poll_interval_s))
         return Step(
             partial(_is_pending, provider, job.provider_task_id or ""),
             partial(self._end_poll, waiting),
@@ -110,57 +115,53 @@ class _Run:
 
     def _begin_dispatch(self, job: Job) -> Step[None]:
         again = self._take_over(job)
-        return Step(partial(self.service.dispatcher.dispatch, again), self._count("dispatched"))
+        return Step(partial(self.ports.dispatcher.dispatch, again), self._count("dispatched"))
 
     def _take_over(self, job: Job) -> Job:
-        """Let no attempt that is slower than its lease store anything from here on: what is stored decides the end."""
+        """Begin a new attempt number, so that an attempt whose lease has expired stores nothing from here on."""
         taken = job.dispatched_again(self._now)
-        self.service.jobs.save(taken, over_attempt=job.attempt)
+        self.ports.jobs.save(taken, over_attempt=job.attempt)
         return taken
 
     def _end(self, done: Job) -> None:
         self.counts["ended"] += 1
-        follow_late_objects(done, service=self.service.indexing)
+        follow_late_objects(done, ports=self.ports.indexing)
 
     def _count(self, name: str) -> Callable[[None], None]:
         return lambda _: self.counts.update([name])
 
     def _charge(self, job: Job, error: Exception) -> None:
-        """Postpone a job whose turn failed; after several of these failures, give it up."""
+        """Postpone a job whose turn failed; after several such failures, give it up."""
         if isinstance(error, DispatchError | DatabaseUnavailableError):
-            return  # the fault of none of its jobs; the job is due again in a minute at the latest
-        current = self.service.jobs.get(job.id)
+            return  # not a fault of the job, which is due again within a minute
+        current = self.ports.jobs.get(job.id)
         if current is None or not current.free(self._now):
             return
-        if current.failures + 1 < MAX_FAILURES:
-            self.service.jobs.save(current.set_back(self._now + timedelta(seconds=RETRY_AFTER_S)))
+        if current.may_fail_again:
+            self.ports.jobs.save(current.set_back(self._now))
         else:
             self._give_up_in_any_case(self._take_over(current), unexpected_failure(error))
 
     def _give_up_in_any_case(self, job: Job, error: DreamFactoryError) -> None:
         try:
-            self._give_up(job, error)
+            give_up_job(job, error, ports=self.ports.endings)
         except LeaseLostError:
             raise
         except Exception:
-            # What is stored of it cannot be told just now. Once its time is over, nobody waits for that any longer.
+            # Its stored outputs are unknown at the moment. After the deadline the job fails without that knowledge.
             if job.deadline > self._now:
                 raise
-            self.service.jobs.save(job.failed(JobError.of(error), self._now))
-
-    def _give_up(self, job: Job, error: DreamFactoryError) -> Job:
-        service = self.service
-        return give_up(job, error, jobs=service.jobs, outputs=service.outputs, temp=service.temp, clock=service.clock)
+            fail_job(job, error, ports=self.ports.endings)
 
     @property
     def _now(self) -> datetime:
-        return self.service.clock.now()
+        return self.ports.clock.now()
 
 
 def _is_pending(provider: Provider, task_id: str) -> bool:
     try:
         return isinstance(provider.poll(task_id), Pending)
     except ProviderUnavailableError:
-        return True  # the task goes on at the provider whether or not it can be asked just now
+        return True  # the task continues at the provider, whether or not we can reach the provider now
     except ProviderError:
-        return False  # the job's own attempt meets the same, and ends it
+        return False  # the job's next attempt gets the same error, and ends the job

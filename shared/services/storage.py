@@ -1,4 +1,4 @@
-"""The storage service: temp file → OSS → row in ``job_outputs`` → temp file gone.
+"""The storage functions: temp file → OSS → row in ``job_outputs`` → temp file gone.
 
 No image or video stays on a local disk, and the database keeps only a reference.
 """
@@ -20,11 +20,10 @@ from shared.domain.errors import (
 )
 from shared.domain.jobs import Job, JobOutput, OutputIntent, lease_from
 from shared.domain.keys import ObjectKey, temp_name
-from shared.domain.media import SNIFF_BYTES, MediaFacts, MediaFormat, sniff_format
+from shared.domain.media import SNIFF_BYTES, MediaFacts, MediaFormat, MediaLimits, sniff_format
 from shared.ports import (
     Clock,
     Downloads,
-    Limits,
     MediaBase64,
     MediaProbe,
     MediaUrl,
@@ -38,24 +37,24 @@ from shared.ports import (
 )
 
 TEMP_FILE_MAX_AGE = timedelta(hours=24)
-_BASE64_SLICE = 256 * 1024  # a multiple of 4, so that every slice decodes by itself
+_BASE64_SLICE = 256 * 1024  # a multiple of 4, so that every slice is valid base64
 
 
 @dataclass(frozen=True)
-class StorageService:
-    """The outside of the storage service: what its operations work with."""
+class StoragePorts:
+    """The ports that the storage functions use, and the limits of what they store."""
 
     store: ObjectStore
     outputs: OutputStore
     temp: TempFiles
     probe: MediaProbe
     downloads: Downloads
-    limits: Limits
     clock: Clock
+    limits: MediaLimits
 
 
 def _nothing() -> None:
-    """Be called while bytes come in, and do nothing."""
+    """Do nothing for a chunk."""
 
 
 def save_temp_file(
@@ -63,21 +62,22 @@ def save_temp_file(
     position: int,
     chunks: Iterable[bytes],
     *,
-    storage: StorageService,
+    ports: StoragePorts,
     on_chunk: Callable[[], None] = _nothing,
 ) -> tuple[TempFile, MediaFormat]:
-    """Save a temp file ``{jobId}.{ext}`` as its chunks come, calling ``on_chunk`` for each, and tell what it is.
+    """Save the chunks as the temp file ``{jobId}.{ext}``, and return the file and its format.
 
-    The extension is that of the bytes. Raises WrongMediaError before the disk is touched (no image or video, or an
-    image in place of a video), MediaTooLargeError and TempDiskFullError, all without leaving a file behind.
+    ``on_chunk`` is called for every chunk. The bytes decide about the extension. Raises WrongMediaError before the disk
+    is touched (not an image or a video, or an image instead of a video), MediaTooLargeError and TempDiskFullError; no
+    error leaves a file behind.
     """
     source = iter(chunks)
     head = _read_head(source)
     format_ = sniff_format(head)
     if format_.type is not job.type:
         raise WrongMediaError(f"expected {_article(job.type)}, got {format_.name}, which is {_article(format_.type)}")
-    limited = _limit(chain([head], source), storage.limits.max_bytes[job.type], on_chunk)
-    return storage.temp.write(temp_name(job.id, position, format_.ext), limited), format_
+    limited = _limit(chain([head], source), ports.limits.max_bytes[job.type], on_chunk)
+    return ports.temp.write(temp_name(job.id, position, format_.ext), limited), format_
 
 
 def upload_job_output(
@@ -86,21 +86,21 @@ def upload_job_output(
     file: TempFile,
     format_: MediaFormat,
     *,
-    storage: StorageService,
+    ports: StoragePorts,
     on_chunk: Callable[[], None] = _nothing,
 ) -> JobOutput:
-    """Move a temp file to OSS, verify it there and write its row.
+    """Upload a temp file to OSS, verify the object and write its row.
 
-    ``on_chunk`` is called before the file is probed and for each block that goes out.
+    ``on_chunk`` is called before the probe reads the file, and for each block of the upload.
 
-    A crash before the upload leaves a temp file and an intent without an object; during it, the same, for OSS shows no
-    half object; after it, an object and its intent, of which the next attempt makes a row; after the row, nothing.
-    Raises WrongMediaError, MediaTooLargeError, StorageRefusedError, StorageUnavailableError, ChecksumMismatchError,
-    LeaseLostError or DatabaseUnavailableError.
+    A crash before or during the upload leaves a temp file and an intent without an object, because OSS shows no half
+    objects. A crash after the upload leaves an object and its intent, from which the next attempt makes the row. A
+    crash after the row leaves only the temp file. Raises WrongMediaError, MediaTooLargeError, StorageRefusedError,
+    StorageUnavailableError, ChecksumMismatchError, LeaseLostError or DatabaseUnavailableError.
     """
-    on_chunk()  # nothing renews the lease during the probe: two thirds of it are left now, more than a probe may take
-    facts = storage.probe.probe(file.path, format_.name)
-    _check_pixels(facts, storage.limits.max_pixels)
+    on_chunk()  # the probe cannot renew the lease; now two thirds of it are left, more than a probe may take
+    facts = ports.probe.probe(file.path, format_.name)
+    _check_pixels(facts, ports.limits.max_pixels)
     key = ObjectKey.for_output(
         user_id=job.user_id,
         job_id=job.id,
@@ -109,13 +109,13 @@ def upload_job_output(
         position=position,
         ext=format_.ext,
     )
-    output = make_output(key, file.size, facts.with_crc64(file.crc64), store=storage.store, now=storage.clock.now())
+    output = make_output(key, file.size, facts.with_crc64(file.crc64), store=ports.store, now=ports.clock.now())
     intent = OutputIntent(output, position, job.attempt)
-    storage.outputs.intend(intent, lease_expires_at=lease_from(storage.clock.now()))
-    stored = _put(job, position, file, format_, key, storage=storage, on_chunk=on_chunk)
+    ports.outputs.intend(intent, lease_expires_at=lease_from(ports.clock.now()))
+    stored = _put(job, position, file, format_, key, ports=ports, on_chunk=on_chunk)
     if not is_stored(output, stored):
-        raise ChecksumMismatchError("OSS holds other bytes than those that were sent")
-    commit(intent, storage=storage)
+        raise ChecksumMismatchError("the object in OSS differs from the uploaded file in size or CRC-64")
+    _commit(intent, ports=ports)
     return output
 
 
@@ -126,12 +126,12 @@ def _put(
     format_: MediaFormat,
     key: ObjectKey,
     *,
-    storage: StorageService,
+    ports: StoragePorts,
     on_chunk: Callable[[], None],
 ) -> StoredObject:
-    """Upload the file, and return what OSS has then."""
+    """Upload the file, and return what OSS reports about the object."""
     try:
-        return storage.store.put(
+        return ports.store.put(
             str(key),
             file.path,
             content_type=format_.content_type,
@@ -139,32 +139,32 @@ def _put(
             on_block=on_chunk,
         )
     except (ObjectExistsError, StorageUnavailableError):
-        # It may be there all the same: put by an earlier attempt, or by this one, of which nothing was heard.
-        stored = storage.store.head(str(key))
+        # The object may exist all the same: from an earlier attempt, or from this one if OSS's answer was lost.
+        stored = ports.store.head(str(key))
         if stored is None:
             raise
         return stored
 
 
 def is_stored(output: JobOutput, stored: StoredObject) -> bool:
-    """Tell whether the object in OSS is the one that ``output`` speaks of."""
+    """Return whether the object in OSS has the size of ``output``, and its CRC-64 where OSS has a checksum."""
     return stored.size == output.size and (stored.crc64 is None or str(stored.crc64) == output.meta.get("crc64"))
 
 
-def commit(intent: OutputIntent, *, storage: StorageService) -> None:
-    """Make the row of an intent whose object is in OSS. Raises LeaseLostError or DatabaseUnavailableError."""
-    storage.outputs.commit(intent, lease_expires_at=lease_from(storage.clock.now()))
+def _commit(intent: OutputIntent, *, ports: StoragePorts) -> None:
+    """Write the row of an intent whose object is in OSS. Raises LeaseLostError or DatabaseUnavailableError."""
+    ports.outputs.commit(intent, lease_expires_at=lease_from(ports.clock.now()))
 
 
-def commit_earlier_uploads(job: Job, *, storage: StorageService) -> None:
-    """Make the rows of objects that an earlier attempt put to OSS without living to write them.
+def commit_earlier_uploads(job: Job, *, ports: StoragePorts) -> None:
+    """Write the rows of objects that an earlier attempt uploaded before it died.
 
     Raises StorageRefusedError, StorageUnavailableError, LeaseLostError or DatabaseUnavailableError.
     """
-    for intent in storage.outputs.intents_of_job(job.id):
-        stored = storage.store.head(intent.output.oss_path)
+    for intent in ports.outputs.intents_of_job(job.id):
+        stored = ports.store.head(intent.output.oss_path)
         if stored is not None and is_stored(intent.output, stored):
-            commit(replace(intent, attempt=job.attempt), storage=storage)
+            _commit(replace(intent, attempt=job.attempt), ports=ports)
 
 
 def upload_job_output_from_source(
@@ -172,34 +172,34 @@ def upload_job_output_from_source(
     position: int,
     source: Result,
     *,
-    storage: StorageService,
+    ports: StoragePorts,
     on_chunk: Callable[[], None] = _nothing,
 ) -> JobOutput:
-    """Store one result of the provider, whether it is a URL or came as bytes in the answer.
+    """Store one result of the provider: one at a URL, or one inside the provider's answer.
 
-    Raises what ``save_temp_file``, ``upload_job_output`` and the download raise; ProviderRefusedError when the
-    provider withheld this result.
+    Raises the errors of ``save_temp_file``, ``upload_job_output`` and the download; ProviderRefusedError: the provider
+    refused to deliver this result.
     """
     match source:
         case MediaUrl(url):
-            chunks: Iterable[bytes] = storage.downloads.stream(url, max_bytes=storage.limits.max_bytes[job.type])
+            chunks: Iterable[bytes] = ports.downloads.stream(url, max_bytes=ports.limits.max_bytes[job.type])
         case MediaBase64(text):
             chunks = _decode(text)
         case RefusedResult(reason):
             raise ProviderRefusedError(reason)
         case _:
             assert_never(source)
-    file, format_ = save_temp_file(job, position, chunks, storage=storage, on_chunk=on_chunk)
-    return upload_job_output(job, position, file, format_, storage=storage, on_chunk=on_chunk)
+    file, format_ = save_temp_file(job, position, chunks, ports=ports, on_chunk=on_chunk)
+    return upload_job_output(job, position, file, format_, ports=ports, on_chunk=on_chunk)
 
 
 def get_job_outputs(job_id: str, *, outputs: OutputStore) -> Sequence[JobOutput]:
-    """Return all outputs of a job by position; none for a job from before the table existed."""
+    """Return all outputs of a job, ordered by position; jobs of the previous system may have no rows."""
     return outputs.of_job(job_id)
 
 
 def cleanup_job_temp_files(job_id: str, *, temp: TempFiles) -> int:
-    """Remove a job's temp files and return their number. It never raises: a failed clean-up blocks nothing."""
+    """Remove a job's temp files and return their number. Never raises, so a failed clean-up blocks nothing."""
     return temp.remove_of_job(job_id)
 
 
@@ -209,7 +209,7 @@ def cleanup_old_temp_files(*, temp: TempFiles, now: datetime, max_age: timedelta
 
 
 def make_output(key: ObjectKey, size: int, facts: MediaFacts, *, store: ObjectStore, now: datetime) -> JobOutput:
-    """Return the row for an object that is in OSS."""
+    """Return the row of an object that is in OSS."""
     return JobOutput(
         id=key.output_id,
         job_id=key.job_id,
@@ -238,7 +238,7 @@ def _limit(chunks: Iterable[bytes], max_bytes: int, on_chunk: Callable[[], None]
         on_chunk()
         size += len(chunk)
         if size > max_bytes:
-            raise MediaTooLargeError(f"the file has more than {max_bytes} bytes")
+            raise MediaTooLargeError(f"the file is larger than {max_bytes} bytes")
         yield chunk
 
 
@@ -247,12 +247,12 @@ def _decode(text: str) -> Iterator[bytes]:
         try:
             yield base64.b64decode(text[start : start + _BASE64_SLICE], validate=True)
         except ValueError as error:
-            raise WrongMediaError("the provider's answer holds an image that is not base64") from error
+            raise WrongMediaError("the image in the provider's answer is not valid base64") from error
 
 
 def _check_pixels(facts: MediaFacts, max_pixels: int) -> None:
     if facts.width and facts.height and facts.width * facts.height > max_pixels:
-        raise MediaTooLargeError(f"{facts.width}x{facts.height} is more than {max_pixels} pixels")
+        raise MediaTooLargeError(f"{facts.width}x{facts.height} exceeds the limit of {max_pixels} pixels")
 
 
 def _article(type_: str) -> str:

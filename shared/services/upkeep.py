@@ -1,54 +1,53 @@
-"""What the timers do: no kind of work takes the time of another, and one that fails does not stop the others."""
+"""The work of the timers: each kind has its share of the time, and a failure of one does not stop the others."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.ports import Clock, DeliveryStore, StartStore, TempFiles
+from shared.ports import Clock, StartStore, TempFiles
 from shared.services.batches import Kind, do_kinds
-from shared.services.deletion import DeletionService, resume_deletions
-from shared.services.revival import RevivalService, dispatch_due_jobs, poll_due_jobs
+from shared.services.deletion import DeletionPorts, resume_deletions
+from shared.services.deliveries import DeliveryPorts, remove_old_deliveries
+from shared.services.revival import RevivalPorts, dispatch_due_jobs, poll_due_jobs
 from shared.services.starting import forget_starts
 from shared.services.storage import cleanup_old_temp_files
-from shared.services.webhooks import remove_old_deliveries
 
-# Together they leave most of the five minutes of a run to the polls, which come last: they can take any time.
+# These shares leave most of a run's five minutes to the polls, which come last because they can take any time.
 _DISPATCHES = timedelta(seconds=40)
 _DELETIONS = timedelta(seconds=50)
 _FORGETTING = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
-class UpkeepService:
-    """What the timers work with."""
+class UpkeepPorts:
+    """The ports that the timers use."""
 
-    revival: RevivalService
-    deletion: DeletionService
     starts: StartStore
-    deliveries: DeliveryStore
     temp: TempFiles
     clock: Clock
+    revival: RevivalPorts
+    deletion: DeletionPorts
+    deliveries: DeliveryPorts
 
 
-def do_every_minute(*, service: UpkeepService, until: datetime) -> dict[str, int]:
-    """Look after unfinished jobs and deletions, forget old idempotency keys, and return the counts.
+def do_every_minute(*, ports: UpkeepPorts, until: datetime) -> dict[str, int]:
+    """Continue unfinished jobs and deletions, remove old idempotency keys, and return the counts.
 
-    Raises the first failure of a whole kind of work, once every kind has had its share of the time.
+    If a whole kind of work fails, the first such failure is raised after every kind has had its share of the time.
     """
-    revival, starts, clock = service.revival, service.starts, service.clock
+    starts, clock = ports.starts, ports.clock
     kinds = (
-        Kind("dispatches", lambda until: dispatch_due_jobs(service=revival, until=until), _DISPATCHES),
-        Kind("deletions", lambda until: resume_deletions(service=service.deletion, until=until), _DELETIONS),
+        Kind("dispatches", lambda until: dispatch_due_jobs(ports=ports.revival, until=until), _DISPATCHES),
+        Kind("deletions", lambda until: resume_deletions(ports=ports.deletion, until=until), _DELETIONS),
         Kind("idempotency keys", lambda until: forget_starts(starts=starts, clock=clock, until=until), _FORGETTING),
-        Kind("polls", lambda until: poll_due_jobs(service=revival, until=until)),
+        Kind("polls", lambda until: poll_due_jobs(ports=ports.revival, until=until)),
     )
     return do_kinds(kinds, until=until, clock=clock)
 
 
-def do_every_day(*, service: UpkeepService, until: datetime) -> dict[str, int]:
+def do_every_day(*, ports: UpkeepPorts, until: datetime) -> dict[str, int]:
     """Remove temp files older than 24 hours and deliveries older than 30 days, and return their numbers."""
-    temp, deliveries, clock = service.temp, service.deliveries, service.clock
     kinds = (
-        Kind("temp files", lambda _: {"removed": cleanup_old_temp_files(temp=temp, now=clock.now())}),
-        Kind("deliveries", lambda until: remove_old_deliveries(deliveries=deliveries, clock=clock, until=until)),
+        Kind("temp files", lambda _: {"removed": cleanup_old_temp_files(temp=ports.temp, now=ports.clock.now())}),
+        Kind("deliveries", lambda until: remove_old_deliveries(ports=ports.deliveries, until=until)),
     )
-    return do_kinds(kinds, until=until, clock=clock)
+    return do_kinds(kinds, until=until, clock=ports.clock)

@@ -26,7 +26,6 @@ from shared.domain.errors import (
     ResultLostError,
 )
 from shared.domain.media import PNG, sniff_format
-from shared.domain.media_type import MediaType
 from shared.domain.web_addresses import WebPolicy
 from shared.settings import DownloadSettings
 from tests.serving import QuietHandler, serving
@@ -35,7 +34,7 @@ LIMIT = 1_000_000
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 CAREFUL = WebPolicy()
 OPEN = WebPolicy(allow_http=True, allow_networks=LOOPBACK)
-SETTINGS = DownloadSettings(timeout_s=30, max_bytes={MediaType.IMAGE: LIMIT, MediaType.VIDEO: LIMIT}, max_pixels=LIMIT)
+SETTINGS = DownloadSettings(timeout_s=30)
 
 Behaviour = Callable[["_Handler"], None]
 

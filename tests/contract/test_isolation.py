@@ -1,7 +1,7 @@
-"""No item of a batch holds up another one: whatever the bad one raises, the others make the progress of any day.
+"""No item of a batch blocks another item: whatever exception one item raises, the others have their usual result.
 
-Each batch runs once with every item good. Then one call to a port that concerns one item raises something, once or from
-then on, and everything else must end as it did.
+Each batch runs once without failures. Then one call to a port with an argument of one item raises an exception, once or
+from then on, and all other items must have the same result as before.
 """
 
 import re
@@ -36,12 +36,13 @@ from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import ObjectKey
 from shared.domain.media_type import MediaType
 from shared.ports import Finished, MediaUrl, MultipartUpload, Pending, WebhookMessage, WebhookReply
-from shared.services.deletion import DeletionService, resume_deletions
-from shared.services.indexing import IndexingService, index_objects
+from shared.services.deletion import DeletionPorts, resume_deletions
+from shared.services.indexing import IndexingPorts, index_objects
+from shared.services.job_endings import JobEndingPorts
 from shared.services.jobs import first_attempt_due
 from shared.services.reconcile import reconcile
-from shared.services.revival import RevivalService, dispatch_due_jobs, poll_due_jobs
-from shared.services.webhooks import WebhookService, deliver_webhooks
+from shared.services.revival import RevivalPorts, dispatch_due_jobs, poll_due_jobs
+from shared.services.webhooks import WebhookPorts, deliver_webhooks
 from tests.contract.databases import SQL_KINDS, database_url, open_database
 from tests.fakes import NOW, HeldObject, StubProbe, World, make_job, make_output, make_png
 from tests.looking import open_database as look_at
@@ -49,11 +50,11 @@ from tests.looking import open_database as look_at
 ITEMS = [f"item-{letter}" for letter in "abcdef"]
 TABLES = ("jobs", "job_outputs", "output_intents", "deletions", "webhook_deliveries")
 DATA = make_png()
-_DRAWN = re.compile(r"(?<=^deletions: \{)'id': '[0-9a-f-]{36}'")  # an id that is drawn and not derived
+_DRAWN = re.compile(r"(?<=^deletions: \{)'id': '[0-9a-f-]{36}'")  # a random id
 
 
 class OddError(Exception):
-    """None of ours, and none of Python's."""
+    """An exception that is neither ours nor Python's."""
 
 
 FAILURES = [
@@ -68,7 +69,7 @@ FAILURES = [
 
 
 class Poison:
-    """Lets calls to ports fail that concern one item: the one of that number, or all from that one on."""
+    """Makes calls to ports fail whose arguments name one item: the call with this number, or all from it on."""
 
     def __init__(self, item: str, number: int, error: type[Exception], *, lasting: bool) -> None:
         self._item = item
@@ -105,7 +106,7 @@ class _Poisoned:
         return self._call(self._port, *arguments)
 
     def _call(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        # Options are not looked at: "after" names the last item of a page in questions that concern all.
+        # Options are ignored: "after" names the last item of a page in queries for all items.
         self._poison.before(arguments)
         return method(*arguments, **options)
 
@@ -127,7 +128,7 @@ class SqlWorld(World):
         self.deliveries = SqlDeliveryStore(database)
         self.sent: list[str] = []
 
-    # Dispatches and messages go by threads, so their order means nothing.
+    # Threads send dispatches and messages, so their order is random.
     def seen(self) -> list[str]:
         return sorted([*self.dispatcher.task_ids, *self.dispatcher.announced, *self.sent])
 
@@ -186,7 +187,7 @@ def add_intent(world: World, job_id: str) -> None:
 
 @dataclass(frozen=True)
 class Batch:
-    """``fill`` makes the items; ``run`` works on them, with every port that it gets from ``poison``."""
+    """``fill`` makes the items; ``run`` works on them, with ports from ``poison``."""
 
     fill: Callable[[SqlWorld], None]
     run: Callable[[SqlWorld, Poison], object]
@@ -202,20 +203,28 @@ def fill_dispatches(world: SqlWorld) -> None:
             world.jobs.add(replace(make_job(id=item).claimed(NOW - timedelta(hours=1)), created_at=NOW))
 
 
-def revival(world: SqlWorld, poison: Poison) -> RevivalService:
-    return RevivalService(
+def revival(world: SqlWorld, poison: Poison) -> RevivalPorts:
+    return RevivalPorts(
+        jobs=poison.into(world.jobs),
+        provider_of=poison.into(lambda model: poison.into(PollingProvider())),
+        dispatcher=poison.into(world.dispatcher),
+        clock=world.clock,
+        endings=endings(world, poison),
+        indexing=indexing(world, poison),
+    )
+
+
+def endings(world: SqlWorld, poison: Poison) -> JobEndingPorts:
+    return JobEndingPorts(
         jobs=poison.into(world.jobs),
         outputs=poison.into(world.outputs),
         temp=poison.into(world.temp),
-        indexing=indexing(world, poison),
-        provider_of=poison.into(lambda model: poison.into(PollingProvider())),
-        dispatcher=poison.into(world.dispatcher),
         clock=world.clock,
     )
 
 
 class PollingProvider:
-    """Has done every other item's task."""
+    """Has finished the task of every other item."""
 
     poll_interval_s = 5.0
 
@@ -247,7 +256,7 @@ def run_deliveries(world: SqlWorld, poison: Poison) -> object:
         def send(self, message: WebhookMessage) -> WebhookReply:
             return send(world, message)
 
-    service = WebhookService(
+    ports = WebhookPorts(
         jobs=poison.into(world.jobs),
         deliveries=poison.into(world.deliveries),
         sender=poison.into(Sender()),
@@ -255,21 +264,21 @@ def run_deliveries(world: SqlWorld, poison: Poison) -> object:
         clock=world.clock,
         jitter=lambda: 1.0,
     )
-    return deliver_webhooks(service=service, until=NOW + timedelta(minutes=1))
+    return deliver_webhooks(ports=ports, until=NOW + timedelta(minutes=1))
 
 
 def fill_deletions(world: SqlWorld) -> None:
     for number, item in enumerate(ITEMS):
         job = add_stored_job(world, item)
         world.store.uploads[MultipartUpload(f"users/user of {item}/jobs/{item}/x", f"upload of {item}")] = NOW
-        wishes = (deletion_of_job(job, NOW), deletion_of_output(output_of(world, item), NOW))
-        wish = (*wishes, deletion_of_user(job.user_id, NOW))[number % 3]
-        world.deletions.add(replace(wish, id=f"deletion of {item}"))
+        deletions = (deletion_of_job(job, NOW), deletion_of_output(output_of(world, item), NOW))
+        deletion = (*deletions, deletion_of_user(job.user_id, NOW))[number % 3]
+        world.deletions.add(replace(deletion, id=f"deletion of {item}"))
     world.clock.advance(5)
 
 
 def run_deletions(world: SqlWorld, poison: Poison) -> object:
-    service = DeletionService(
+    ports = DeletionPorts(
         store=poison.into(world.store),
         jobs=poison.into(world.jobs),
         outputs=poison.into(world.outputs),
@@ -277,11 +286,11 @@ def run_deletions(world: SqlWorld, poison: Poison) -> object:
         dispatcher=poison.into(world.dispatcher),
         clock=world.clock,
     )
-    return resume_deletions(service=service, until=NOW + timedelta(minutes=1))
+    return resume_deletions(ports=ports, until=NOW + timedelta(minutes=1))
 
 
-def indexing(world: SqlWorld, poison: Poison) -> IndexingService:
-    return IndexingService(
+def indexing(world: SqlWorld, poison: Poison) -> IndexingPorts:
+    return IndexingPorts(
         store=poison.into(world.store),
         outputs=poison.into(world.outputs),
         jobs=poison.into(world.jobs),
@@ -300,8 +309,8 @@ def fill_reconcile(world: SqlWorld) -> None:
 
 def run_records(world: SqlWorld, poison: Poison) -> object:
     keys = [str(key_of(item, position)) for item in ITEMS for position in (0, 1)]
-    with suppress(Exception):  # what failed is raised at the end, so that the event comes again
-        index_objects(keys, service=indexing(world, poison))
+    with suppress(Exception):  # a failure is raised at the end, so that the event is delivered again
+        index_objects(keys, ports=indexing(world, poison))
     return None
 
 
@@ -316,25 +325,23 @@ def before(world: SqlWorld) -> Any:
 
 BATCHES = {
     "dispatches": Batch(
-        fill_dispatches, lambda world, poison: dispatch_due_jobs(service=revival(world, poison), until=before(world))
+        fill_dispatches, lambda world, poison: dispatch_due_jobs(ports=revival(world, poison), until=before(world))
     ),
-    "polls": Batch(
-        fill_polls, lambda world, poison: poll_due_jobs(service=revival(world, poison), until=before(world))
-    ),
+    "polls": Batch(fill_polls, lambda world, poison: poll_due_jobs(ports=revival(world, poison), until=before(world))),
     "deliveries": Batch(fill_deliveries, run_deliveries),
     "deletions": Batch(fill_deletions, run_deletions),
     "reconcile": Batch(
-        fill_reconcile, lambda world, poison: reconcile(service=indexing(world, poison), until=before(world))
+        fill_reconcile, lambda world, poison: reconcile(ports=indexing(world, poison), until=before(world))
     ),
     "records": Batch(fill_records, run_records),
 }
 
 
-# -- what became of everything
+# -- the results
 
 
 class Databases:
-    """Empty databases of one kind, each as fresh as the first."""
+    """Empty databases of one kind."""
 
     def __init__(self, kind: str, request: pytest.FixtureRequest) -> None:
         self._url = database_url(kind, request)
@@ -364,7 +371,7 @@ def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
 
 
 def play(batch: Batch, databases: Databases, folder: Path, poison: Poison) -> list[str]:
-    """Return everything that there is after a run: rows, objects, uploads, dispatches and messages."""
+    """Return the state after a run: rows, objects, uploads, dispatches and messages."""
     world = SqlWorld(folder, databases.emptied())
     batch.fill(world)
     batch.run(world, poison)
@@ -378,7 +385,9 @@ def of_others(state: list[str], item: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", BATCHES)
-def test_whatever_one_item_raises_the_others_go_on(databases: Databases, tmp_path: Path, name: str) -> None:
+def test_an_exception_of_one_item_does_not_change_the_result_of_the_others(
+    databases: Databases, tmp_path: Path, name: str
+) -> None:
     batch = BATCHES[name]
     good = play(batch, databases, tmp_path, NO_POISON)
     hits = 0

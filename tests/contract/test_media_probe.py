@@ -83,7 +83,7 @@ def test_an_object_is_probed_by_its_two_ends(tmp_path: Path, size: int, moov_fir
     large = data[:28] + (data[moov:] + data[28:moov] + filler if moov_first else data[28:moov] + filler + data[moov:])
     world, key = World(tmp_path), f"users/{USER}/jobs/abc123/video-1703123456789.mp4"
     world.store.objects[key] = HeldObject(large)
-    index_object(key, service=replace(world.indexing, probe=PROBE))
+    index_object(key, ports=replace(world.indexing, probe=PROBE))
     (row,) = world.outputs.of_job("abc123")
     whole = PROBE.probe(io.BytesIO(data), "mp4")
     expected = (64, 48, whole.duration, "mpeg4", 10.0)

@@ -21,14 +21,13 @@ from shared.adapters.downloads import GuardedDownloads
 from shared.adapters.public_web import PublicWeb
 from shared.adapters.webhook_sender import StandardWebhookSender
 from shared.domain.errors import AddressRefusedError, DownloadRefusedError, HostUnavailableError
-from shared.domain.media_type import MediaType
 from shared.domain.web_addresses import WebPolicy
 from shared.ports import WebhookMessage
 from shared.settings import DownloadSettings, WebhookSettings
 from tests.serving import QuietHandler, serving
 
 LIMIT = 1_000_000
-LIMITS = DownloadSettings(timeout_s=5, max_bytes={MediaType.IMAGE: LIMIT, MediaType.VIDEO: LIMIT}, max_pixels=LIMIT)
+SETTINGS = DownloadSettings(timeout_s=5)
 SECRET = WebhookSettings((SecretStr("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),))
 PUBLIC, PRIVATE = "93.184.216.34", "127.0.0.1"
 
@@ -127,11 +126,11 @@ class Resolver:
 
 
 def ask_for_image(url: str, web: PublicWeb) -> None:
-    GuardedDownloads(LIMITS, web).check(url)
+    GuardedDownloads(SETTINGS, web).check(url)
 
 
 def fetch_result(url: str, web: PublicWeb) -> None:
-    list(GuardedDownloads(LIMITS, web).stream(url, max_bytes=LIMIT))
+    list(GuardedDownloads(SETTINGS, web).stream(url, max_bytes=LIMIT))
 
 
 def send_webhook(url: str, web: PublicWeb) -> None:
@@ -324,6 +323,6 @@ def test_an_image_on_an_unknown_host_is_left_to_the_provider(resolver: Resolver)
     with pytest.raises(HostUnavailableError, match="cannot be resolved"):
         web.check("https://example.com/x")
     # The provider may find the host of an image. An address that is refused by its text alone stays refused.
-    GuardedDownloads(LIMITS, web).check("https://example.com/x")
+    GuardedDownloads(SETTINGS, web).check("https://example.com/x")
     with pytest.raises(DownloadRefusedError):
-        GuardedDownloads(LIMITS, web).check("https://127.0.0.1/x")
+        GuardedDownloads(SETTINGS, web).check("https://127.0.0.1/x")

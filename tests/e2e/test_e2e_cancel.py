@@ -1,4 +1,4 @@
-"""Cancelling: a wish that is honoured at the next step, whoever is at work."""
+"""Cancellation: it takes effect at the next step of the job."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def submitted(cloud: LocalCloud, job_id: str) -> bool:
     return bool(cloud.rows("SELECT provider_task_id FROM jobs WHERE id = ?", job_id)[0]["provider_task_id"])
 
 
-def test_a_job_at_work_is_cancelled_at_its_next_step_and_the_provider_is_told(cloud: LocalCloud, prompt: str) -> None:
+def test_a_running_job_is_cancelled_at_its_next_step_and_at_the_provider(cloud: LocalCloud, prompt: str) -> None:
     api = cloud.api(USER)
     job = generate(api, f"[slow] {prompt}", **SMALL.body)
     eventually(lambda: submitted(cloud, job["id"]))
@@ -31,7 +31,7 @@ def test_a_job_at_work_is_cancelled_at_its_next_step_and_the_provider_is_told(cl
     done = eventually(lambda: (read := api.get(f"/jobs/{job['id']}").json())["status"] == "cancelled" and read)
     check_nothing_stored(cloud, USER, done)
     assert done["error"] is None
-    # It was still PENDING, so it is not billed.
+    # The task was still PENDING, so it is not billed.
     assert cloud.charges(f"[slow] {prompt}") == []
     again = api.post(f"/jobs/{job['id']}/cancel")
     assert (again.status_code, again.json()) == (200, done)
@@ -48,7 +48,7 @@ def test_a_queued_job_is_cancelled_at_once(cloud: LocalCloud, prompt: str) -> No
     assert cloud.charges(prompt) == []
 
 
-def test_a_job_that_has_ended_stays_as_it_is(cloud: LocalCloud, prompt: str) -> None:
+def test_a_job_that_has_ended_does_not_change(cloud: LocalCloud, prompt: str) -> None:
     job = run(cloud, USER, prompt, **SMALL.body)
     answer = cloud.api(USER).post(f"/jobs/{job['id']}/cancel")
     assert (answer.status_code, answer.json()) == (200, job)
@@ -56,6 +56,6 @@ def test_a_job_that_has_ended_stays_as_it_is(cloud: LocalCloud, prompt: str) -> 
 
 
 @pytest.mark.parametrize("user", ["somebody@else.com", None])
-def test_a_job_can_be_cancelled_by_its_user_only(cloud: LocalCloud, prompt: str, user: str | None) -> None:
+def test_only_the_user_of_a_job_can_cancel_it(cloud: LocalCloud, prompt: str, user: str | None) -> None:
     job = run(cloud, USER, prompt, **SMALL.body)
     check_problem(cloud.api(user).post(f"/jobs/{job['id']}/cancel"), 404 if user else 401)

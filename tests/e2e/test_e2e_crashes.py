@@ -1,4 +1,4 @@
-"""Instances and the whole local cloud killed in the middle of a job."""
+"""Instances, and the whole local cloud, are killed during a job."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def job_row(cloud: LocalCloud, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def kill_instance(cloud: LocalCloud, function: str) -> None:
-    """Kill the busy instance; a second one may just be finding out that the job is taken."""
+    """Kill the busy instance; a second instance may be busy until it sees that the job has an attempt."""
     pids = {each["pid"] for each in cloud.instances(function) if each["busy"]}
     assert pids
     for pid in pids:
@@ -40,7 +40,9 @@ def kill_instance(cloud: LocalCloud, function: str) -> None:
 
 
 @pytest.mark.parametrize("case", [IMAGE, VIDEO], ids=lambda case: case.name)
-def test_a_job_survives_its_instance_while_the_provider_works(cloud: LocalCloud, prompt: str, case: Case) -> None:
+def test_a_job_continues_after_its_instance_is_killed_during_the_generation(
+    cloud: LocalCloud, prompt: str, case: Case
+) -> None:
     api, prompt = cloud.api(USER), f"[slow] {prompt}"
     job = start(cloud, api, prompt, case)
     eventually(lambda: job_row(cloud, job)["provider_task_id"])
@@ -50,7 +52,7 @@ def test_a_job_survives_its_instance_while_the_provider_works(cloud: LocalCloud,
     assert len(cloud.charges(prompt)) == 1
 
 
-def test_a_job_survives_three_instances(cloud: LocalCloud, prompt: str) -> None:
+def test_a_job_continues_after_three_instances_are_killed(cloud: LocalCloud, prompt: str) -> None:
     api, prompt = cloud.api(USER), f"[slow] {prompt}"
     job = start(cloud, api, prompt, IMAGE)
     for attempt in range(1, 4):
@@ -67,7 +69,9 @@ def test_a_job_survives_three_instances(cloud: LocalCloud, prompt: str) -> None:
 
 
 @pytest.mark.parametrize("case", [IMAGE, VIDEO], ids=lambda case: case.name)
-def test_a_job_survives_its_instance_during_the_upload(cloud: LocalCloud, prompt: str, case: Case) -> None:
+def test_a_job_continues_after_its_instance_is_killed_during_the_upload(
+    cloud: LocalCloud, prompt: str, case: Case
+) -> None:
     api = cloud.api(USER)
     cloud.arm("oss", {"operation": "PutObject", "key": "users/*"}, {"delayS": FOREVER_S})
     job = start(cloud, api, prompt, case)
@@ -84,7 +88,7 @@ def test_a_job_survives_its_instance_during_the_upload(cloud: LocalCloud, prompt
     assert len(cloud.charges(prompt)) == 1
 
 
-def test_a_submission_of_which_nobody_knows_is_not_repeated(cloud: LocalCloud, prompt: str) -> None:
+def test_a_submission_with_an_unknown_result_is_not_repeated(cloud: LocalCloud, prompt: str) -> None:
     api = cloud.api(USER)
     cloud.arm("provider", {"operation": "submit", "prompt": prompt}, {"delayS": FOREVER_S})
     job = start(cloud, api, prompt, IMAGE)
@@ -100,7 +104,7 @@ def test_a_submission_of_which_nobody_knows_is_not_repeated(cloud: LocalCloud, p
     assert len(cloud.charges(prompt)) == 1
 
 
-def test_an_api_instance_killed_under_a_waiting_caller(cloud: LocalCloud, prompt: str) -> None:
+def test_a_job_continues_after_the_api_instance_of_its_caller_is_killed(cloud: LocalCloud, prompt: str) -> None:
     api = cloud.api(USER)
     body, headers = {"prompt": f"[slow] {prompt}", **IMAGE.body}, {"Idempotency-Key": prompt, "Prefer": "wait=60"}
     with ThreadPoolExecutor() as threads:
@@ -115,7 +119,7 @@ def test_an_api_instance_killed_under_a_waiting_caller(cloud: LocalCloud, prompt
     assert len(cloud.charges(body["prompt"])) == 1
 
 
-def test_a_killed_local_cloud_finds_everything_again(
+def test_a_killed_local_cloud_has_all_its_data_after_a_restart(
     start_cloud: Callable[..., LocalCloud], tmp_path: Path, prompt: str
 ) -> None:
     data, port = tmp_path / "data", free_ports()
@@ -140,7 +144,7 @@ def test_a_killed_local_cloud_finds_everything_again(
     assert [len(second.charges(each)) for each in (prompt, slow)] == [1, 1]
 
 
-def test_sigterm_in_mid_job_leaves_no_process_and_the_job_goes_on(
+def test_sigterm_during_a_job_leaves_no_process_and_the_job_continues(
     start_cloud: Callable[..., LocalCloud], tmp_path: Path, prompt: str
 ) -> None:
     data, port, slow = tmp_path / "data", free_ports(), f"[slow] {prompt}"

@@ -1,4 +1,4 @@
-"""The same on MariaDB, and what happens while the database is away."""
+"""Jobs on MariaDB, also while the database is unavailable."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from tests.e2e.job_support import Case, check_main_job, check_problem, check_suc
 from tests.local_cloud import TLS, LocalCloud, download, eventually
 from tests.mariadb import MariaDb
 
-# One server and one local cloud are enough: their tests stay in one process.
+# These tests share one server and one local cloud, so they run in one process.
 pytestmark = pytest.mark.xdist_group("e2e-database")
 
 USER = "test@factory-buy.com"
@@ -34,7 +34,7 @@ def running_cloud(mariadb: MariaDb, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_main_job_on_mariadb(cloud: LocalCloud, prompt: str, case: Case) -> None:
+def test_a_job_succeeds_on_mariadb(cloud: LocalCloud, prompt: str, case: Case) -> None:
     check_main_job(cloud, "用户 test@factory-buy.com", f"{prompt} 灯塔 🌅", case)
 
 
@@ -44,12 +44,12 @@ def test_users_differ_by_case_and_accents(cloud: LocalCloud, prompt: str) -> Non
         check_problem(cloud.api(other).get(f"/jobs/{job['id']}"), 404)
 
 
-def test_a_hundred_at_once_with_one_key_are_one_job_one_charge_and_one_answer(cloud: LocalCloud, prompt: str) -> None:
+def test_a_hundred_requests_with_one_key_are_one_job_one_charge_and_one_answer(cloud: LocalCloud, prompt: str) -> None:
     headers = {**cloud.api(USER).headers, "Idempotency-Key": prompt, "Prefer": "respond-async"}
     url, body, together = cloud.variables["API_URL"] + IMAGE, {"prompt": prompt, **SMALL.body}, Barrier(100)
 
     def post(_: int) -> httpx.Response:
-        together.wait()  # a connection each, for a client's pool would send them one after the other
+        together.wait()  # one connection each, because the pool of a client would send them one after the other
         answer = httpx.post(url, json=body, headers=headers, timeout=100, trust_env=False, verify=TLS)
         cloud.checker.check(answer)
         return answer
@@ -65,7 +65,7 @@ def test_a_hundred_at_once_with_one_key_are_one_job_one_charge_and_one_answer(cl
     assert len(cloud.charges(prompt)) == 1
 
 
-def test_while_the_database_is_away_nothing_is_begun(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
+def test_while_the_database_is_unavailable_no_job_begins(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
     api, body = cloud.api(USER), {"prompt": prompt, **SMALL.body}
     known = run(cloud, USER, f"{prompt} before", **SMALL.body)
     mariadb.stop()
@@ -84,14 +84,14 @@ def test_while_the_database_is_away_nothing_is_begun(cloud: LocalCloud, mariadb:
     assert len(cloud.charges(prompt)) == 1
 
 
-def test_a_job_goes_on_when_the_database_is_back(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
+def test_a_job_continues_when_the_database_is_available_again(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
     api, slow = cloud.api(USER), f"[slow] {prompt}"
     job = generate(api, slow, **SMALL.body)
     eventually(lambda: cloud.rows("SELECT provider_task_id FROM jobs WHERE id = ?", job["id"])[0]["provider_task_id"])
     mariadb.stop()
     try:
         cloud.advance(61)
-        # The provider is done, and nobody can write it down.
+        # The provider has finished, and no function can record that.
         eventually(lambda: not any(each["busy"] for each in cloud.instances("generate-image")))
     finally:
         mariadb.start()
@@ -100,12 +100,14 @@ def test_a_job_goes_on_when_the_database_is_back(cloud: LocalCloud, mariadb: Mar
     assert len(cloud.charges(slow)) == 1
 
 
-def test_a_restart_of_the_database_breaks_nothing(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
+def test_the_functions_reconnect_after_a_restart_of_the_database(
+    cloud: LocalCloud, mariadb: MariaDb, prompt: str
+) -> None:
     mariadb.restart()
     check_main_job(cloud, USER, prompt, SMALL)
 
 
-def test_a_killed_local_cloud_finds_everything_in_mariadb_again(
+def test_a_killed_local_cloud_has_all_its_data_in_mariadb_after_a_restart(
     start_cloud: Callable[..., LocalCloud], mariadb: MariaDb, tmp_path: Path, prompt: str
 ) -> None:
     url = mariadb.create_database()
@@ -116,7 +118,7 @@ def test_a_killed_local_cloud_finds_everything_in_mariadb_again(
     found = second.api(USER).get(f"/jobs/{job['id']}").json()
     addresses = ("ossUrl", "thumbnailUrl")
     for output, earlier in zip(found["outputs"], job["outputs"], strict=True):
-        # The bucket may answer at another port now, and URLs follow it.
+        # The bucket may now have another port, and URLs contain the port.
         assert len(download(output["ossUrl"]).content) == earlier["size"]
         earlier |= {name: output[name] for name in addresses}
     assert found == job

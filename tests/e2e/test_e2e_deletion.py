@@ -1,4 +1,4 @@
-"""Deletion through the API, with the official SDK and the database looked at afterwards."""
+"""Deletion through the API, checked with the official SDK and in the database."""
 
 import uuid
 from collections.abc import Callable
@@ -21,7 +21,7 @@ TABLES = ("jobs", "job_outputs", "output_intents", "webhook_deliveries")
 
 @pytest.fixture
 def user(prompt: str) -> str:
-    """A user of the test's own."""
+    """Return a user for one test."""
     return f"{prompt[-40:].strip()}@example.com"
 
 
@@ -33,7 +33,7 @@ def left_in_oss(cloud: LocalCloud, prefix: str) -> list[str]:
 
 
 def left_in_tables(cloud: LocalCloud, user: str) -> dict[str, int]:
-    """Return how many rows of a user each table has."""
+    """Return the number of a user's rows in each table."""
     return {table: len(cloud.rows(f"SELECT id FROM {table} WHERE user_id = ?", user)) for table in TABLES}
 
 
@@ -42,7 +42,7 @@ def unfinished(cloud: LocalCloud, user: str) -> int:
 
 
 def litter(cloud: LocalCloud, prefix: str) -> None:
-    """Leave below a prefix what no row speaks of: an object and an upload."""
+    """Leave an object and an upload without rows below a prefix."""
     bucket = cloud.oss2_bucket()
     bucket.put_object(f"{prefix}notes a+b%2F.txt", b"text")
     bucket.init_multipart_upload(f"{prefix}video-1703123456789.mp4")
@@ -70,7 +70,7 @@ def deleted(answer: httpx.Response) -> None:
 # -- a job
 
 
-def test_a_job_goes_with_its_objects_and_its_rows(cloud: LocalCloud, user: str, prompt: str) -> None:
+def test_a_job_is_deleted_with_its_objects_and_rows(cloud: LocalCloud, user: str, prompt: str) -> None:
     job, other = (run(cloud, user, f"{prompt} {n}", count=2, size="512x512") for n in range(2))
     prefix = f"users/{user}/jobs/{job['id']}/"
     litter(cloud, prefix)
@@ -88,7 +88,7 @@ def test_a_job_goes_with_its_objects_and_its_rows(cloud: LocalCloud, user: str, 
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
-def test_a_job_that_ended_otherwise_goes_too(cloud: LocalCloud, status: str) -> None:
+def test_a_failed_or_cancelled_job_is_deleted(cloud: LocalCloud, status: str) -> None:
     job_id = add_job(cloud, status)
     key = add_intent(cloud, job_id)
     cloud.oss2_bucket().put_object(key, PICTURE)
@@ -97,7 +97,7 @@ def test_a_job_that_ended_otherwise_goes_too(cloud: LocalCloud, status: str) -> 
     assert cloud.rows("SELECT id FROM output_intents WHERE job_id = ?", job_id) == []
 
 
-def test_a_job_at_work_is_a_409(cloud: LocalCloud, user: str, prompt: str) -> None:
+def test_the_deletion_of_a_running_job_is_a_409(cloud: LocalCloud, user: str, prompt: str) -> None:
     api = cloud.api(user)
     job = generate(api, f"[slow] {prompt}", size="512x512")
     problem = check_problem(api.delete(f"/jobs/{job['id']}"), 409)
@@ -107,7 +107,7 @@ def test_a_job_at_work_is_a_409(cloud: LocalCloud, user: str, prompt: str) -> No
     deleted(api.delete(f"/jobs/{job['id']}"))
 
 
-def test_anothers_things_are_not_there(cloud: LocalCloud, user: str, prompt: str) -> None:
+def test_jobs_and_outputs_of_other_users_are_not_found(cloud: LocalCloud, user: str, prompt: str) -> None:
     job = run(cloud, user, prompt, size="512x512")
     stranger = cloud.api(f"not {user}")
     for mine, none in (
@@ -124,7 +124,7 @@ def test_anothers_things_are_not_there(cloud: LocalCloud, user: str, prompt: str
 # -- an output
 
 
-def test_an_output_goes_alone(cloud: LocalCloud, user: str, prompt: str) -> None:
+def test_an_output_is_deleted_without_its_siblings(cloud: LocalCloud, user: str, prompt: str) -> None:
     job = run(cloud, user, prompt, count=2, size="512x512")
     api, (first, second) = cloud.api(user), job["outputs"]
     deleted(api.delete(f"/outputs/{first['id']}"))
@@ -138,7 +138,7 @@ def test_an_output_goes_alone(cloud: LocalCloud, user: str, prompt: str) -> None
 # -- everything
 
 
-def test_everything_of_a_user_goes(cloud: LocalCloud, user: str, prompt: str) -> None:
+def test_everything_of_a_user_is_deleted(cloud: LocalCloud, user: str, prompt: str) -> None:
     run(cloud, user, prompt, count=2, size="512x512")
     neighbour = user.removesuffix("m")
     kept = run(cloud, neighbour, f"{prompt} kept", size="512x512")
@@ -157,7 +157,7 @@ def test_everything_of_a_user_goes(cloud: LocalCloud, user: str, prompt: str) ->
     assert len(left_in_oss(cloud, f"users/{neighbour}/")) == 3
 
 
-def test_jobs_at_work_are_cancelled_first_and_newer_ones_stay(cloud: LocalCloud, user: str, prompt: str) -> None:
+def test_running_jobs_are_cancelled_first_and_newer_jobs_stay(cloud: LocalCloud, user: str, prompt: str) -> None:
     api = cloud.api(user)
     job = generate(api, f"[slow] {prompt}", size="512x512")
     eventually(lambda: cloud.rows("SELECT id FROM jobs WHERE id = ? AND submitted_at IS NOT NULL", job["id"]))
@@ -174,12 +174,12 @@ def test_jobs_at_work_are_cancelled_first_and_newer_ones_stay(cloud: LocalCloud,
     check_problem(api.get(f"/jobs/{job['id']}"), 404)
     assert cloud.objects(user, job["id"]) == []
     assert api.get(f"/jobs/{newer['id']}").json() == newer and len(cloud.objects(user, newer["id"])) == 1
-    # The end was told; the next request is one of its own.
+    # The last answer reported the end, so the next request is a new deletion.
     deleted(api.delete(EVERYTHING))
     assert left_in_tables(cloud, user) == dict.fromkeys(TABLES, 0)
 
 
-# -- stopped
+# -- interrupted
 
 
 REQUESTS: list[Callable[[dict[str, Any]], str]] = [
@@ -190,13 +190,13 @@ REQUESTS: list[Callable[[dict[str, Any]], str]] = [
 
 
 @pytest.mark.parametrize("path_of", REQUESTS, ids=["job", "output", "user"])
-def test_while_oss_fails_nothing_is_lost_and_the_timer_ends_it(
+def test_the_timer_ends_a_deletion_that_oss_interrupted(
     cloud: LocalCloud, user: str, prompt: str, path_of: Callable[[dict[str, Any]], str]
 ) -> None:
     api, job = cloud.api(user), run(cloud, user, prompt, size="512x512")
     path = path_of(job)
     cloud.arm("oss", {"operation": "DeleteObject"}, {"status": 500, "code": "InternalError"}, times=1000)
-    for _ in range(2):  # a repetition goes on with it
+    for _ in range(2):  # a repeated request continues the same deletion
         check_not_yet(api.delete(path))
     assert unfinished(cloud, user) == (2 if path == EVERYTHING else 1)  # that of the job beside its user's
     assert left_in_tables(cloud, user)["jobs"] == 1
@@ -216,7 +216,7 @@ def check_not_yet(answer: httpx.Response) -> None:
 
 
 @pytest.mark.parametrize("path_of", REQUESTS, ids=["job", "output", "user"])
-def test_when_an_answer_of_oss_is_lost_the_repeated_request_ends_it(
+def test_a_repeated_request_ends_a_deletion_after_a_lost_answer_of_oss(
     cloud: LocalCloud, user: str, prompt: str, path_of: Callable[[dict[str, Any]], str]
 ) -> None:
     api, job = cloud.api(user), run(cloud, user, prompt, size="512x512")
@@ -227,10 +227,10 @@ def test_when_an_answer_of_oss_is_lost_the_repeated_request_ends_it(
     assert left_in_tables(cloud, user)["job_outputs"] == 0
 
 
-def test_killed_at_work_it_is_ended_by_the_timer(cloud: LocalCloud, user: str, prompt: str) -> None:
+def test_the_timer_ends_a_deletion_whose_instance_was_killed(cloud: LocalCloud, user: str, prompt: str) -> None:
     job = run(cloud, user, prompt, count=2, size="512x512")
     first = cloud.output_rows(job["id"])[0]["oss_path"]
-    cloud.invoke("clean-up", TIMER)  # so that there is an instance
+    cloud.invoke("clean-up", TIMER)  # starts an instance
     cloud.arm("oss", {"operation": "DeleteObject", "key": first}, {"drop": True, "delayS": 30})
     api = cloud.api(user)
     answer = _kill_while(cloud, "clean-up", lambda: api.delete(f"/jobs/{job['id']}"))
@@ -243,7 +243,7 @@ def test_killed_at_work_it_is_ended_by_the_timer(cloud: LocalCloud, user: str, p
 
 
 def _kill_while(cloud: LocalCloud, function: str, ask: Callable[[], httpx.Response]) -> httpx.Response:
-    """Ask, kill the instance of ``function`` that is busy meanwhile, and return the answer."""
+    """Send the request, kill the busy instance of ``function``, and return the answer."""
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(ask)
         busy = eventually(lambda: [each for each in cloud.instances(function) if each["busy"]])
@@ -252,10 +252,10 @@ def _kill_while(cloud: LocalCloud, function: str, ask: Callable[[], httpx.Respon
         return answer.result(timeout=40)
 
 
-# -- what comes late
+# -- late uploads
 
 
-def test_what_is_put_after_the_deletion_gets_no_row_and_goes_within_the_hour(
+def test_an_object_uploaded_after_the_deletion_gets_no_row_and_is_deleted_within_the_hour(
     cloud: LocalCloud, user: str, prompt: str
 ) -> None:
     job = run(cloud, user, prompt, size="512x512")

@@ -1,4 +1,4 @@
-"""What goes wrong at the provider, on the way and at OSS; what it costs, and what it leaves behind."""
+"""Failures at the provider, during the download and at OSS: their errors, their costs and what they leave."""
 
 import shutil
 from typing import Any
@@ -19,7 +19,7 @@ UPLOAD = {"operation": "PutObject", "key": "users/*"}
 
 
 def fail(cloud: LocalCloud, prompt: str, code: str, *named: str, charged: int, case: Case = SMALL) -> dict[str, Any]:
-    """Run a job that must fail with ``code`` and a message that holds each of ``named``, leaving nothing."""
+    """Run a job that must fail with ``code`` and each of ``named`` in its message, and leave nothing behind."""
     job = run(cloud, USER, prompt, path=case.path, **case.body)
     assert job["status"] == "failed", job
     error = job["error"]
@@ -31,7 +31,7 @@ def fail(cloud: LocalCloud, prompt: str, code: str, *named: str, charged: int, c
 
 
 def check_charged(cloud: LocalCloud, prompt: str, times: int) -> None:
-    # A generation is billed when it ends: whatever else was begun would show by then.
+    # A generation is billed at its end: by then, every other generation would be visible.
     cloud.advance(10)
     assert len(cloud.charges(prompt)) == times
 
@@ -40,17 +40,17 @@ def attempts(cloud: LocalCloud, job: dict[str, Any]) -> int:
     return int(cloud.rows("SELECT attempt FROM jobs WHERE id = ?", job["id"])[0]["attempt"])
 
 
-# -- the provider says no, or nothing
+# -- the provider refuses or does not answer
 
 
 @pytest.mark.parametrize("case", [SMALL, VIDEO], ids=lambda case: case.name)
-def test_a_task_that_fails_fails_the_job_at_once(cloud: LocalCloud, prompt: str, case: Case) -> None:
+def test_a_failed_task_fails_the_job_at_once(cloud: LocalCloud, prompt: str, case: Case) -> None:
     job = fail(cloud, f"[fail] {prompt}", "provider_failed", "InternalError.Algo", charged=0, case=case)
     assert job["error"]["retryable"] is True
     assert attempts(cloud, job) == 1
 
 
-def test_a_task_that_fails_for_good_says_so(cloud: LocalCloud, prompt: str) -> None:
+def test_the_error_of_a_failed_task_has_the_code_of_the_provider(cloud: LocalCloud, prompt: str) -> None:
     effect = {"taskStatus": "FAILED", "code": "DataInspectionFailed", "message": "Output is not fit to print."}
     cloud.arm("provider", {"operation": "submit", "prompt": prompt}, effect)
     job = fail(cloud, prompt, "provider_failed", "DataInspectionFailed", "not fit to print", charged=0)
@@ -58,13 +58,13 @@ def test_a_task_that_fails_for_good_says_so(cloud: LocalCloud, prompt: str) -> N
 
 
 @pytest.mark.parametrize("case", [SMALL, OPENAI, VIDEO], ids=lambda case: case.name)
-def test_a_refused_prompt_is_not_asked_for_again(cloud: LocalCloud, prompt: str, case: Case) -> None:
+def test_a_refused_prompt_is_not_submitted_again(cloud: LocalCloud, prompt: str, case: Case) -> None:
     job = fail(cloud, f"[refuse] {prompt}", "provider_refused", "refused", charged=0, case=case)
     assert attempts(cloud, job) == 1 and job["error"]["retryable"] is False
 
 
 @pytest.mark.parametrize("effect", [{"status": 401}, {"status": 400, "code": "Arrearage"}, {"status": 403}], ids=str)
-def test_an_account_that_may_not_is_said_without_the_key(
+def test_the_error_of_a_refused_account_does_not_show_the_key(
     cloud: LocalCloud, prompt: str, effect: dict[str, Any]
 ) -> None:
     cloud.arm("provider", {"operation": "submit"}, effect, ALWAYS)
@@ -89,7 +89,7 @@ def test_an_account_that_may_not_is_said_without_the_key(
     ],
     ids=lambda value: value.name if isinstance(value, Case) else str(value),
 )
-def test_what_passes_is_repeated_and_paid_once(
+def test_a_temporary_failure_is_repeated_and_billed_once(
     cloud: LocalCloud, prompt: str, operation: str, effect: dict[str, Any], case: Case
 ) -> None:
     cloud.arm("provider", {"operation": operation, "prompt": prompt}, effect, times=2)
@@ -97,7 +97,7 @@ def test_what_passes_is_repeated_and_paid_once(
     check_charged(cloud, prompt, 1)
 
 
-def test_a_provider_that_stays_away_fails_the_job(cloud: LocalCloud, prompt: str) -> None:
+def test_a_provider_that_stays_unavailable_fails_the_job(cloud: LocalCloud, prompt: str) -> None:
     cloud.arm("provider", {"operation": "submit"}, {"status": 503, "message": "Out to lunch."}, ALWAYS)
     job = fail(cloud, prompt, "provider_unavailable", "503", "DashScope", charged=0)
     assert job["error"]["retryable"] is True and attempts(cloud, job) == 4
@@ -106,7 +106,7 @@ def test_a_provider_that_stays_away_fails_the_job(cloud: LocalCloud, prompt: str
 @pytest.mark.parametrize(
     ("operation", "case"), [("submit", SMALL), ("submit", VIDEO), ("generate", OPENAI)], ids=["image", "video", "gpt"]
 )
-def test_an_answer_lost_after_the_task_was_taken_is_not_paid_twice(
+def test_a_submission_whose_answer_was_lost_is_billed_once(
     cloud: LocalCloud, prompt: str, operation: str, case: Case
 ) -> None:
     cloud.arm("provider", {"operation": operation, "prompt": prompt}, {"drop": True})
@@ -114,7 +114,7 @@ def test_an_answer_lost_after_the_task_was_taken_is_not_paid_twice(
     assert attempts(cloud, job) == 1
 
 
-# -- what the provider delivers
+# -- the results of the provider
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_an_answer_lost_after_the_task_was_taken_is_not_paid_twice(
     ],
     ids=str,
 )
-def test_results_that_cannot_be_taken(
+def test_invalid_results_fail_the_job(
     cloud: LocalCloud, prompt: str, effect: dict[str, Any], code: str, named: str
 ) -> None:
     cloud.arm("provider", {"operation": "result"}, effect, ALWAYS)
@@ -144,7 +144,7 @@ def test_results_that_cannot_be_taken(
     assert attempts(cloud, job) == 1
 
 
-def test_html_in_place_of_a_video(cloud: LocalCloud, prompt: str) -> None:
+def test_html_instead_of_a_video_fails_the_job(cloud: LocalCloud, prompt: str) -> None:
     cloud.arm("provider", {"operation": "result"}, {"body": "html"}, ALWAYS)
     fail(cloud, prompt, "wrong_media_type", "HTML", charged=1, case=VIDEO)
 
@@ -162,7 +162,7 @@ def test_a_download_that_always_breaks_off_fails(cloud: LocalCloud, prompt: str)
     assert attempts(cloud, job) == 4
 
 
-def test_a_partly_refused_job_succeeds_with_what_there_is(cloud: LocalCloud, prompt: str) -> None:
+def test_a_partly_refused_job_succeeds_with_the_other_outputs(cloud: LocalCloud, prompt: str) -> None:
     prompt = f"[partial] {prompt}"
     job = run(cloud, USER, prompt, count=3, size="512x512")
     case = Case("partial", "", {}, (512, 512), "wan2.2-t2i-flash", count=2)
@@ -179,7 +179,7 @@ def test_a_partly_refused_job_in_choices_succeeds_too(cloud: LocalCloud, prompt:
     assert "2 of 2" in warning and "DataInspectionFailed" in warning
 
 
-def test_one_result_of_several_that_is_no_image_becomes_a_warning(cloud: LocalCloud, prompt: str) -> None:
+def test_a_result_that_is_not_an_image_becomes_a_warning(cloud: LocalCloud, prompt: str) -> None:
     cloud.arm("provider", {"operation": "result", "prompt": prompt}, {"body": "html"})
     job = run(cloud, USER, prompt, count=2, size="512x512")
     assert job["status"] == "succeeded" and len(job["outputs"]) == 1
@@ -205,7 +205,7 @@ def test_one_result_of_several_that_is_no_image_becomes_a_warning(cloud: LocalCl
     ids=str,
 )
 @pytest.mark.parametrize("case", [SMALL, VIDEO], ids=lambda case: case.name)
-def test_an_upload_that_fails_is_repeated_and_paid_once(
+def test_a_failed_upload_is_repeated_and_billed_once(
     cloud: LocalCloud, prompt: str, effect: dict[str, Any], case: Case
 ) -> None:
     cloud.arm("oss", UPLOAD, effect, times=2)
@@ -213,7 +213,7 @@ def test_an_upload_that_fails_is_repeated_and_paid_once(
     check_charged(cloud, prompt, 1)
 
 
-def test_one_upload_of_several_that_fails_is_repeated(cloud: LocalCloud, prompt: str) -> None:
+def test_a_failed_upload_of_one_output_is_repeated(cloud: LocalCloud, prompt: str) -> None:
     case = Case("", SMALL.path, {"count": 3, "size": "512x512"}, (512, 512), "wan2.2-t2i-flash", count=3)
     cloud.arm("oss", {**UPLOAD, "key": "users/*2.png"}, {"status": 500, "code": "InternalError"}, times=1)
     cloud.arm("oss", UPLOAD, {"status": 503, "code": "ServiceUnavailable"}, times=2)
@@ -229,7 +229,7 @@ def test_one_upload_of_several_that_fails_is_repeated(cloud: LocalCloud, prompt:
     ],
     ids=lambda value: value["code"] if isinstance(value, dict) else "",
 )
-def test_uploads_that_always_fail_fail_the_job(
+def test_uploads_that_always_fail_end_the_job_as_failed(
     cloud: LocalCloud, prompt: str, effect: dict[str, Any], code: str, named: str
 ) -> None:
     cloud.arm("oss", UPLOAD, effect, ALWAYS)
@@ -239,7 +239,7 @@ def test_uploads_that_always_fail_fail_the_job(
 
 @pytest.mark.parametrize("effect", [{"drop": True}, {"crc": "wrong"}], ids=["answer dropped", "wrong CRC"])
 @pytest.mark.parametrize("case", [SMALL, OPENAI], ids=lambda case: case.name)
-def test_an_upload_that_is_never_confirmed_is_asked_for(
+def test_an_upload_without_an_answer_is_checked_with_head(
     cloud: LocalCloud, prompt: str, effect: dict[str, Any], case: Case
 ) -> None:
     cloud.arm("oss", UPLOAD, effect, ALWAYS)
@@ -248,7 +248,7 @@ def test_an_upload_that_is_never_confirmed_is_asked_for(
 
 
 @pytest.mark.parametrize("case", [OPENAI], ids=lambda case: case.name)
-def test_images_that_came_in_the_answer_cannot_be_fetched_again(cloud: LocalCloud, prompt: str, case: Case) -> None:
+def test_images_inside_the_answer_cannot_be_downloaded_again(cloud: LocalCloud, prompt: str, case: Case) -> None:
     cloud.arm("oss", UPLOAD, {"status": 403, "code": "AccessDenied"}, ALWAYS)
     job = fail(cloud, prompt, "storage_refused", "AccessDenied", charged=1, case=case)
     assert attempts(cloud, job) == 1
@@ -258,7 +258,7 @@ def test_images_that_came_in_the_answer_cannot_be_fetched_again(cloud: LocalClou
 
 
 @pytest.mark.parametrize("case", [SMALL, VIDEO], ids=lambda case: case.name)
-def test_a_full_temp_disk_fails_the_job_and_is_empty_again(fresh_cloud: LocalCloud, prompt: str, case: Case) -> None:
+def test_a_full_temp_disk_fails_the_job_and_is_emptied(fresh_cloud: LocalCloud, prompt: str, case: Case) -> None:
     cloud, function = fresh_cloud, f"generate-{case.type}"
     armed = cloud.control.post(
         "/faults", json={"target": "fc", "match": {"function": function}, "effect": {"diskBytes": 8192}}

@@ -1,4 +1,4 @@
-"""Rows follow objects: what others put into the bucket or delete from it, and events that come twice, late or never."""
+"""Rows follow objects that others upload or delete, also when events arrive twice, late or never."""
 
 import struct
 import time
@@ -14,7 +14,7 @@ SMALL = Case("small", "/ai/generate-image", {}, (512, 512), "wan2.2-t2i-flash")
 
 
 @pytest.mark.parametrize("how", ["one", "batch"])
-def test_the_row_of_a_deleted_object_goes(cloud: LocalCloud, prompt: str, how: str) -> None:
+def test_the_row_of_a_deleted_object_is_removed(cloud: LocalCloud, prompt: str, how: str) -> None:
     job = run(cloud, USER, prompt, count=2, size="512x512")
     first, second = (row["oss_path"] for row in cloud.output_rows(job["id"]))
     bucket = cloud.oss2_bucket()
@@ -36,7 +36,7 @@ def test_the_row_of_a_deleted_object_goes(cloud: LocalCloud, prompt: str, how: s
         ("o'brien", "image-1703123456789.webp", "WEBP"),
     ],
 )
-def test_an_object_put_by_others_gets_its_row(cloud: LocalCloud, user: str, name: str, format_: str) -> None:
+def test_an_object_uploaded_by_others_gets_its_row(cloud: LocalCloud, user: str, name: str, format_: str) -> None:
     key, content = new_key(user, name=name), picture(640, 360, format_)
     stored = cloud.oss2_bucket().put_object(key, content)
     row = row_appears(cloud, key)
@@ -48,7 +48,7 @@ def test_an_object_put_by_others_gets_its_row(cloud: LocalCloud, user: str, name
 def test_a_video_uploaded_in_parts_gets_its_row(cloud: LocalCloud, prompt: str) -> None:
     job = run(cloud, USER, prompt, path="/ai/generate-video", duration=2, size="832x480")
     bucket = cloud.oss2_bucket()
-    # How well a picture compresses depends on the prompt; with a free box behind it every file has two parts.
+    # The size of a video depends on the prompt; with an MP4 box "free" at its end every file has two parts.
     room = 128 * 1024
     content = bucket.get_object(cloud.output_rows(job["id"])[0]["oss_path"]).read()
     content += struct.pack(">I4s", room, b"free").ljust(room, b"\0")
@@ -71,7 +71,7 @@ def test_a_copied_object_gets_its_row(cloud: LocalCloud) -> None:
     assert row_appears(cloud, copy)["user_id"] == "somebody.else"
 
 
-def test_a_replaced_object_brings_its_row_up_to_date(cloud: LocalCloud, prompt: str) -> None:
+def test_a_replaced_object_updates_its_row(cloud: LocalCloud, prompt: str) -> None:
     job = run(cloud, USER, prompt, size="512x512")
     (row,) = cloud.output_rows(job["id"])
     content = picture(300, 200)
@@ -100,7 +100,7 @@ def test_other_objects_get_no_row(cloud: LocalCloud, key: str, content: bytes) -
     assert row_of(cloud, key) is None
 
 
-def test_events_that_come_three_times_change_nothing(cloud: LocalCloud, prompt: str) -> None:
+def test_an_event_delivered_three_times_changes_nothing(cloud: LocalCloud, prompt: str) -> None:
     cloud.arm("events", {"key": "users/*"}, {"copies": 3}, times=2)
     before = count(cloud)
     job = run(cloud, USER, prompt, count=2, size="512x512")
@@ -110,25 +110,25 @@ def test_events_that_come_three_times_change_nothing(cloud: LocalCloud, prompt: 
     assert shown == job
 
 
-def test_a_lost_event_of_a_jobs_own_output_is_not_missed(cloud: LocalCloud, prompt: str) -> None:
+def test_a_jobs_own_output_needs_no_event(cloud: LocalCloud, prompt: str) -> None:
     cloud.arm("events", {"key": "users/*"}, {"lose": True})
     check_succeeded(cloud, USER, run(cloud, USER, prompt, size="512x512"), SMALL)
 
 
-def test_a_lost_event_is_made_up_for_by_the_next(cloud: LocalCloud) -> None:
+def test_the_next_event_of_an_object_repairs_a_lost_one(cloud: LocalCloud) -> None:
     bucket, key = cloud.oss2_bucket(), new_key()
     cloud.arm("events", {"key": key}, {"lose": True})
     bucket.put_object(key, picture(64, 48))
     bucket.put_object(key, picture(64, 48))
     first = row_appears(cloud, key)
-    # The same event once more, by hand.
+    # The same event again, sent by the test.
     cloud.invoke(
         "index-outputs", {"events": [{"eventName": "ObjectCreated:PutObject", "oss": {"object": {"key": key}}}]}
     )
     assert row_of(cloud, key) == first
 
 
-def test_events_in_the_wrong_order_end_with_what_is_true(cloud: LocalCloud) -> None:
+def test_events_in_the_wrong_order_end_with_the_correct_row(cloud: LocalCloud) -> None:
     bucket, key, before = cloud.oss2_bucket(), new_key(), count(cloud)
     cloud.arm("events", {"key": key}, {"hold": True})
     bucket.put_object(key, picture(64, 48))
@@ -137,7 +137,7 @@ def test_events_in_the_wrong_order_end_with_what_is_true(cloud: LocalCloud) -> N
     assert row_of(cloud, key) is None
 
 
-def test_an_event_while_the_job_is_at_work_leaves_its_row_to_it(cloud: LocalCloud, prompt: str) -> None:
+def test_an_event_during_a_running_job_writes_no_row(cloud: LocalCloud, prompt: str) -> None:
     api, before = cloud.api(USER), count(cloud)
     job = api.post(
         "/ai/generate-image", json={"prompt": f"[slow] {prompt}"}, headers={"Prefer": "respond-async"}
@@ -149,7 +149,7 @@ def test_an_event_while_the_job_is_at_work_leaves_its_row_to_it(cloud: LocalClou
     assert cloud.finish(api, job["id"])["status"] == "succeeded"
 
 
-def test_an_event_that_meets_a_closed_bucket_is_repeated(cloud: LocalCloud) -> None:
+def test_an_event_is_repeated_after_a_failure_of_oss(cloud: LocalCloud) -> None:
     key = new_key()
     cloud.arm("oss", {"operation": "HeadObject", "key": key}, {"status": 503, "code": "ServiceUnavailable"}, times=2)
     cloud.oss2_bucket().put_object(key, picture(64, 48))

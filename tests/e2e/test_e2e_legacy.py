@@ -1,4 +1,4 @@
-"""Jobs of the former system, which had no rows: answered for, and never with an error."""
+"""Jobs of the previous system, which has no rows in ``job_outputs``: the API shows them without an error."""
 
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,7 @@ UNKNOWN = {"width": None, "height": None, "format": None, "crc64": None}
 
 
 def shown(api: httpx.Client, job_id: str) -> list[dict[str, Any]]:
-    """Return the job's outputs, which both routes must show alike."""
+    """Return the job's outputs, and check that both routes show the same."""
     job = api.get(f"/jobs/{job_id}")
     assert job.status_code == 200, job.text
     check_job_shape(job.json())
@@ -27,13 +27,13 @@ def shown(api: httpx.Client, job_id: str) -> list[dict[str, Any]]:
 
 
 def put_unseen(cloud: LocalCloud, key: str) -> None:
-    """Put an object whose event is lost, as those of the former system were never told of."""
+    """Upload an object without an event, like the objects of the previous system."""
     cloud.arm("events", {"key": key}, {"lose": True})
     cloud.oss2_bucket().put_object(key, PICTURE)
 
 
 @pytest.mark.parametrize("how", ["no url", "local path", "url"])
-def test_what_lies_in_the_bucket_is_shown_with_the_first_read(cloud: LocalCloud, how: str) -> None:
+def test_objects_in_the_bucket_are_shown_at_the_first_read(cloud: LocalCloud, how: str) -> None:
     job_id = add_job(cloud, attempt=0)
     key = key_of(job_id)
     url = {
@@ -54,7 +54,7 @@ def test_what_lies_in_the_bucket_is_shown_with_the_first_read(cloud: LocalCloud,
     assert len(cloud.invocations("index-outputs")) == before
 
 
-def test_a_stored_url_of_elsewhere_is_shown(cloud: LocalCloud) -> None:
+def test_a_stored_url_of_another_host_is_shown(cloud: LocalCloud) -> None:
     job_id = add_job(cloud, legacy_url=ELSEWHERE)
     (output,) = shown(cloud.api(USER), job_id)
     assert (output["ossUrl"], output["size"], output["meta"]) == (ELSEWHERE, None, UNKNOWN)
@@ -63,11 +63,11 @@ def test_a_stored_url_of_elsewhere_is_shown(cloud: LocalCloud) -> None:
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled", "queued"])
-def test_a_job_of_which_nothing_is_left_has_no_outputs(cloud: LocalCloud, status: str) -> None:
+def test_a_job_without_objects_or_a_url_has_no_outputs(cloud: LocalCloud, status: str) -> None:
     assert shown(cloud.api(USER), add_job(cloud, status)) == []
 
 
-def test_while_oss_is_away_the_answer_is_empty_and_the_next_read_tries_again(cloud: LocalCloud) -> None:
+def test_while_oss_is_unavailable_the_answer_is_empty_and_the_next_read_tries_again(cloud: LocalCloud) -> None:
     job_id = add_job(cloud)
     put_unseen(cloud, key_of(job_id))
     api = cloud.api(USER)
@@ -79,7 +79,7 @@ def test_while_oss_is_away_the_answer_is_empty_and_the_next_read_tries_again(clo
     assert len(shown(api, job_id)) == 1
 
 
-def test_another_users_old_job_is_not_there(cloud: LocalCloud) -> None:
+def test_an_old_job_of_another_user_is_not_found(cloud: LocalCloud) -> None:
     job_id = add_job(cloud, legacy_url=ELSEWHERE)
     for path in (f"/jobs/{job_id}", f"/jobs/{job_id}/outputs"):
         check_problem(cloud.api("somebody.else").get(path), 404)

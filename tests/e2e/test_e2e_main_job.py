@@ -1,4 +1,4 @@
-"""A job from the request to the bytes in OSS, for every family of models and kind of user."""
+"""A job from the request to the bytes in OSS, for every model family and different kinds of user ids."""
 
 from collections.abc import Callable
 
@@ -37,29 +37,29 @@ REFUSED_USERS = ("..", ".", "", "a/b", "a\\b", "line\nbreak", "nul\x00", "u" * 2
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_every_family_of_models(cloud: LocalCloud, prompt: str, case: Case) -> None:
+def test_a_job_of_every_model_family_succeeds(cloud: LocalCloud, prompt: str, case: Case) -> None:
     check_main_job(cloud, "test@factory-buy.com", prompt, case)
 
 
 @pytest.mark.parametrize("user", USERS, ids=lambda user: user[:12])
-def test_user_ids_become_folders(cloud: LocalCloud, prompt: str, user: str) -> None:
+def test_each_user_id_has_its_own_folder(cloud: LocalCloud, prompt: str, user: str) -> None:
     check_main_job(cloud, user, prompt, SMALL)
 
 
 @pytest.mark.parametrize("user", REFUSED_USERS, ids=lambda user: ascii(user[:12]))
-def test_user_ids_that_could_leave_their_folder_are_refused(cloud: LocalCloud, prompt: str, user: str) -> None:
+def test_user_ids_that_lead_out_of_their_folder_are_refused(cloud: LocalCloud, prompt: str, user: str) -> None:
     answer = cloud.api(user).post(IMAGE, json={"prompt": prompt})
     problem = check_problem(answer, answer.status_code)
     assert answer.status_code in {401, 403, 422} and "user" in problem["detail"].lower()
     assert cloud.charges(prompt) == []
 
 
-def test_sizes_come_out_as_they_were_asked_for(cloud: LocalCloud, prompt: str) -> None:
+def test_outputs_have_the_requested_size(cloud: LocalCloud, prompt: str) -> None:
     case = Case("tall", IMAGE, {"size": "512x1440", "seed": 7}, (512, 1440), "wan2.2-t2i-flash")
     check_main_job(cloud, "test@factory-buy.com", prompt, case)
 
 
-def test_signed_addresses_open_an_object_for_a_while(start_cloud: Callable[..., LocalCloud], prompt: str) -> None:
+def test_signed_urls_open_an_object_for_a_limited_time(start_cloud: Callable[..., LocalCloud], prompt: str) -> None:
     cloud = start_cloud(env={"OSS_URL_TTL_S": "600"})
     for case in (SMALL, CASES[4]):
         job = run(cloud, "test@factory-buy.com", f"{prompt} {case.type}", path=case.path, **case.body)
@@ -69,12 +69,12 @@ def test_signed_addresses_open_an_object_for_a_while(start_cloud: Callable[..., 
         assert len(download(url).content) == output["size"]
         check_thumbnail(thumbnail, case)
         for each in (url, thumbnail):
-            # A shared cache would outlive the signature, and the object.
+            # A shared cache would keep the answer longer than the signature and the object are valid.
             assert download(each).headers["cache-control"] == "private, max-age=600, immutable"
         assert download(url[:-2] + ("00" if url[-2:] != "00" else "11")).status_code == 403
         assert download(f"{url}&x-oss-process=image/info").status_code == 403
         assert "w_512" in thumbnail and download(thumbnail.replace("w_512", "w_511")).status_code == 403
-    # Until the next window of signing begins, which is a minute here, the answer is the same to the byte.
+    # Within one signing window, a minute here, the answers are equal byte for byte.
     api, path = cloud.api("test@factory-buy.com"), f"/jobs/{job['id']}"
     etags = [api.get(path).headers["etag"] for _ in range(3)]
     assert len(set(etags)) < 3

@@ -1,4 +1,4 @@
-"""Bucket and tables brought together again: what was lost is made up for, and nothing is destroyed."""
+"""The reconcile repairs differences between the bucket and the tables, and destroys nothing."""
 
 import json
 from datetime import UTC, datetime
@@ -32,16 +32,16 @@ def reconcile(cloud: LocalCloud, *, dry_run: bool = False) -> dict[str, Any]:
     return {name: number for name, number in counts.items() if number and type(number) is int and name != "looked_at"}
 
 
-def test_the_event_says_what_an_attempt_that_came_too_late_could_not(cloud: LocalCloud) -> None:
+def test_the_event_of_a_late_upload_writes_the_row_of_its_intent(cloud: LocalCloud) -> None:
     job_id = add_job(cloud)
     key = add_intent(cloud, job_id)
     cloud.oss2_bucket().put_object(key, PICTURE)
     row = row_appears(cloud, key)
     assert (row["size"], row["job_id"], intents(cloud, job_id)) == (len(PICTURE), job_id, 0)
-    assert row["created_at"] == LONG_AGO.strftime("%Y-%m-%d %H:%M:%S")  # it is the intent's row, not one made now
+    assert row["created_at"] == LONG_AGO.strftime("%Y-%m-%d %H:%M:%S")  # the intent's row, not a new one
 
 
-def test_what_was_lost_is_made_up_for_by_the_hourly_timer(fresh_cloud: LocalCloud) -> None:
+def test_the_hourly_timer_repairs_lost_rows(fresh_cloud: LocalCloud) -> None:
     cloud, bucket = fresh_cloud, fresh_cloud.oss2_bucket()
     job_id = add_job(cloud)
     cloud.arm("events", {"key": "users/*"}, {"lose": True})
@@ -57,7 +57,7 @@ def test_what_was_lost_is_made_up_for_by_the_hourly_timer(fresh_cloud: LocalClou
     assert reconcile(cloud) == {}
 
 
-def test_intents_are_settled_and_a_dry_run_says_how(fresh_cloud: LocalCloud) -> None:
+def test_intents_are_settled_as_the_dry_run_counted(fresh_cloud: LocalCloud) -> None:
     cloud, bucket = fresh_cloud, fresh_cloud.oss2_bucket()
     dead, late, replaced, empty = (add_job(cloud, status) for status in ("failed", "succeeded", "cancelled", "failed"))
     bodies = {dead: PICTURE, late: PICTURE, replaced: picture(32, 32)}
@@ -78,7 +78,7 @@ def test_intents_are_settled_and_a_dry_run_says_how(fresh_cloud: LocalCloud) -> 
     assert reconcile(cloud) == {}
 
 
-def test_rows_without_objects_go_ten_at_a_time(fresh_cloud: LocalCloud) -> None:
+def test_a_run_removes_at_most_ten_rows_without_objects(fresh_cloud: LocalCloud) -> None:
     cloud = fresh_cloud
     keys = [add_output(cloud, add_job(cloud)) for _ in range(12)]
     young = add_output(cloud, add_job(cloud), created_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"))
@@ -86,7 +86,7 @@ def test_rows_without_objects_go_ten_at_a_time(fresh_cloud: LocalCloud) -> None:
     assert reconcile(cloud, dry_run=True) == withheld
     assert len([key for key in keys if row_of(cloud, key)]) == 12
     assert reconcile(cloud) == withheld
-    assert "more to delete than is believable" in (cloud.data_dir / "logs" / "clean-up.log").read_text()
+    assert "suspiciously many deletions" in (cloud.data_dir / "logs" / "clean-up.log").read_text()
     assert reconcile(cloud) == {"rows_removed": 2}
     assert reconcile(cloud) == {}
     assert [key for key in [*keys, young] if row_of(cloud, key)] == [young]
@@ -97,24 +97,24 @@ def test_rows_without_objects_go_ten_at_a_time(fresh_cloud: LocalCloud) -> None:
     [{"status": 503, "code": "ServiceUnavailable"}, {"drop": True}, {"truncateBytes": 250}],
     ids=["503", "dropped", "cut"],
 )
-def test_a_list_that_fails_changes_nothing(cloud: LocalCloud, effect: dict[str, object]) -> None:
+def test_a_failed_list_changes_nothing(cloud: LocalCloud, effect: dict[str, object]) -> None:
     key = add_output(cloud, add_job(cloud))
     cloud.arm("oss", {"operation": "ListObjectsV2"}, effect, times=1000)
     assert reconcile(cloud)["skipped"] >= 1
     assert row_of(cloud, key) is not None
     cloud.disarm()
     while "deletions_withheld" in reconcile(cloud):
-        pass  # what other tests left behind goes ten at a time, too
+        pass  # rows and objects of other tests also count towards the limit of ten
     assert row_of(cloud, key) is None
 
 
-def test_reading_starts_nothing(cloud: LocalCloud) -> None:
+def test_reads_of_the_bucket_trigger_no_indexing(cloud: LocalCloud) -> None:
     job_id = add_job(cloud)
     before = count(cloud)
     cloud.oss2_bucket().put_object(key_of(job_id), PICTURE)
     settle(cloud, 1, before)
     assert reconcile(cloud).get("rows_removed") is None
     cloud.oss2_bucket().put_object(key_of(job_id, 1), PICTURE)
-    # Events are delivered in order: had the reads of the first indexing made one, it would have come before this.
+    # Events are delivered in order: an event of the reads of the first indexing would come before this one.
     settle(cloud, 2, before)
     assert count(cloud) == before + 2

@@ -1,4 +1,4 @@
-"""The safety nets: the daily timer and the minute timer, by the emulators' clock."""
+"""The daily timer and the minute timer, by the clock of the emulators."""
 
 import itertools
 import os
@@ -34,10 +34,10 @@ def advance_to_the_daily_timer(cloud: LocalCloud, *, short_of_s: float) -> None:
     cloud.advance((due - now).total_seconds() - short_of_s)
 
 
-def test_the_daily_timer_removes_temp_files_of_yesterday(fresh_cloud: LocalCloud, prompt: str) -> None:
+def test_the_daily_timer_removes_old_temp_files(fresh_cloud: LocalCloud, prompt: str) -> None:
     cloud = fresh_cloud
     advance_to_the_daily_timer(cloud, short_of_s=30)
-    # Two timers fire at 18:00, and each may find any idle instance: let there be enough of them.
+    # Two timers fire at 18:00, and each may use any idle instance: start enough of them.
     with ThreadPoolExecutor() as threads:
         list(threads.map(lambda _: cloud.invoke("clean-up", TEMP_FILES), range(3)))
     folders = [Path(instance["tempDir"]) for instance in cloud.instances("clean-up")]
@@ -51,16 +51,16 @@ def test_the_daily_timer_removes_temp_files_of_yesterday(fresh_cloud: LocalCloud
     cloud.advance(40)
     eventually(lambda: timer_runs(cloud) >= before + 2)
     left = [path.name for path in cloud.temp_files()]
-    # By the daily timer, and by the minute's on its own instance: each invocation begins with a sweep.
+    # The daily timer sweeps, and so does the minute timer on its own instance: every invocation begins with a sweep.
     assert left.count("old-job.png") in {len(folders) - 1, len(folders) - 2}
     assert left.count("young-job.png") == len(folders)
     for path in cloud.temp_files():
         path.unlink()
-    # A day later by the emulators' clock, everything still works together.
+    # A day later by the clock of the emulators, everything still works.
     check_main_job(cloud, USER, prompt, SMALL)
 
 
-def test_the_minute_timer_comes_every_minute(cloud: LocalCloud) -> None:
+def test_the_minute_timer_fires_every_minute(cloud: LocalCloud) -> None:
     before = timer_runs(cloud)
     for number in range(1, 4):
         cloud.advance(60)
@@ -80,7 +80,7 @@ def test_a_job_whose_dispatch_was_refused_is_dispatched_again(
     assert len(cloud.charges(prompt)) == 1
 
 
-def test_a_dispatch_whose_answer_was_lost_starts_nothing_twice(cloud: LocalCloud, prompt: str) -> None:
+def test_a_dispatch_whose_answer_was_lost_starts_the_job_once(cloud: LocalCloud, prompt: str) -> None:
     cloud.arm("fc", {"function": "generate-image", "kind": "async"}, {"drop": True})
     api = cloud.api(USER)
     job = generate(api, prompt, size="512x512")
@@ -104,7 +104,7 @@ def test_a_job_past_its_deadline_fails(cloud: LocalCloud, prompt: str) -> None:
     assert cloud.charges(prompt) == []
 
 
-def test_a_finished_job_is_left_alone(cloud: LocalCloud, prompt: str) -> None:
+def test_a_finished_job_does_not_change(cloud: LocalCloud, prompt: str) -> None:
     api = cloud.api(USER)
     job = cloud.finish(api, generate(api, prompt, size="512x512")["id"])
     cloud.age(job["id"])
@@ -114,7 +114,7 @@ def test_a_finished_job_is_left_alone(cloud: LocalCloud, prompt: str) -> None:
     assert api.get(f"/jobs/{job['id']}").json() == job and len(cloud.charges(prompt)) == 1
 
 
-def test_a_video_waits_at_no_instance_and_is_fetched_when_it_is_done(
+def test_a_video_job_waits_without_an_instance(
     start_cloud: Callable[..., LocalCloud], tmp_path: Path, prompt: str
 ) -> None:
     cloud = start_cloud(tmp_path / "data", env={"PATIENCE_S": "0.3"})
@@ -123,7 +123,7 @@ def test_a_video_waits_at_no_instance_and_is_fetched_when_it_is_done(
     eventually(lambda: cloud.rows("SELECT id FROM jobs WHERE id = ? AND provider_task_id IS NOT NULL", job["id"]))
     eventually(lambda: not any(each["busy"] for each in cloud.instances("generate-video")))
     polled = len(cloud.invocations("generate-video"))
-    # Poll after poll comes from the minute timer alone; the function is not invoked before the video is there.
+    # Only the minute timer polls; the function is not invoked before the video is finished.
     cloud.execute("UPDATE jobs SET next_attempt_at = '2020-01-01 00:00:00' WHERE id = ?", job["id"])
     cloud.invoke("clean-up", {"triggerName": "every-minute", "payload": '{"task": "jobs"}'})
     assert len(cloud.invocations("generate-video")) == polled

@@ -1,4 +1,4 @@
-"""Webhooks through the whole: from ``webhookUrl`` in a request to what a receiver gets and the API shows of it."""
+"""Webhooks from end to end: from ``webhookUrl`` in a request to the receiver and to the deliveries in the API."""
 
 import itertools
 import json
@@ -19,9 +19,9 @@ _PATHS = (f"/hook-{number}" for number in itertools.count(1))
 
 
 class _Receiver(ThreadingHTTPServer):
-    """Keeps what it gets; ``answers`` holds the statuses to come for a path, and then it is 204.
+    """Records its requests; ``answers`` has the next statuses of a path, and after them the status is 204.
 
-    ``retry_after`` is what the answers of a path say in that header.
+    ``retry_after`` is the header ``Retry-After`` of the answers of a path.
     """
 
     daemon_threads = True
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Hook:
-    """One webhook of a test, with a path of its own."""
+    """The webhook of one test, with its own path."""
 
     def __init__(self, server: _Receiver, cloud: LocalCloud) -> None:
         self._server = server
@@ -70,7 +70,7 @@ class Hook:
         return len(self._server.got.get(self.path, []))
 
     def messages(self, count: int) -> list[tuple[str, dict[str, Any]]]:
-        """Wait for that many, verify each, and return their ids and what they say."""
+        """Wait for this number of messages, verify each, and return their ids and contents."""
         eventually(lambda: self.count >= count)
         secret = Webhook(self._cloud.variables["WEBHOOK_SECRET"])
         got = self._server.got[self.path]
@@ -106,7 +106,7 @@ def fall_due(cloud: LocalCloud, job_id: str) -> None:
     cloud.advance(60)
 
 
-def test_a_job_that_succeeds_is_told_once_as_the_api_shows_it(cloud: LocalCloud, prompt: str, hook: Hook) -> None:
+def test_a_successful_job_sends_one_webhook_with_its_json(cloud: LocalCloud, prompt: str, hook: Hook) -> None:
     job = run(cloud, USER, prompt, webhookUrl=hook.url, **SIZE)
     ((id_, payload),) = hook.messages(1)
     assert payload == {"type": "job.succeeded", "timestamp": job["finishedAt"], "data": job}
@@ -118,21 +118,21 @@ def test_a_job_that_succeeds_is_told_once_as_the_api_shows_it(cloud: LocalCloud,
     assert (delivery["id"], delivery["event"], delivery["attempts"]) == (id_, "job.succeeded", 1)
     assert (delivery["createdAt"], delivery["nextAttemptAt"]) == (job["finishedAt"], None)
     assert (delivery["responseStatus"], delivery["error"]) == (204, None)
-    # At once: the invocation at the job's end, and no timer, has sent it.
+    # The invocation at the job's end has sent the message at once, not the timer.
     sent = [each for each in cloud.invocations("deliver-webhooks") if each["kind"] == "async"]
     assert sent
     cloud.advance(60)
     assert hook.count == 1
 
 
-def test_a_job_that_fails_is_told(cloud: LocalCloud, prompt: str, hook: Hook) -> None:
+def test_a_failed_job_sends_its_webhook(cloud: LocalCloud, prompt: str, hook: Hook) -> None:
     job = run(cloud, USER, f"[refuse] {prompt}", webhookUrl=hook.url, **SIZE)
     assert job["status"] == "failed"
     ((_, payload),) = hook.messages(1)
     assert (payload["type"], payload["data"]) == ("job.failed", job)
 
 
-def test_a_job_that_is_cancelled_is_told(cloud: LocalCloud, prompt: str, hook: Hook) -> None:
+def test_a_cancelled_job_sends_its_webhook(cloud: LocalCloud, prompt: str, hook: Hook) -> None:
     cloud.arm("fc", {"function": "generate-image", "attempt": "0"}, {"status": 500, "code": "InternalServerError"})
     api = cloud.api(USER)
     job = generate(api, prompt, webhookUrl=hook.url, **SIZE)
@@ -143,7 +143,7 @@ def test_a_job_that_is_cancelled_is_told(cloud: LocalCloud, prompt: str, hook: H
     assert (payload["type"], payload["data"]) == ("job.cancelled", done)
 
 
-def test_a_receiver_that_fails_is_tried_again_under_the_same_id(cloud: LocalCloud, prompt: str, hook: Hook) -> None:
+def test_a_failed_delivery_is_repeated_with_the_same_id(cloud: LocalCloud, prompt: str, hook: Hook) -> None:
     hook.will_answer(500, 302, 200)
     job = run(cloud, USER, prompt, webhookUrl=hook.url, **SIZE)
     for attempt, status in ((1, 500), (2, 302)):
@@ -158,7 +158,7 @@ def test_a_receiver_that_fails_is_tried_again_under_the_same_id(cloud: LocalClou
     assert hook.ends_as(job["id"], "delivered")["attempts"] == 3
 
 
-def test_a_receiver_that_is_gone_hears_no_more(cloud: LocalCloud, prompt: str, hook: Hook) -> None:
+def test_a_receiver_that_answered_410_gets_no_more_webhooks(cloud: LocalCloud, prompt: str, hook: Hook) -> None:
     hook.will_answer(410)
     first = run(cloud, USER, prompt, webhookUrl=hook.url, **SIZE)
     assert hook.ends_as(first["id"], "disabled")["responseStatus"] == 410
@@ -169,7 +169,7 @@ def test_a_receiver_that_is_gone_hears_no_more(cloud: LocalCloud, prompt: str, h
 
 
 @pytest.mark.parametrize("effect", [{"status": 500}, {"status": 429}, {"kill": True}], ids=str)
-def test_an_invocation_that_is_lost_is_made_up_for_by_the_minute_timer(
+def test_the_minute_timer_sends_the_webhook_of_a_lost_invocation(
     cloud: LocalCloud, prompt: str, hook: Hook, effect: dict[str, Any]
 ) -> None:
     cloud.arm("fc", {"function": "deliver-webhooks", "kind": "async"}, effect)
@@ -188,10 +188,10 @@ def cancelled(cloud: LocalCloud, user: str, prompt: str, hook: Hook) -> str:
     return str(job["id"])
 
 
-def test_receivers_of_one_user_that_answer_nonsense_hold_up_nobody_elses(
+def test_invalid_answers_of_one_users_receivers_do_not_block_other_users(
     cloud: LocalCloud, prompt: str, server: _Receiver
 ) -> None:
-    cloud.arm("fc", {"kind": "async"}, {"status": 500}, times=1000)  # nothing begins, and no webhook is sent at once
+    cloud.arm("fc", {"kind": "async"}, {"status": 500}, times=1000)  # no job begins, and no webhook is sent at once
     poisoned, good = [Hook(server, cloud) for _ in range(22)], [Hook(server, cloud) for _ in range(8)]
     for hook in poisoned:
         hook.will_answer(503, retry_after="Fri, 1 Jan 99999999999 00:00:00 GMT")
@@ -211,7 +211,7 @@ def test_receivers_of_one_user_that_answer_nonsense_hold_up_nobody_elses(
     assert [(row["status"], row["attempts"]) for row in statuses] == [("pending", 1)] * 22
 
 
-def test_urls_in_the_message_are_signed_anew(
+def test_urls_in_the_message_are_newly_signed(
     start_cloud: Callable[..., LocalCloud], server: _Receiver, prompt: str
 ) -> None:
     cloud = start_cloud(env={"OSS_URL_TTL_S": "600"})
@@ -232,7 +232,7 @@ def test_old_deliveries_are_removed_by_the_daily_task(cloud: LocalCloud, prompt:
 
 
 @pytest.mark.parametrize("user", ["somebody@else.com", None])
-def test_deliveries_are_their_users_own(cloud: LocalCloud, prompt: str, user: str | None) -> None:
+def test_only_the_user_of_a_job_sees_its_deliveries(cloud: LocalCloud, prompt: str, user: str | None) -> None:
     job = run(cloud, USER, prompt, **SIZE)
     check_problem(cloud.api(user).get(f"/jobs/{job['id']}/deliveries"), 404 if user else 401)
     assert cloud.api(USER).get(f"/jobs/{job['id']}/deliveries").json() == {"data": []}
@@ -255,7 +255,7 @@ def test_deliveries_are_their_users_own(cloud: LocalCloud, prompt: str, user: st
     ids=lambda value: value[:40],
 )
 @pytest.mark.parametrize(("path", "name"), [("/ai/generate-image", "webhookUrl"), ("/ai/generate-video", "imageUrl")])
-def test_an_address_that_is_never_contacted_is_refused_when_it_is_named(
+def test_a_forbidden_webhook_url_is_refused_in_the_request(
     cloud: LocalCloud, path: str, name: str, url: str, rule: str
 ) -> None:
     answer = cloud.api(USER).post(path, json={"prompt": "x", name: url})
@@ -263,7 +263,7 @@ def test_an_address_that_is_never_contacted_is_refused_when_it_is_named(
     assert rule in error["message"]
 
 
-def test_without_a_secret_there_are_no_webhooks(start_cloud: Callable[..., LocalCloud]) -> None:
+def test_without_a_secret_a_webhook_url_is_refused(start_cloud: Callable[..., LocalCloud]) -> None:
     cloud = start_cloud(env={"WEBHOOK_SECRET": ""})
     answer = cloud.api(USER).post("/ai/generate-image", json={"prompt": "x", "webhookUrl": "https://example.com/"})
     (error,) = check_problem(answer, 422, "webhookUrl")["errors"]
@@ -272,13 +272,13 @@ def test_without_a_secret_there_are_no_webhooks(start_cloud: Callable[..., Local
         cloud.invoke("deliver-webhooks", {"triggerName": "every-minute", "payload": '{"task": "webhooks"}'})
 
 
-def test_an_image_at_a_private_address_fails_the_job_before_the_provider_is_asked(
+def test_an_input_image_at_a_private_address_fails_the_job_before_the_submission(
     cloud: LocalCloud, prompt: str
 ) -> None:
     api = cloud.api(USER)
     cloud.arm("fc", {"function": "generate-video", "kind": "async"}, {"status": 500})
     job = generate(api, prompt, path="/ai/generate-video", imageUrl="http://127.0.0.1/first.png", duration=2)
-    # As a name would that was public when the request came, and is private when the provider is to be asked.
+    # Like a host name that is public at the request and private at the submission.
     cloud.execute("UPDATE jobs SET image_url = 'http://10.0.0.1/first.png' WHERE id = ?", job["id"])
     cloud.age(job["id"])
     failed = cloud.finish(api, job["id"])

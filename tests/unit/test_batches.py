@@ -45,7 +45,7 @@ def test_groups_take_turns() -> None:
 
 
 def test_a_slow_group_leaves_room_for_the_others() -> None:
-    """Two requests of a group that do not come back hold up neither the other groups nor the reading of more items."""
+    """Two requests of a group that do not end block neither the other groups nor the reading of more items."""
     released, done = threading.Event(), []
 
     def begin(item: str) -> Step[Any]:
@@ -84,7 +84,7 @@ def test_only_a_few_of_a_group_run_at_once() -> None:
     assert most == {"a": 2, "b": 2}
 
 
-def test_a_request_knows_of_which_invocation_it_is() -> None:
+def test_logs_of_a_thread_have_the_id_of_the_invocation() -> None:
     seen: list[str] = []
     token = request_id.set("1-abc")
     work(["a1"], lambda item: Step(request_id.get, seen.append))
@@ -92,7 +92,7 @@ def test_a_request_knows_of_which_invocation_it_is() -> None:
     assert seen == ["1-abc"]
 
 
-def test_a_step_may_be_followed_by_another() -> None:
+def test_a_step_may_return_another_step() -> None:
     seen: list[str] = []
     work(["a1"], lambda item: Step(lambda: "poll", lambda got: Step(lambda: f"{got}, dispatch", seen.append)))
     assert seen == ["poll, dispatch"]
@@ -115,7 +115,7 @@ def test_a_failure_is_counted_and_charged_to_its_item(where: str) -> None:
     assert (counts["failed"], charged, sorted(done)) == (1, [("b1", where)], ["a1", "c1"])
 
 
-def test_a_charge_that_fails_holds_nothing_up() -> None:
+def test_a_failing_charge_does_not_stop_the_batch() -> None:
     done: list[str] = []
 
     def begin(item: str) -> None:
@@ -130,14 +130,14 @@ def test_a_charge_that_fails_holds_nothing_up() -> None:
     assert done == ["b1"]
 
 
-def test_a_lost_lease_is_no_failure() -> None:
+def test_a_lost_lease_is_not_a_failure() -> None:
     def begin(item: str) -> None:
         raise LeaseLostError("another run has it")
 
     assert work(["a1"], begin, charge=lambda item, error: pytest.fail("charged")) == Counter()
 
 
-def test_what_reading_raises_is_raised_when_everything_begun_has_ended() -> None:
+def test_an_error_while_reading_items_is_raised_after_all_begun_items_have_ended() -> None:
     def items() -> Iterator[str]:
         yield "a1"
         yield "b1"
@@ -149,7 +149,7 @@ def test_what_reading_raises_is_raised_when_everything_begun_has_ended() -> None
     assert sorted(done) == ["a1", "b1"]
 
 
-def test_nothing_begins_when_it_is_late() -> None:
+def test_no_item_begins_after_the_time_is_over() -> None:
     clock, begun = FakeClock(), list[str]()
 
     def begin(item: str) -> None:
@@ -160,7 +160,7 @@ def test_nothing_begins_when_it_is_late() -> None:
     assert begun == ["a1", "a2"]
 
 
-def test_each_is_done_and_the_first_failure_raised() -> None:
+def test_the_work_is_done_for_each_item_and_the_first_failure_is_raised() -> None:
     done: list[int] = []
 
     def divide(number: int) -> None:
@@ -200,7 +200,7 @@ def test_each_kind_of_work_has_its_share_of_the_time(world: World) -> None:
     }
 
 
-def test_a_kind_that_fails_is_told_once_the_others_have_had_their_time(world: World) -> None:
+def test_the_failure_of_a_kind_of_work_is_raised_after_the_other_kinds(world: World) -> None:
     done: list[str] = []
 
     def fail(until: datetime) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Deletion that holds: what is asked for goes, nothing else does, wherever it is stopped."""
+"""Deletions: they delete everything that was requested and nothing else, wherever they are interrupted."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import ObjectKey
 from shared.domain.media_type import MediaType
 from shared.ports import MultipartUpload
-from shared.services.deletion import DeletionService, carry_out_deletion, resume_deletions
+from shared.services.deletion import DeletionPorts, carry_out_deletion, resume_deletions
 from shared.services.deletion_requests import delete_job, delete_output, delete_user_data
 from shared.services.indexing import index_object
 from tests.fakes import USER, HeldObject, InMemoryObjectStore, World, make_job, make_output, make_png
@@ -53,7 +53,7 @@ def key_of(job: Job, position: int = 0) -> ObjectKey:
 
 
 def store(world: World, job: Job, position: int = 0) -> JobOutput:
-    """Put an output's object and its row."""
+    """Store an output: its object and its row."""
     key = key_of(job, position)
     hold(world, str(key))
     output = make_output(
@@ -64,7 +64,7 @@ def store(world: World, job: Job, position: int = 0) -> JobOutput:
 
 
 def full_job(world: World, job_id: str, user_id: str = USER) -> Job:
-    """Add a job with two outputs, and what else may lie below its prefix."""
+    """Add a job with two outputs, and everything else that may exist below its prefix."""
     job = add_job(world, job_id, JobStatus.STORING, user_id=user_id)
     store(world, job), store(world, job, 1)
     intent = OutputIntent(make_output(id=key_of(job, 2).output_id, job_id=job_id, user_id=user_id), 2, 0)
@@ -78,7 +78,7 @@ def full_job(world: World, job_id: str, user_id: str = USER) -> Job:
 
 
 def left_of(world: World, user_id: str) -> list[str]:
-    """Return what there is of a user, but for their deletions."""
+    """Return all data of a user, except for the deletions."""
     prefix = f"users/{user_id}/"
     keys = [key for key in world.store.objects if key.startswith(prefix)]
     uploads = [upload.key for upload in world.store.uploads if upload.key.startswith(prefix)]
@@ -92,19 +92,19 @@ def until(world: World, seconds: float = 1000) -> datetime:
     return world.clock.now() + timedelta(seconds=seconds)
 
 
-def minute(world: World, service: DeletionService | None = None) -> dict[str, int]:
-    """Let a minute pass and the timer come; return the counts that are not 0."""
+def minute(world: World, ports: DeletionPorts | None = None) -> dict[str, int]:
+    """Let a minute pass and the timer fire; return the counts that are not 0."""
     world.clock.advance(60)
-    counts = resume_deletions(service=service or world.deletion, until=until(world, 50))
+    counts = resume_deletions(ports=ports or world.deletion, until=until(world, 50))
     return {name: number for name, number in counts.items() if number}
 
 
-def online(world: World, service: DeletionService | None = None) -> None:
-    """Have clean-up carry deletions out when api asks for it; what it raises is Function Compute's answer."""
+def online(world: World, ports: DeletionPorts | None = None) -> None:
+    """Have clean-up carry out deletions when api requests it; its exceptions become errors of Function Compute."""
 
     def call(deletion_id: str) -> None:
         try:
-            carry_out_deletion(deletion_id, service=service or world.deletion, until=until(world))
+            carry_out_deletion(deletion_id, ports=ports or world.deletion, until=until(world))
         except StorageError as error:
             raise DispatchError("clean-up failed") from error
 
@@ -112,15 +112,15 @@ def online(world: World, service: DeletionService | None = None) -> None:
 
 
 def ask_job(world: World, job_id: str = "job", user_id: str = USER) -> None:
-    delete_job(job_id, user_id, ports=world.deletion_request_ports)
+    delete_job(job_id, user_id, ports=world.deletion_requests)
 
 
 def ask_output(world: World, output_id: str, user_id: str = USER) -> None:
-    delete_output(output_id, user_id, ports=world.deletion_request_ports)
+    delete_output(output_id, user_id, ports=world.deletion_requests)
 
 
 def ask_everything(world: World, user_id: str = USER) -> Deletion:
-    return delete_user_data(user_id, ports=world.deletion_request_ports)
+    return delete_user_data(user_id, ports=world.deletion_requests)
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def world(tmp_path: Path) -> World:
 # -- a job
 
 
-def test_a_job_goes_with_everything_of_it(world: World) -> None:
+def test_a_job_is_deleted_with_its_objects_and_rows(world: World) -> None:
     full_job(world, "job")
     full_job(world, "job2")
     full_job(world, "strange", OTHER)
@@ -146,7 +146,7 @@ def test_a_job_goes_with_everything_of_it(world: World) -> None:
         ask_job(world)
 
 
-def test_the_object_goes_before_its_row(world: World) -> None:
+def test_the_object_is_deleted_before_its_row(world: World) -> None:
     full_job(world, "job")
     rows = len(world.outputs.of_job("job"))
     removed: list[tuple[str, int]] = []
@@ -157,7 +157,7 @@ def test_the_object_goes_before_its_row(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.STORING])
-def test_a_job_at_work_is_not_deleted(world: World, status: JobStatus) -> None:
+def test_a_running_job_is_not_deleted(world: World, status: JobStatus) -> None:
     job = add_job(world, "job", status)
     output = store(world, job)
     before = left_of(world, USER)
@@ -169,7 +169,7 @@ def test_a_job_at_work_is_not_deleted(world: World, status: JobStatus) -> None:
     assert left_of(world, USER) == before
 
 
-def test_another_users_things_are_not_there(world: World) -> None:
+def test_jobs_and_outputs_of_other_users_are_not_found(world: World) -> None:
     job = add_job(world, "job")
     output = store(world, job)
     before = left_of(world, USER)
@@ -185,7 +185,7 @@ def test_another_users_things_are_not_there(world: World) -> None:
     assert left_of(world, USER) == before
 
 
-def test_while_oss_is_away_the_wish_stays_and_the_timer_fulfils_it(world: World) -> None:
+def test_while_oss_is_unavailable_the_deletion_waits_for_the_timer(world: World) -> None:
     full_job(world, "job")
     world.store.away = True
     for _ in range(2):
@@ -197,16 +197,16 @@ def test_while_oss_is_away_the_wish_stays_and_the_timer_fulfils_it(world: World)
     assert left_of(world, USER) == []
 
 
-def test_what_function_compute_refuses_the_timer_does(world: World) -> None:
+def test_the_timer_carries_out_a_deletion_that_could_not_be_dispatched(world: World) -> None:
     full_job(world, "job")
     world.dispatcher.failures = [DispatchError("HTTP 503")]
     with pytest.raises(StorageUnavailableError):
         ask_job(world)
-    ask_job(world)  # a repetition goes on with it
+    ask_job(world)  # the repeated request continues the deletion
     assert left_of(world, USER) == [] and minute(world) == {}
 
 
-def test_one_object_that_oss_does_not_give_up_holds_nothing_else_up(world: World) -> None:
+def test_an_object_that_oss_refuses_to_delete_blocks_nothing_else(world: World) -> None:
     for job_id in ("a", "b", "c"):
         full_job(world, job_id)
     delete = world.store.delete
@@ -216,10 +216,10 @@ def test_one_object_that_oss_does_not_give_up_holds_nothing_else_up(world: World
             raise StorageUnavailableError("OSS answered 500")
         delete(key)
 
-    world.store.delete = refuse  # type: ignore[method-assign]  # one object's fate
+    world.store.delete = refuse  # type: ignore[method-assign]  # for one object
     assert ask_everything(world).finished_at is None
     assert [job.id for job in world.jobs.of_user(USER, limit=9)] == ["b"]
-    world.store.delete = delete  # type: ignore[method-assign]  # it gives in
+    world.store.delete = delete  # type: ignore[method-assign]  # as before
     minute(world)
     assert left_of(world, USER) == [] and ask_everything(world).finished_at is not None
 
@@ -227,7 +227,7 @@ def test_one_object_that_oss_does_not_give_up_holds_nothing_else_up(world: World
 # -- an output
 
 
-def test_an_output_goes_alone(world: World) -> None:
+def test_an_output_is_deleted_without_its_siblings(world: World) -> None:
     job = add_job(world, "job")
     first, second = store(world, job), store(world, job, 1)
     ask_output(world, first.id)
@@ -236,7 +236,7 @@ def test_an_output_goes_alone(world: World) -> None:
         ask_output(world, first.id)
 
 
-def test_a_repetition_goes_on_with_an_output_of_which_the_row_is_gone(world: World) -> None:
+def test_a_repeated_request_continues_after_the_row_of_the_output_is_gone(world: World) -> None:
     output = store(world, add_job(world, "job"))
     world.store.away = True
     with pytest.raises(StorageUnavailableError):
@@ -249,17 +249,17 @@ def test_a_repetition_goes_on_with_an_output_of_which_the_row_is_gone(world: Wor
     assert left_of(world, USER) == ["job"]
 
 
-def test_an_output_of_no_job_goes_too(world: World) -> None:
+def test_an_output_without_a_job_is_deleted(world: World) -> None:
     output = store(world, make_job(id="unknown"))
     ask_output(world, output.id)
     assert left_of(world, USER) == []
 
 
-# -- what comes late
+# -- late uploads
 
 
 @pytest.mark.parametrize("scope", list(DeletionScope))
-def test_an_object_put_after_the_deletion_gets_no_row_and_goes_within_the_hour(
+def test_an_object_uploaded_after_the_deletion_gets_no_row_and_is_deleted_within_the_hour(
     world: World, scope: DeletionScope
 ) -> None:
     job = add_job(world, "job")
@@ -273,21 +273,21 @@ def test_an_object_put_after_the_deletion_gets_no_row_and_goes_within_the_hour(
             ask_everything(world)
     world.clock.advance(30)
     key = hold(world, output.oss_path)  # a PUT that took its time
-    index_object(key, service=world.indexing)
+    index_object(key, ports=world.indexing)
     assert world.outputs.get(output.id) is None
     for _ in range(58):
         minute(world)
-        index_object(key, service=world.indexing)
+        index_object(key, ports=world.indexing)
     assert world.outputs.get(output.id) is None and key in world.store.objects
     for _ in range(3):
         minute(world)
     assert key not in world.store.objects
-    # Forgotten: somebody may put an object of that key again.
-    index_object(hold(world, key), service=world.indexing)
+    # The deletion is forgotten: an object with the same key may be uploaded again.
+    index_object(hold(world, key), ports=world.indexing)
     assert (world.outputs.get(output.id) is not None) and not world.deletions._rows
 
 
-def test_the_second_look_is_taken_again_when_oss_is_away(world: World) -> None:
+def test_the_second_run_is_repeated_while_oss_is_unavailable(world: World) -> None:
     add_job(world, "job")
     ask_job(world)
     key = hold(world, f"users/{USER}/jobs/job/image-1703123456789.png")
@@ -303,7 +303,7 @@ def test_the_second_look_is_taken_again_when_oss_is_away(world: World) -> None:
 # -- everything
 
 
-def test_everything_of_a_user_goes_and_what_came_after_the_request_stays(world: World) -> None:
+def test_everything_of_a_user_is_deleted_except_what_came_after_the_request(world: World) -> None:
     full_job(world, "old")
     add_job(world, "queued", JobStatus.QUEUED)
     hold(world, f"users/{USER}/jobs/unknown/image-1703123456789.png")
@@ -325,17 +325,17 @@ def test_everything_of_a_user_goes_and_what_came_after_the_request_stays(world: 
     assert [name for name in left if "new" in name] == [name for name in stay if "new" in name]
 
 
-def ask_in_vain(world: World) -> None:
-    """Ask for the deletion of everything; five seconds later nothing of it is done."""
+def ask_while_nothing_can_be_deleted(world: World) -> None:
+    """Request the deletion of everything; five seconds later nothing is deleted yet."""
     world.dispatcher.failures = [DispatchError("HTTP 503")]
     ask_everything(world)
     world.clock.advance(5)
 
 
-def test_an_object_of_no_job_that_came_after_the_request_stays(world: World) -> None:
+def test_an_object_without_a_job_that_came_after_the_request_stays(world: World) -> None:
     hold(world, f"users/{USER}/before.txt")
     begin_upload(world, f"users/{USER}/before.mp4")
-    ask_in_vain(world)
+    ask_while_nothing_can_be_deleted(world)
     later = hold(world, f"users/{USER}/after.txt")
     begin_upload(world, f"users/{USER}/after.mp4")
     minute(world)
@@ -345,8 +345,8 @@ def test_an_object_of_no_job_that_came_after_the_request_stays(world: World) -> 
     assert left_of(world, USER) == [f"users/{USER}/after.mp4", later] and not world.deletions._rows
 
 
-def test_what_is_of_a_newer_job_stays_whatever_its_age_seems_to_be(world: World) -> None:
-    ask_in_vain(world)
+def test_the_objects_of_a_newer_job_stay_whatever_their_age_is(world: World) -> None:
+    ask_while_nothing_can_be_deleted(world)
     job = add_job(world, "new")
     output = store(world, job)
     world.store.objects[output.oss_path] = HeldObject(DATA, modified_at=world.clock.now() - timedelta(hours=1))
@@ -356,21 +356,21 @@ def test_what_is_of_a_newer_job_stays_whatever_its_age_seems_to_be(world: World)
     assert ask_everything(world).finished_at is not None and left_of(world, USER) == before
 
 
-def test_jobs_at_work_are_cancelled_and_go_when_they_have_ended(world: World) -> None:
+def test_running_jobs_are_cancelled_and_deleted_after_their_end(world: World) -> None:
     running = add_job(world, "running", JobStatus.RUNNING, attempt=1, lease_expires_at=until(world))
     full_job(world, "ended")
     assert ask_everything(world).finished_at is None
     assert [job.id for job in world.jobs.of_user(USER, limit=9)] == ["running"]
     assert world.job("running").cancel_requested_at is not None
     minute(world)
-    store(world, running)  # the attempt had just put it when it saw the wish
+    store(world, running)  # the attempt uploaded the object just before it saw the cancellation
     world.jobs.save(world.job("running").cancelled(world.clock.now()))
     minute(world)
     assert left_of(world, USER) == []
     assert ask_everything(world).finished_at is not None
 
 
-def test_who_repeats_the_request_until_the_end_loses_nothing_that_they_begin_meanwhile(world: World) -> None:
+def test_repeated_requests_do_not_delete_jobs_that_began_in_the_meantime(world: World) -> None:
     add_job(world, "running", JobStatus.RUNNING, attempt=1, lease_expires_at=until(world))
     first = ask_everything(world)
     world.clock.advance(5)
@@ -381,11 +381,11 @@ def test_who_repeats_the_request_until_the_end_loses_nothing_that_they_begin_mea
     told = ask_everything(world)
     assert told.id == first.id and told.finished_at is not None
     assert [job.id for job in world.jobs.of_user(USER, limit=9)] == ["new"]
-    # That was the answer to the first; this is a new one.
+    # The request above learned about the end of the first deletion; this request is a new deletion.
     assert ask_everything(world).finished_at is not None and left_of(world, USER) == []
 
 
-def test_it_ends_in_time_and_what_was_done_is_done(world: World) -> None:
+def test_a_run_ends_in_time_and_the_next_run_continues(world: World) -> None:
     for number in range(9):
         full_job(world, f"job{number}")
     delete = world.store.delete
@@ -411,7 +411,7 @@ NASTY = ["a", "ab", "a.", "a%2F", "a%2Fjobs", "用户", "用", "x@y+z", "x@y", "
 
 
 @pytest.mark.parametrize("user", NASTY)
-def test_no_users_prefix_reaches_anothers(world: World, user: str) -> None:
+def test_a_deletion_does_not_touch_the_objects_of_other_users(world: World, user: str) -> None:
     for each in NASTY:
         full_job(world, f"job of {each}", each)
         hold(world, f"users/{each}/notes.txt")
@@ -423,7 +423,7 @@ def test_no_users_prefix_reaches_anothers(world: World, user: str) -> None:
     assert {each: left_of(world, each) for each in NASTY} == {**before, user: []}
 
 
-def test_a_job_of_anothers_below_the_prefix_protects_nothing(world: World) -> None:
+def test_the_id_of_another_users_job_below_the_prefix_protects_nothing(world: World) -> None:
     add_job(world, "theirs", user_id=OTHER)
     hold(world, f"users/{USER}/jobs/theirs/image-1703123456789.png")
     ask_everything(world)
@@ -431,13 +431,13 @@ def test_a_job_of_anothers_below_the_prefix_protects_nothing(world: World) -> No
 
 
 class _Confused(InMemoryObjectStore):
-    """Lists the whole bucket, whatever is asked for."""
+    """Lists the whole bucket for every prefix."""
 
     def list(self, prefix: str) -> Iterator[Any]:
         return super().list("")
 
 
-def test_a_list_of_another_prefix_deletes_nothing(world: World) -> None:
+def test_a_list_of_a_wrong_prefix_deletes_nothing(world: World) -> None:
     confused = _Confused(clock=world.clock)
     confused.objects = world.store.objects
     world.store = confused
@@ -448,7 +448,7 @@ def test_a_list_of_another_prefix_deletes_nothing(world: World) -> None:
     assert (left_of(world, USER), left_of(world, OTHER)) == ([], before)
 
 
-# -- stopped anywhere
+# -- interrupted anywhere
 
 
 class KilledError(BaseException):
@@ -457,7 +457,7 @@ class KilledError(BaseException):
 
 @dataclass
 class Fuse:
-    """How many effects are left to this instance; each happens, and then it may die."""
+    """Counts the effects that are left to this instance; the instance dies after the last one."""
 
     left: float
 
@@ -471,7 +471,7 @@ _EFFECTS = {"add", "save", "request_cancel", "delete", "abort_upload", "finish",
 
 
 class Mortal:
-    """A port whose user dies after one of its effects."""
+    """A port whose caller dies after one of the port's effects."""
 
     def __init__(self, port: Any, fuse: Fuse) -> None:
         self._port = port
@@ -490,8 +490,8 @@ class Mortal:
         return call
 
 
-def mortal(world: World, fuse: Fuse) -> DeletionService:
-    return DeletionService(
+def mortal(world: World, fuse: Fuse) -> DeletionPorts:
+    return DeletionPorts(
         store=Mortal(world.store, fuse),
         jobs=Mortal(world.jobs, fuse),
         outputs=Mortal(world.outputs, fuse),
@@ -502,7 +502,7 @@ def mortal(world: World, fuse: Fuse) -> DeletionService:
 
 
 def write_down(world: World, scope: DeletionScope) -> None:
-    """Let api write the wish down, and no more."""
+    """Let api record the deletion, and do nothing else."""
     match scope:
         case DeletionScope.OUTPUT:
             for output in world.outputs.of_job("job"):
@@ -545,7 +545,7 @@ def expected_after(scope: DeletionScope, before: list[str], outputs: list[str]) 
 
 
 @pytest.mark.parametrize("scope", list(DeletionScope))
-def test_killed_after_any_effect_it_is_ended_by_the_timer(tmp_path: Path, scope: DeletionScope) -> None:
+def test_the_timer_ends_a_deletion_that_was_killed_after_any_effect(tmp_path: Path, scope: DeletionScope) -> None:
     deaths = 0
     for effects in count(1):
         world = set_up(tmp_path / str(effects))
@@ -562,7 +562,7 @@ def test_killed_after_any_effect_it_is_ended_by_the_timer(tmp_path: Path, scope:
         assert [name for name in left_of(world, USER) if name not in intents] == [
             name for name in expected if name not in intents
         ]
-        # The second look, killed at the same place; then the world has forgotten.
+        # The second run, killed at the same place; then the deletion is forgotten.
         world.clock.advance(3600)
         died |= _dies(lambda w=world, n=effects: minute(w, mortal(w, Fuse(n))))
         for _ in range(3):
@@ -583,7 +583,7 @@ def _dies(work: Callable[[], object]) -> bool:
 
 
 def fail_at(store: InMemoryObjectStore, call: int) -> None:
-    """Let one request fail: the first after so many calls."""
+    """Let one request fail: the first one after this number of requests."""
     answer, number = store._answer, count()
 
     def answer_or_fail() -> None:
@@ -591,11 +591,11 @@ def fail_at(store: InMemoryObjectStore, call: int) -> None:
             raise StorageUnavailableError("OSS answered 500")
         answer()
 
-    store._answer = answer_or_fail  # type: ignore[method-assign]  # one failure
+    store._answer = answer_or_fail  # type: ignore[method-assign]  # fails once
 
 
 @pytest.mark.parametrize("scope", list(DeletionScope))
-def test_whatever_oss_does_not_answer_the_timer_ends_it(tmp_path: Path, scope: DeletionScope) -> None:
+def test_the_timer_ends_a_deletion_after_any_failed_request_to_oss(tmp_path: Path, scope: DeletionScope) -> None:
     for calls in range(30):
         world = set_up(tmp_path / str(calls))
         strangers = left_of(world, OTHER)

@@ -29,22 +29,27 @@ from shared.domain.errors import (
     ValidationError,
 )
 from shared.fc.context import Context, stop_by
-from shared.fc.entrypoints import event_entrypoint, http_entrypoint
+from shared.fc.entrypoints import event_entrypoint, http_entrypoint, pre_stop_hook
 from shared.fc.events import HttpEvent, JobEvent
 from shared.fc.http import Response, json_response
-from shared.fc.temp_folder import pre_stop
 from tests.fakes import NOW
 
 SECRET = "a-secret-in-a-message"
+SWEEP = bootstrap.sweep_temp_folder
 
 
 @pytest.fixture(autouse=True)
 def temp_dir(tmp_path: Path, clean_environment: pytest.MonkeyPatch) -> Iterator[Path]:
     """A separate temp folder, because entrypoints sweep it."""
     clean_environment.setenv("TEMP_DIR", str(tmp_path))
-    bootstrap.temp_files.cache_clear()
+    forget_temp_folder()
     yield tmp_path
+    forget_temp_folder()
+
+
+def forget_temp_folder() -> None:
     bootstrap.temp_files.cache_clear()
+    bootstrap.sweeping_ports.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +72,7 @@ def answer_to(error: Exception, method: str = "GET") -> dict[str, Any]:
     def handler(event: HttpEvent) -> Response:
         raise error
 
-    return http_entrypoint(handler)(request(method), context())
+    return http_entrypoint(handler, sweep=SWEEP)(request(method), context())
 
 
 @pytest.mark.parametrize(
@@ -118,19 +123,22 @@ def test_validation_names_each_field() -> None:
 
 
 def test_an_invalid_event_is_a_problem_too() -> None:
-    answer = http_entrypoint(lambda event: json_response(200, {}))(b"no json", context())
+    answer = http_entrypoint(lambda event: json_response(200, {}), sweep=SWEEP)(b"no json", context())
     assert answer["statusCode"] == 500
 
 
 def test_by_default_answers_forbid_caching_and_sniffing() -> None:
-    for answer in (answer_to(NotFoundError("no")), http_entrypoint(lambda _: Response(204))(request(), context())):
+    for answer in (
+        answer_to(NotFoundError("no")),
+        http_entrypoint(lambda _: Response(204), sweep=SWEEP)(request(), context()),
+    ):
         assert answer["headers"]["X-Content-Type-Options"] == "nosniff"
         assert answer["headers"]["Cache-Control"] == "no-store"
 
 
 def test_an_answer_can_allow_caching() -> None:
     kept = Response(200, headers={"Cache-Control": "private, no-cache", "Vary": "Prefer"})
-    answer = http_entrypoint(lambda _: kept, headers_of=lambda _: {"Vary": "Origin"})(request(), context())
+    answer = http_entrypoint(lambda _: kept, sweep=SWEEP, headers_of=lambda _: {"Vary": "Origin"})(request(), context())
     assert (answer["headers"]["Cache-Control"], answer["headers"]["Vary"]) == ("private, no-cache", "Prefer, Origin")
 
 
@@ -166,7 +174,7 @@ def test_a_body_is_refused_where_http_forbids_it(status: int) -> None:
 
 
 def test_head_has_no_body() -> None:
-    answer = http_entrypoint(lambda event: json_response(200, {"a": 1}))(request("HEAD"), context())
+    answer = http_entrypoint(lambda event: json_response(200, {"a": 1}), sweep=SWEEP)(request("HEAD"), context())
     assert (answer["statusCode"], answer["body"]) == (200, "")
 
 
@@ -176,7 +184,7 @@ def test_an_event_handler_receives_a_typed_event(capsys: pytest.CaptureFixture[s
     def handler(event: JobEvent, context: Context) -> None:
         seen.append(event.job_id)
 
-    event_entrypoint(handler)(b'{"jobId": "abc123"}', context())
+    event_entrypoint(sweep=SWEEP)(handler)(b'{"jobId": "abc123"}', context())
     assert seen == ["abc123"]
     (line,) = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
     assert (line["message"], line["request_id"], line["outcome"]) == ("invocation", "req-1", "ok")
@@ -187,7 +195,7 @@ def test_an_event_handler_raises_errors(capsys: pytest.CaptureFixture[str]) -> N
         raise StorageUnavailableError("OSS did not answer")
 
     with pytest.raises(StorageUnavailableError):
-        event_entrypoint(handler)(b'{"jobId": "abc123"}', context())
+        event_entrypoint(sweep=SWEEP)(handler)(b'{"jobId": "abc123"}', context())
     (line,) = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
     assert (line["outcome"], line["error"]["type"]) == ("error", "StorageUnavailableError")
 
@@ -215,7 +223,7 @@ def test_old_temp_files_are_removed_before_the_handler_runs(temp_dir: Path, kind
         seen.append(sorted(path.name for path in temp_dir.iterdir()))
         return Response(204)
 
-    entrypoint = event_entrypoint(handle) if kind == "event" else http_entrypoint(answer)
+    entrypoint = event_entrypoint(sweep=SWEEP)(handle) if kind == "event" else http_entrypoint(answer, sweep=SWEEP)
     for _ in range(2):  # with each invocation, not with the first alone
         leave_behind(temp_dir, "old.png", 24.1)
         leave_behind(temp_dir, "young.png", 23.9)
@@ -229,16 +237,16 @@ def test_a_failing_sweep_does_not_stop_the_handler(
     def handle(event: JobEvent, context: Context) -> str:
         return event.job_id
 
-    entrypoint = event_entrypoint(handle)
+    entrypoint = event_entrypoint(sweep=SWEEP)(handle)
     clean_environment.setenv("LOG_LEVEL", "LOUD")
     assert entrypoint(b'{"jobId": "j"}', context()) == "j"
     assert "the temp folder could not be swept" in capsys.readouterr().out
-    pre_stop(context())
+    pre_stop_hook(empty=bootstrap.empty_temp_folder)(context())
 
 
 def test_pre_stop_empties_the_temp_folder(temp_dir: Path) -> None:
     leave_behind(temp_dir, "a.png", 0.001)
-    pre_stop(context())
+    pre_stop_hook(empty=bootstrap.empty_temp_folder)(context())
     assert list(temp_dir.iterdir()) == []
 
 
@@ -246,4 +254,4 @@ def test_the_handler_s_result_is_the_function_s_result() -> None:
     def handle(event: JobEvent, context: Context) -> dict[str, int]:
         return {"removed": 3}
 
-    assert event_entrypoint(handle)(b'{"jobId": "j"}', context()) == {"removed": 3}
+    assert event_entrypoint(sweep=SWEEP)(handle)(b'{"jobId": "j"}', context()) == {"removed": 3}

@@ -1,4 +1,4 @@
-"""The protocol of a job: what each failure leaves behind, and that whoever comes next goes on from there."""
+"""The steps of a job: the state after each failure, and that the next attempt continues from this state."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -49,14 +49,14 @@ def results(world: World) -> None:
 
 
 def advance(world: World, provider: FakeProvider, until: datetime = LATER) -> Job | None:
-    return advance_job("abc123", service=world.generation(provider), until=until)
+    return advance_job("abc123", ports=world.generation(provider), until=until)
 
 
 def add(world: World, job: Job | None = None) -> None:
     world.jobs.add(job or make_job())
 
 
-def test_the_whole_way(world: World) -> None:
+def test_a_job_goes_from_the_submission_to_its_stored_outputs(world: World) -> None:
     add(world)
     provider = FakeProvider(Pending("task-1"), Pending("task-1"), ONE)
     done = advance(world, provider)
@@ -69,7 +69,7 @@ def test_the_whole_way(world: World) -> None:
     assert world.temp_files() == []
 
 
-def test_each_step_is_written_down_before_the_next(world: World) -> None:
+def test_each_step_is_recorded_before_the_next_step(world: World) -> None:
     add(world)
     seen: list[Job] = []
 
@@ -93,7 +93,7 @@ def test_each_step_is_written_down_before_the_next(world: World) -> None:
 FIRST_FRAME = "https://images.example.com/first-frame.png"
 
 
-def test_an_image_for_the_provider_is_vetted_before_anything_costs(world: World) -> None:
+def test_an_input_image_is_checked_before_the_submission(world: World) -> None:
     add(world, make_video_job(image_url=FIRST_FRAME))
     world.downloads.refusals = {FIRST_FRAME: DownloadRefusedError("the image's address is not on the public internet")}
     provider = FakeProvider(ONE)
@@ -102,46 +102,46 @@ def test_an_image_for_the_provider_is_vetted_before_anything_costs(world: World)
     assert (provider.submitted, failed.submitted_at) == ([], None)
 
 
-def test_an_image_at_a_public_host_goes_to_the_provider(world: World) -> None:
+def test_an_input_image_at_a_public_host_goes_to_the_provider(world: World) -> None:
     add(world, make_video_job(image_url=FIRST_FRAME))
     provider = FakeProvider(Pending("task-1"), Pending("task-1"))
-    advance_job("abc123", service=world.generation(provider), until=NOW)
+    advance_job("abc123", ports=world.generation(provider), until=NOW)
     assert [job.image_url for job in provider.submitted] == world.downloads.checked == [FIRST_FRAME]
 
 
-def test_a_job_without_image_has_nothing_vetted(world: World) -> None:
+def test_a_job_without_an_input_image_checks_no_url(world: World) -> None:
     add(world)
     advance(world, FakeProvider(ONE))
     assert world.downloads.checked == []
 
 
-def test_a_result_in_the_answer_needs_no_polling(world: World) -> None:
+def test_a_result_inside_the_answer_needs_no_poll(world: World) -> None:
     add(world)
     provider = FakeProvider(Finished((MediaBase64(base64.b64encode(make_png()).decode()),)))
     assert advance(world, provider).status is JobStatus.SUCCEEDED
     assert provider.polled == []
 
 
-def test_an_unknown_job_is_nothing(world: World) -> None:
+def test_an_unknown_job_is_ignored(world: World) -> None:
     assert advance(world, FakeProvider(ONE)) is None
 
 
 @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED])
-def test_a_job_that_has_ended_is_left_alone(world: World, status: JobStatus) -> None:
+def test_a_job_that_has_ended_does_not_change(world: World, status: JobStatus) -> None:
     add(world, make_job(status=status))
     provider = FakeProvider(ONE)
     assert advance(world, provider).status is status
     assert (provider.submitted, len(world.jobs.history)) == ([], 1)
 
 
-def test_a_job_that_another_attempt_holds_is_left_alone(world: World) -> None:
+def test_a_job_of_another_living_attempt_does_not_change(world: World) -> None:
     add(world, make_job().claimed(NOW))
     provider = FakeProvider(ONE)
     advance(world, provider)
     assert (provider.submitted, world.job().attempt) == ([], 1)
 
 
-def test_a_refusal_fails_the_job(world: World) -> None:
+def test_a_refusal_by_the_provider_fails_the_job(world: World) -> None:
     add(world)
     done = advance(world, FakeProvider(ProviderRefusedError("no such thing")))
     assert (done.status, done.error.code, done.error.message) == (JobStatus.FAILED, "provider_refused", "no such thing")
@@ -149,7 +149,7 @@ def test_a_refusal_fails_the_job(world: World) -> None:
     assert world.job() == done
 
 
-def test_a_provider_away_is_asked_again_later(world: World) -> None:
+def test_a_submission_to_an_unavailable_provider_is_repeated_later(world: World) -> None:
     add(world)
     provider = FakeProvider(ProviderUnavailableError("away"))
     with pytest.raises(ProviderUnavailableError):
@@ -160,7 +160,7 @@ def test_a_provider_away_is_asked_again_later(world: World) -> None:
     assert advance(world, FakeProvider(ONE)).status is JobStatus.SUCCEEDED
 
 
-def test_a_provider_away_for_good_fails_the_job_at_last(world: World) -> None:
+def test_a_provider_that_stays_unavailable_fails_the_job(world: World) -> None:
     add(world)
     provider = FakeProvider(ProviderUnavailableError("away"))
     for _ in range(MAX_FAILURES - 1):
@@ -171,7 +171,7 @@ def test_a_provider_away_for_good_fails_the_job_at_last(world: World) -> None:
     assert len(provider.submitted) == MAX_FAILURES
 
 
-def test_an_unknown_submission_is_never_repeated(world: World) -> None:
+def test_a_submission_with_an_unknown_result_is_never_repeated(world: World) -> None:
     add(world)
     provider = FakeProvider(SubmissionUnknownError("the answer was lost"))
     done = advance(world, provider)
@@ -181,7 +181,7 @@ def test_an_unknown_submission_is_never_repeated(world: World) -> None:
     assert len(provider.submitted) == 1
 
 
-def test_a_crash_while_submitting_is_never_paid_twice(world: World) -> None:
+def test_after_a_crash_during_the_submission_the_job_is_not_submitted_again(world: World) -> None:
     # The instance died between the intent and the answer.
     add(world, make_job().claimed(NOW).submitting(NOW))
     world.clock.advance(SUBMIT_LEASE_S)
@@ -197,7 +197,7 @@ def test_a_crash_while_submitting_is_never_paid_twice(world: World) -> None:
         lambda: make_job().claimed(NOW).submitting(NOW).submitted("task-1", NOW).storing(NOW),
     ],
 )
-def test_a_crash_after_the_submission_goes_on_with_the_same_task(world: World, crashed: Callable[[], Job]) -> None:
+def test_after_a_crash_behind_the_submission_the_same_task_is_polled(world: World, crashed: Callable[[], Job]) -> None:
     add(world, crashed())
     world.temp.write("abc123.png", [b"left behind"])
     world.clock.advance(LEASE_S)
@@ -208,7 +208,7 @@ def test_a_crash_after_the_submission_goes_on_with_the_same_task(world: World, c
     assert world.temp_files() == []
 
 
-def test_a_crash_after_the_rows_writes_the_same_ones_again(world: World) -> None:
+def test_after_a_crash_behind_the_rows_the_next_attempt_ends_the_job_with_the_same_rows(world: World) -> None:
     add(world)
     provider = FakeProvider(Pending("task-1"), ONE)
     world.jobs.save, save = _failing_when(world, JobStatus.SUCCEEDED), world.jobs.save
@@ -240,7 +240,7 @@ def _failing_when(world: World, status: JobStatus) -> Callable[..., None]:
     return back
 
 
-def test_an_outage_while_polling_is_waited_out(world: World) -> None:
+def test_polling_continues_after_an_outage_of_the_provider(world: World) -> None:
     add(world)
     away = ProviderUnavailableError("away")
     done = advance(world, FakeProvider(Pending("task-1"), away, away, away, ONE))
@@ -254,14 +254,14 @@ def test_an_outage_while_polling_is_waited_out(world: World) -> None:
         (ResultLostError("it is gone"), "result_lost"),
     ],
 )
-def test_a_task_that_fails_fails_the_job(world: World, error: DreamFactoryError, code: str) -> None:
+def test_a_failed_task_fails_the_job(world: World, error: DreamFactoryError, code: str) -> None:
     add(world)
     provider = FakeProvider(Pending("task-1"), Pending("task-1"), error)
     done = advance(world, provider)
     assert (done.status, done.error.code, len(provider.submitted)) == (JobStatus.FAILED, code, 1)
 
 
-def test_a_long_task_is_parked_before_the_time_is_up(world: World) -> None:
+def test_a_job_with_a_long_task_is_parked_before_the_timeout(world: World) -> None:
     add(world, make_video_job())
     provider = FakeProvider(Pending("task-1"), Pending("task-1"))
     until = NOW + timedelta(seconds=23)
@@ -276,7 +276,7 @@ def test_a_long_task_is_parked_before_the_time_is_up(world: World) -> None:
     assert again.polled == ["task-1"]
 
 
-def test_the_lease_is_kept_while_polling(world: World) -> None:
+def test_the_lease_is_renewed_while_polling(world: World) -> None:
     add(world)
     free: list[bool] = []
 
@@ -288,7 +288,7 @@ def test_the_lease_is_kept_while_polling(world: World) -> None:
     assert free == [False] * 60
 
 
-def test_the_lease_is_kept_while_downloading(world: World) -> None:
+def test_the_lease_is_renewed_while_downloading(world: World) -> None:
     add(world)
     free: list[bool] = []
 
@@ -303,7 +303,7 @@ def test_the_lease_is_kept_while_downloading(world: World) -> None:
     assert free == [False] * 12
 
 
-def test_a_job_past_its_deadline_fails_before_it_costs_anything(world: World) -> None:
+def test_a_job_past_its_deadline_fails_without_a_submission(world: World) -> None:
     add(world)
     world.clock.advance(3600)
     provider = FakeProvider(ONE)
@@ -320,7 +320,7 @@ def test_a_partly_refused_job_succeeds_with_a_warning(world: World) -> None:
     assert len(world.outputs.of_job("abc123")) == 2
 
 
-def test_an_image_that_is_none_is_a_warning_beside_others(world: World) -> None:
+def test_a_result_that_is_not_an_image_is_a_warning_beside_stored_outputs(world: World) -> None:
     add(world, make_job(count=2))
     world.downloads.bodies[URLS[0]] = b"<!doctype html>"
     done = advance(world, FakeProvider(Pending("task-1"), Finished((MediaUrl(URLS[0]), MediaUrl(URLS[1])))))
@@ -329,7 +329,7 @@ def test_an_image_that_is_none_is_a_warning_beside_others(world: World) -> None:
     assert "got HTML" in done.warnings[0]
 
 
-def test_no_image_at_all_fails_the_job(world: World) -> None:
+def test_a_job_without_any_valid_image_fails(world: World) -> None:
     add(world)
     world.downloads.bodies[URLS[0]] = b"<!doctype html>"
     done = advance(world, FakeProvider(Pending("task-1"), ONE))
@@ -351,7 +351,7 @@ def test_a_failed_upload_is_repeated_from_the_same_task(world: World, error: Dre
     assert len(provider.submitted) == 1
 
 
-def test_a_storage_away_for_good_fails_the_job_at_last(world: World) -> None:
+def test_oss_that_stays_unavailable_fails_the_job(world: World) -> None:
     add(world)
     world.store.away = True
     provider = FakeProvider(Pending("task-1"), ONE)
@@ -359,7 +359,7 @@ def test_a_storage_away_for_good_fails_the_job_at_last(world: World) -> None:
         with pytest.raises(StorageUnavailableError):
             advance(world, provider)
         assert (world.job().failures, world.temp_files()) == (attempt, [])
-    # The job has ended; the invocation is repeated, to look whether something of it arrived all the same.
+    # The job has ended; the invocation is repeated, to check whether one of its objects has arrived after all.
     with pytest.raises(StorageUnavailableError):
         advance(world, provider)
     done = world.job()
@@ -367,7 +367,7 @@ def test_a_storage_away_for_good_fails_the_job_at_last(world: World) -> None:
     assert len(provider.submitted) == 1
 
 
-def test_a_retryable_failure_beside_a_success_is_repeated_and_at_last_a_warning(world: World) -> None:
+def test_a_retryable_failure_beside_a_stored_output_is_repeated_and_then_a_warning(world: World) -> None:
     add(world, make_job(count=2))
     both = Finished((MediaUrl(URLS[0]), MediaUrl(URLS[1])))
     provider = FakeProvider(Pending("task-1"), both)
@@ -383,7 +383,7 @@ def test_a_retryable_failure_beside_a_success_is_repeated_and_at_last_a_warning(
     assert len(world.outputs.of_job("abc123")) == 1
 
 
-def test_a_refused_result_does_not_hide_one_that_can_still_be_stored(world: World) -> None:
+def test_a_refused_result_does_not_prevent_the_repetition_of_a_failed_upload(world: World) -> None:
     add(world, make_job(count=2))
     world.store.failures = [StorageUnavailableError("away")]
     provider = FakeProvider(Pending("task-1"), Finished((RefusedResult("no"), MediaUrl(URLS[1]))))
@@ -393,7 +393,7 @@ def test_a_refused_result_does_not_hide_one_that_can_still_be_stored(world: Worl
     assert (done.status, done.warnings) == (JobStatus.SUCCEEDED, ("output 1 of 2: no",))
 
 
-def test_what_came_in_the_answer_cannot_be_repeated(world: World) -> None:
+def test_a_result_inside_the_answer_cannot_be_repeated(world: World) -> None:
     add(world)
     world.store.away = True
     provider = FakeProvider(Finished((MediaBase64(base64.b64encode(make_png()).decode()),)))
@@ -403,7 +403,7 @@ def test_what_came_in_the_answer_cannot_be_repeated(world: World) -> None:
     assert (done.status, done.error.code, len(provider.submitted)) == (JobStatus.FAILED, "storage_unavailable", 1)
 
 
-def test_what_came_in_the_answer_is_uploaded_again_at_once(world: World) -> None:
+def test_the_upload_of_a_result_inside_the_answer_is_repeated_at_once(world: World) -> None:
     add(world)
     world.store.failures = [StorageUnavailableError("no"), ChecksumMismatchError("no"), StorageRefusedError("no")]
     provider = FakeProvider(Finished((MediaBase64(base64.b64encode(make_png()).decode()),)))
@@ -412,7 +412,7 @@ def test_what_came_in_the_answer_is_uploaded_again_at_once(world: World) -> None
     assert world.temp_files() == []
 
 
-def test_a_bug_gives_the_job_back_and_ends_it_at_last(world: World) -> None:
+def test_a_job_that_meets_a_bug_is_repeated_and_then_fails(world: World) -> None:
     add(world)
     world.probe.error = ZeroDivisionError("a bug")
     provider = FakeProvider(Pending("task-1"), ONE)
@@ -425,13 +425,13 @@ def test_a_bug_gives_the_job_back_and_ends_it_at_last(world: World) -> None:
     assert "bug" not in done.error.message and world.temp_files() == []
 
 
-def test_a_short_delivery_is_told(world: World) -> None:
+def test_missing_outputs_are_a_warning(world: World) -> None:
     add(world, make_job(count=3))
     done = advance(world, FakeProvider(Pending("task-1"), ONE))
     assert (done.status, done.warnings) == (JobStatus.SUCCEEDED, ("the provider delivered 1 of 3 outputs",))
 
 
-def test_no_more_is_stored_than_was_ordered(world: World) -> None:
+def test_results_beyond_the_ordered_number_are_not_stored(world: World) -> None:
     add(world, make_job(count=2))
     refused = RefusedResult("DataInspectionFailed")
     results = Finished((refused, MediaUrl(URLS[0]), MediaUrl(URLS[1]), MediaUrl("https://results.example.com/more")))
@@ -439,7 +439,7 @@ def test_no_more_is_stored_than_was_ordered(world: World) -> None:
     assert (done.status, done.warnings, world.downloads.fetched) == (JobStatus.SUCCEEDED, (), [URLS[0], URLS[1]])
 
 
-def test_a_bug_that_one_result_shows_holds_up_no_other(world: World) -> None:
+def test_a_bug_with_one_result_does_not_block_the_others(world: World) -> None:
     add(world, make_job(count=2))
     world.downloads.bodies[URLS[0]] = [OverflowError("a bug")]
     two = Finished((MediaUrl(URLS[0]), MediaUrl(URLS[1])))
@@ -450,10 +450,10 @@ def test_a_bug_that_one_result_shows_holds_up_no_other(world: World) -> None:
         assert len(world.outputs.of_job("abc123")) == 1
     done = advance(world, provider)
     assert done.status is JobStatus.SUCCEEDED
-    assert done.warnings == ("output 1 of 2: something unexpected went wrong",)
+    assert done.warnings == ("output 1 of 2: an unexpected internal error occurred",)
 
 
-def test_a_bug_while_the_provider_is_told_does_not_keep_a_job_from_its_cancellation(world: World) -> None:
+def test_a_bug_in_the_cancellation_at_the_provider_does_not_prevent_the_cancellation(world: World) -> None:
     world.jobs.add(make_job().claimed(NOW).submitting(NOW).submitted("task-1", NOW).parked(NOW))
     world.jobs.request_cancel("abc123", NOW)
 
@@ -477,7 +477,7 @@ def test_a_download_that_breaks_off_is_repeated(world: World) -> None:
 
 
 def take_over(world: World) -> Job:
-    """Be another attempt that claims the job once the lease of the first is dead."""
+    """Act as another attempt that claims the job when the lease of the first one has expired."""
     world.clock.advance(SUBMIT_LEASE_S)
     job = world.job()
     other = job.claimed(world.clock.now())
@@ -494,7 +494,7 @@ def test_a_stale_attempt_stops_at_the_first_chunk(world: World) -> None:
     assert (world.store.puts, world.outputs.of_job("abc123"), world.temp_files()) == ([], [], [])
 
 
-def test_a_stale_attempt_does_not_write_the_task_it_submitted(world: World) -> None:
+def test_a_stale_attempt_does_not_write_its_task_id(world: World) -> None:
     add(world)
     others: list[Job] = []
 
@@ -520,7 +520,7 @@ def test_a_stale_attempt_does_not_fail_the_job(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED], ids=str)
-def test_an_object_that_comes_after_an_end_without_success_is_taken_back_by_who_put_it(
+def test_an_object_uploaded_after_an_end_without_success_is_removed_by_its_attempt(
     world: World, status: JobStatus
 ) -> None:
     add(world)
@@ -536,7 +536,7 @@ def test_an_object_that_comes_after_an_end_without_success_is_taken_back_by_who_
     assert (len(world.store.puts), world.store.objects, world.outputs.of_job("abc123")) == (1, {}, [])
 
 
-def test_an_object_that_comes_before_the_failure_is_removed_by_who_fails_the_job(world: World) -> None:
+def test_an_object_uploaded_before_the_failure_is_removed_by_the_attempt_that_fails_the_job(world: World) -> None:
     key = world.leave_an_intent().output.oss_path
     of_job = world.outputs.of_job
 
@@ -551,7 +551,7 @@ def test_an_object_that_comes_before_the_failure_is_removed_by_who_fails_the_job
 
 
 @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED], ids=str)
-def test_who_comes_after_the_end_does_what_a_crash_there_left_undone(world: World, status: JobStatus) -> None:
+def test_an_invocation_after_the_end_handles_late_objects(world: World, status: JobStatus) -> None:
     key = world.leave_an_intent().output.oss_path
     world.jobs.save(replace(world.job(), status=status, finished_at=world.clock.now(), lease_expires_at=None))
     world.store.objects[key] = HeldObject(make_png())
@@ -560,24 +560,24 @@ def test_who_comes_after_the_end_does_what_a_crash_there_left_undone(world: Worl
     assert ([row.oss_path for row in world.outputs.of_job("abc123")], list(world.store.objects)) == (left, left)
 
 
-def test_a_race_for_a_job_has_one_winner(world: World) -> None:
+def test_of_two_attempts_at_once_only_one_gets_the_job(world: World) -> None:
     add(world)
-    service = world.generation(FakeProvider(ONE))
+    ports = world.generation(FakeProvider(ONE))
     read = world.jobs.get
 
     def get(job_id: str) -> Job | None:
         seen = read(job_id)
         world.jobs.get = read
-        assert advance_job("abc123", service=service, until=LATER).status is JobStatus.SUCCEEDED
+        assert advance_job("abc123", ports=ports, until=LATER).status is JobStatus.SUCCEEDED
         return seen
 
     world.jobs.get = get
     provider = FakeProvider(ONE)
-    assert advance_job("abc123", service=world.generation(provider), until=LATER) is None
+    assert advance_job("abc123", ports=world.generation(provider), until=LATER) is None
     assert provider.submitted == []
 
 
-def test_a_database_away_lets_the_error_out(world: World) -> None:
+def test_an_unavailable_database_raises_its_error(world: World) -> None:
     add(world)
 
     def submit() -> Pending:
@@ -592,7 +592,7 @@ def test_a_database_away_lets_the_error_out(world: World) -> None:
     assert world.temp_files() == []
 
 
-def test_a_result_of_a_bug_leaves_no_temp_file_either(world: World) -> None:
+def test_a_bug_leaves_no_temp_file(world: World) -> None:
     add(world)
     world.probe.error = RuntimeError("a bug")
     with pytest.raises(DreamFactoryError):
@@ -600,7 +600,7 @@ def test_a_result_of_a_bug_leaves_no_temp_file_either(world: World) -> None:
     assert world.temp_files() == []
 
 
-def test_a_task_id_is_worth_several_tries(world: World) -> None:
+def test_the_write_of_a_task_id_is_tried_several_times(world: World) -> None:
     add(world)
     save = world.jobs.save
 
@@ -617,7 +617,7 @@ def test_a_task_id_is_worth_several_tries(world: World) -> None:
     assert (world.clock.slept, len(provider.submitted)) == ([1, 4], 1)
 
 
-def test_an_impatient_invocation_leaves_the_waiting_to_the_minute_timer(world: World) -> None:
+def test_after_its_patience_an_invocation_parks_the_job_for_the_minute_timer(world: World) -> None:
     add(world)
     world.patience_s = 12
     provider = FakeProvider(Pending("task-1"), Pending("task-1"))
@@ -626,7 +626,7 @@ def test_an_impatient_invocation_leaves_the_waiting_to_the_minute_timer(world: W
     assert (world.clock.now(), parked.next_attempt_at) == (NOW + timedelta(seconds=10), NOW + timedelta(seconds=15))
 
 
-def test_an_upload_that_was_never_confirmed_is_neither_fetched_nor_put_again(world: World) -> None:
+def test_an_upload_without_confirmation_is_neither_downloaded_nor_uploaded_again(world: World) -> None:
     add(world)
     put = world.store.put
 
@@ -646,60 +646,60 @@ def test_an_upload_that_was_never_confirmed_is_neither_fetched_nor_put_again(wor
     assert (world.outputs.intents_of_job("abc123"), len(world.outputs.of_job("abc123"))) == ([], 1)
 
 
-def test_what_came_in_the_answer_and_died_with_the_function_is_told(world: World) -> None:
+def test_a_result_inside_the_answer_that_was_lost_in_a_crash_fails_the_job(world: World) -> None:
     add(world, make_job().claimed(NOW).submitting(NOW).storing(NOW))
     world.clock.advance(LEASE_S)
     done = advance(world, FakeProvider(AssertionError("submitted again")))
     assert (done.status, done.error.code) == (JobStatus.FAILED, "result_lost")
 
 
-def test_what_was_stored_before_the_rest_was_lost_is_delivered(world: World) -> None:
+def test_outputs_that_were_stored_before_a_crash_are_delivered(world: World) -> None:
     add(world, make_job(count=2).claimed(NOW).submitting(NOW).storing(NOW))
     world.outputs.put(make_output(1))
     world.clock.advance(LEASE_S)
     done = advance(world, FakeProvider(AssertionError("submitted again")))
     assert (done.status, done.error) == (JobStatus.SUCCEEDED, None)
-    assert done.warnings[0].startswith("stored 1 of 2 outputs: the provider delivered inside its answer")
+    assert done.warnings[0].startswith("stored 1 of 2 outputs: the provider's answer contained the results")
 
 
-def wish(world: World) -> None:
+def request_cancel(world: World) -> None:
     world.jobs.request_cancel("abc123", world.clock.now())
 
 
-def test_a_wish_to_cancel_is_honoured_before_anything_costs(world: World) -> None:
+def test_a_cancellation_before_the_submission_costs_nothing(world: World) -> None:
     add(world)
-    wish(world)
+    request_cancel(world)
     provider = FakeProvider(ONE)
     done = advance(world, provider)
     assert (done.status, done.lease_expires_at, provider.submitted) == (JobStatus.CANCELLED, None, [])
     assert world.job().status is JobStatus.CANCELLED
 
 
-def test_a_wish_to_cancel_is_honoured_while_waiting_and_told_the_provider(world: World) -> None:
+def test_a_cancellation_during_the_polls_is_sent_to_the_provider(world: World) -> None:
     add(world)
-    provider = FakeProvider(Pending("task-1"), lambda: (wish(world), Pending("task-1"))[1])
+    provider = FakeProvider(Pending("task-1"), lambda: (request_cancel(world), Pending("task-1"))[1])
     assert advance(world, provider).status is JobStatus.CANCELLED
     assert (provider.cancelled, len(provider.polled)) == (["task-1"], 1)
 
 
-def test_a_provider_that_cannot_be_told_keeps_no_job_from_being_cancelled(world: World) -> None:
+def test_a_job_is_cancelled_even_if_the_provider_is_unavailable(world: World) -> None:
     add(world, make_job().claimed(NOW).submitting(NOW).submitted("task-1", NOW).parked(NOW))
-    wish(world)
+    request_cancel(world)
     provider = FakeProvider(ONE)
     provider.cancel = lambda _: play(ProviderUnavailableError("away"))
     assert advance(world, provider).status is JobStatus.CANCELLED
 
 
-def test_a_wish_to_cancel_keeps_what_is_stored_already(world: World) -> None:
+def test_a_cancelled_job_keeps_its_stored_outputs(world: World) -> None:
     add(world, make_job(count=2))
-    world.downloads.bodies[URLS[0]] = [lambda: (wish(world), make_png())[1]]
+    world.downloads.bodies[URLS[0]] = [lambda: (request_cancel(world), make_png())[1]]
     both = Finished((MediaUrl(URLS[0]), MediaUrl(URLS[1])))
     assert advance(world, FakeProvider(Pending("task-1"), both)).status is JobStatus.CANCELLED
     assert (world.downloads.fetched, len(world.outputs.of_job("abc123"))) == ([URLS[0]], 1)
     assert world.temp_files() == []
 
 
-def test_the_lease_is_kept_while_uploading(world: World) -> None:
+def test_the_lease_is_renewed_while_uploading(world: World) -> None:
     add(world)
     free: list[bool] = []
     put = world.store.put

@@ -1,4 +1,4 @@
-"""Rows that follow the objects in the bucket."""
+"""The rows of ``job_outputs`` follow the objects in the bucket."""
 
 import random
 from dataclasses import replace
@@ -23,7 +23,7 @@ MIB = 1024 * 1024
 
 
 def index(world: World, key: str = KEY) -> None:
-    index_object(key, service=world.indexing)
+    index_object(key, ports=world.indexing)
 
 
 def hold(world: World, data: bytes, key: str = KEY) -> None:
@@ -50,7 +50,7 @@ def test_repeating_changes_nothing(world: World) -> None:
     assert len(world.probe.probed) == 1
 
 
-def test_the_row_that_the_job_wrote_is_left_as_it_is(world: World) -> None:
+def test_the_row_of_the_job_does_not_change(world: World) -> None:
     intent = intend(world)
     world.outputs.commit(intent, lease_expires_at=world.clock.now())
     hold(world, INTENDED)
@@ -59,7 +59,7 @@ def test_the_row_that_the_job_wrote_is_left_as_it_is(world: World) -> None:
     assert world.store.ranges == []
 
 
-def test_an_object_that_is_gone_takes_its_row_with_it(world: World) -> None:
+def test_the_row_of_a_deleted_object_is_removed(world: World) -> None:
     hold(world, make_png())
     index(world)
     del world.store.objects[KEY]
@@ -79,7 +79,7 @@ def test_a_changed_object_changes_its_row(world: World) -> None:
     assert (row.size, row.meta["crc64"]) == (len(other), str(crc64.xz(other)))
 
 
-def test_while_its_job_is_at_work_the_row_is_the_jobs(world: World) -> None:
+def test_the_row_of_a_running_job_does_not_change(world: World) -> None:
     world.jobs.add(make_job(status=JobStatus.STORING))
     hold(world, make_png())
     index(world)
@@ -90,7 +90,7 @@ def test_while_its_job_is_at_work_the_row_is_the_jobs(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING])
-def test_a_job_at_work_gets_no_row_from_others(world: World, status: JobStatus) -> None:
+def test_an_object_of_a_running_job_gets_no_row(world: World, status: JobStatus) -> None:
     world.jobs.add(make_job(status=status))
     hold(world, make_png())
     index(world)
@@ -98,7 +98,7 @@ def test_a_job_at_work_gets_no_row_from_others(world: World, status: JobStatus) 
 
 
 @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED])
-def test_what_another_puts_below_a_dead_job_is_indexed(world: World, status: JobStatus) -> None:
+def test_an_object_that_others_upload_for_a_failed_job_is_indexed(world: World, status: JobStatus) -> None:
     world.jobs.add(make_job(status=status))
     hold(world, make_png())
     index(world)
@@ -106,7 +106,7 @@ def test_what_another_puts_below_a_dead_job_is_indexed(world: World, status: Job
 
 
 @pytest.mark.parametrize("user", ["test@factory-buy.com", "用户 1", "a+b"])
-def test_a_key_may_come_percent_encoded(world: World, user: str) -> None:
+def test_a_percent_encoded_key_is_indexed(world: World, user: str) -> None:
     key = f"users/{user}/jobs/abc123/image-1703123456789.png"
     hold(world, make_png(), key)
     index(world, quote(key))
@@ -120,13 +120,13 @@ def test_a_key_may_come_percent_encoded(world: World, user: str) -> None:
 @pytest.mark.parametrize(
     "key", ["", "source/a.png", "users/u/jobs/j/notes.txt", "users/../jobs/j/image-1703123456789.png"]
 )
-def test_other_keys_are_passed_over(world: World, key: str) -> None:
+def test_keys_that_are_not_keys_of_outputs_are_ignored(world: World, key: str) -> None:
     hold(world, make_png(), key)
     index(world, key)
     assert world.probe.probed == []
 
 
-def test_what_is_no_media_gets_no_row(world: World) -> None:
+def test_an_object_that_is_not_media_gets_no_row(world: World) -> None:
     hold(world, b"<!doctype html>")
     index(world)
     assert world.outputs.get(OUTPUT) is None
@@ -136,7 +136,7 @@ def test_what_is_no_media_gets_no_row(world: World) -> None:
     assert world.outputs.get(OUTPUT) is None
 
 
-def test_a_row_does_not_outlive_the_media_it_spoke_of(world: World) -> None:
+def test_the_row_is_removed_when_its_object_is_not_media_any_more(world: World) -> None:
     hold(world, make_png())
     index(world)
     hold(world, b"<!doctype html>")
@@ -145,21 +145,21 @@ def test_a_row_does_not_outlive_the_media_it_spoke_of(world: World) -> None:
 
 
 @pytest.mark.parametrize("away", ["store", "outputs", "jobs"])
-def test_an_outage_lets_the_error_out(world: World, away: str) -> None:
+def test_an_outage_of_oss_raises_its_error(world: World, away: str) -> None:
     hold(world, make_png())
     getattr(world, away).away = True
     with pytest.raises(Exception, match="did not answer"):
         index(world)
 
 
-def test_a_new_object_is_read_no_further_than_its_first_megabyte(world: World) -> None:
+def test_only_the_first_mebibyte_of_a_new_object_is_read(world: World) -> None:
     hold(world, make_png() + b"x" * 2_000_000)
     index(world)
     assert world.store.ranges == [(0, MIB)]
     assert not isinstance(world.probe.probed[0], Path)
 
 
-def test_the_object_changed_between_asking_and_reading(world: World) -> None:
+def test_an_object_that_changes_between_head_and_read_is_indexed_correctly(world: World) -> None:
     hold(world, make_png())
     head = world.store.head
     world.store.head = lambda key: (head(key), hold(world, b""))[0]
@@ -168,7 +168,7 @@ def test_the_object_changed_between_asking_and_reading(world: World) -> None:
 
 
 class LeapingProbe:
-    """Reads where it is told to, as MediaInfo does when it looks for ``moov``."""
+    """Reads the given places, as MediaInfo does when it looks for ``moov``."""
 
     def __init__(self, *places: int) -> None:
         self.places = places
@@ -193,21 +193,21 @@ class LeapingProbe:
         (5 * MIB, (0, MIB - 4, 4 * MIB, 5 * MIB - 4), [(0, MIB), (4 * MIB, MIB)]),
     ],
 )
-def test_both_ends_are_read_once_and_as_they_are(
+def test_both_ends_of_an_object_are_read_once(
     world: World, size: int, places: tuple[int, ...], ranges: list[tuple[int, int]]
 ) -> None:
     data = make_png() + random.Random(7).randbytes(size - len(make_png()))
     probe = LeapingProbe(*places)
     hold(world, data)
-    index_object(KEY, service=replace(world.indexing, probe=probe))
+    index_object(KEY, ports=replace(world.indexing, probe=probe))
     assert probe.read == [data[place : place + 4] for place in places]
     assert (probe.size, world.store.ranges) == (size, ranges)
 
 
-def test_the_middle_is_not_read(world: World) -> None:
+def test_the_middle_of_an_object_is_not_read(world: World) -> None:
     probe = LeapingProbe(MIB, 3 * MIB, 4 * MIB - 1, 5 * MIB)
     hold(world, make_png().ljust(5 * MIB, b"x"))
-    index_object(KEY, service=replace(world.indexing, probe=probe))
+    index_object(KEY, ports=replace(world.indexing, probe=probe))
     assert probe.read == [b""] * 4
     assert world.store.ranges == [(0, MIB)]
 
@@ -216,7 +216,7 @@ INTENDED = make_png(noise=range(5))
 
 
 def intend(world: World, data: bytes = INTENDED, status: JobStatus = JobStatus.STORING) -> OutputIntent:
-    """Let a job write down that it is about to put ``data``, and then get to ``status``."""
+    """Let a job record its intent to upload ``data``, and then reach ``status``."""
     job = make_job(status=JobStatus.STORING)
     world.jobs.add(job)
     facts = MediaFacts("png", width=77, height=55).with_crc64(crc64.xz(data))
@@ -228,7 +228,7 @@ def intend(world: World, data: bytes = INTENDED, status: JobStatus = JobStatus.S
     return intent
 
 
-def test_an_intent_whose_object_has_arrived_late_becomes_the_row(world: World) -> None:
+def test_the_intent_of_an_object_that_arrived_late_becomes_the_row(world: World) -> None:
     intent = intend(world, status=JobStatus.SUCCEEDED)
     hold(world, INTENDED)
     world.clock.advance(60)
@@ -236,12 +236,12 @@ def test_an_intent_whose_object_has_arrived_late_becomes_the_row(world: World) -
         index(world)
         assert list(world.outputs.of_job("abc123")) == [intent.output]
         assert list(world.outputs.intents_of_job("abc123")) == []
-    assert world.store.ranges == []  # what the function knew need not be read again
+    assert world.store.ranges == []  # the intent has the facts, so nothing is read
 
 
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.STORING], ids=str)
 @pytest.mark.parametrize("data", [INTENDED, make_png()], ids=["equal", "other"])
-def test_what_a_job_at_work_has_put_is_left_to_its_attempts(world: World, status: JobStatus, data: bytes) -> None:
+def test_the_objects_of_a_running_job_are_left_to_its_attempts(world: World, status: JobStatus, data: bytes) -> None:
     intent = intend(world, status=status)
     hold(world, data)
     index(world)
@@ -249,7 +249,7 @@ def test_what_a_job_at_work_has_put_is_left_to_its_attempts(world: World, status
     assert list(world.outputs.intents_of_job("abc123")) == [intent]
 
 
-def test_after_success_what_replaced_the_intended_object_is_indexed(world: World) -> None:
+def test_after_a_success_the_object_that_replaced_an_output_is_indexed(world: World) -> None:
     intend(world, status=JobStatus.SUCCEEDED)
     hold(world, make_png())
     index(world)
@@ -259,7 +259,7 @@ def test_after_success_what_replaced_the_intended_object_is_indexed(world: World
 
 @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED], ids=str)
 @pytest.mark.parametrize("data", [INTENDED, make_png()], ids=["equal", "other"])
-def test_what_comes_too_late_for_a_dead_job_is_removed_if_it_is_ours_but_not_at_its_event(
+def test_a_late_object_of_a_failed_job_is_removed_if_it_is_ours_but_not_at_its_event(
     world: World, status: JobStatus, data: bytes
 ) -> None:
     intent = intend(world, status=status)
@@ -267,27 +267,27 @@ def test_what_comes_too_late_for_a_dead_job_is_removed_if_it_is_ours_but_not_at_
     index(world)
     assert list(world.store.objects) == [KEY]
     for _ in range(2):
-        follow_late_objects(make_job(status=status), service=world.indexing)
+        follow_late_objects(make_job(status=status), ports=world.indexing)
         assert list(world.store.objects) == ([] if data == INTENDED else [KEY])
         assert list(world.outputs.of_job("abc123")) == []
-        # It proves whose an object is that comes later still.
+        # The intent proves the origin of an object that arrives even later.
         assert list(world.outputs.intents_of_job("abc123")) == [intent]
 
 
-def test_an_object_that_a_row_speaks_of_is_not_removed(world: World) -> None:
+def test_an_object_with_a_row_is_not_removed(world: World) -> None:
     intent = intend(world, status=JobStatus.CANCELLED)
     world.outputs._rows[intent.output.id] = replace(intent.output, size=1)
     hold(world, INTENDED)
-    follow_late_objects(make_job(status=JobStatus.CANCELLED), service=world.indexing)
+    follow_late_objects(make_job(status=JobStatus.CANCELLED), ports=world.indexing)
     assert list(world.store.objects) == [KEY]
 
 
-def test_an_object_without_a_checksum_is_not_proven_ours(world: World) -> None:
+def test_an_object_without_a_checksum_is_not_removed(world: World) -> None:
     intend(world, status=JobStatus.FAILED)
     hold(world, INTENDED)
     head = world.store.head
     world.store.head = lambda key: replace(head(key), crc64=None)
-    follow_late_objects(make_job(status=JobStatus.FAILED), service=world.indexing)
+    follow_late_objects(make_job(status=JobStatus.FAILED), ports=world.indexing)
     assert list(world.store.objects) == [KEY]
 
 
@@ -297,16 +297,16 @@ def test_an_intent_outlives_the_deletion_of_its_object(world: World) -> None:
     assert list(world.outputs.intents_of_job("abc123")) == [intent]
 
 
-def test_a_row_of_an_object_that_went_meanwhile_does_not_stay(world: World) -> None:
+def test_an_object_deleted_during_the_indexing_has_no_row(world: World) -> None:
     hold(world, make_png())
     put = world.outputs.put
-    # Between the question and the write the object is deleted, and that event is worked off first.
+    # The object is deleted between the read and the write, and the event of the deletion is indexed first.
     world.outputs.put = lambda output: (world.store.objects.pop(KEY, None), index(world), put(output))[2]
     index(world)
     assert world.outputs.get(OUTPUT) is None
 
 
-def test_a_row_of_an_object_that_came_meanwhile_is_not_missed(world: World) -> None:
+def test_an_object_uploaded_during_the_indexing_has_its_row(world: World) -> None:
     hold(world, make_png())
     index(world)
     del world.store.objects[KEY]
@@ -316,7 +316,7 @@ def test_a_row_of_an_object_that_came_meanwhile_is_not_missed(world: World) -> N
     assert world.outputs.get(OUTPUT) is not None
 
 
-def test_a_jobs_prefix_is_indexed_as_a_whole(world: World) -> None:
+def test_all_objects_below_the_prefix_of_a_job_are_indexed(world: World) -> None:
     job = make_job(status=JobStatus.SUCCEEDED)
     world.jobs.add(job)
     other = KEY.replace("789", "790")
@@ -327,16 +327,16 @@ def test_a_jobs_prefix_is_indexed_as_a_whole(world: World) -> None:
         f"users/{USER}/jobs/abc1234/image-1703123456789.png",
     ):
         hold(world, make_png(), key)
-    assert index_job("abc123", service=world.indexing) == 3
+    assert index_job("abc123", ports=world.indexing) == 3
     assert [row.oss_path for row in world.outputs.of_job("abc123")] == [KEY, other]
     assert list(world.outputs.of_job("abc1234")) == []
-    assert index_job("unknown", service=world.indexing) == 0
+    assert index_job("unknown", ports=world.indexing) == 0
 
 
-def test_half_a_list_indexes_nothing(world: World) -> None:
+def test_a_list_that_breaks_off_indexes_nothing(world: World) -> None:
     world.jobs.add(make_job(status=JobStatus.SUCCEEDED))
     hold(world, make_png())
     world.store.list_breaks_after = 1
     with pytest.raises(StorageUnavailableError):
-        index_job("abc123", service=world.indexing)
+        index_job("abc123", ports=world.indexing)
     assert list(world.outputs.of_job("abc123")) == []

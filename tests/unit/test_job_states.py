@@ -1,4 +1,4 @@
-"""The steps of a job."""
+"""The states of a job, and the steps between them."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import ConflictError, ProviderUnavailableError
-from shared.domain.jobs import LEASE_S, TIME_LIMITS, Job, JobError, JobStatus
+from shared.domain.jobs import LEASE_S, RETRY_AFTER_S, TIME_LIMITS, Job, JobError, JobStatus
 from tests.fakes import NOW, make_job, make_video_job
 
 ORDER = [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.STORING]
@@ -50,13 +50,13 @@ def test_no_sequence_of_steps_goes_back(names: list[str]) -> None:
 
 @pytest.mark.parametrize("step", ["claimed", "succeeded", "failed"])
 @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED])
-def test_a_job_that_has_ended_stays_so(step: str, status: JobStatus) -> None:
+def test_a_job_that_has_ended_never_changes_its_status(step: str, status: JobStatus) -> None:
     with pytest.raises(ConflictError, match="ended") as caught:
         STEPS[step](make_job(status=status))
     assert caught.value.code == "job_ended"
 
 
-def test_a_claim_takes_a_lease_and_a_number() -> None:
+def test_a_claim_has_a_lease_and_the_next_attempt_number() -> None:
     claimed = make_job(next_attempt_at=NOW).claimed(NOW)
     assert claimed.status is JobStatus.RUNNING
     assert (claimed.attempt, claimed.started_at, claimed.next_attempt_at) == (1, NOW, None)
@@ -66,7 +66,7 @@ def test_a_claim_takes_a_lease_and_a_number() -> None:
     assert (again.status, again.attempt, again.started_at) == (JobStatus.STORING, 2, NOW)
 
 
-def test_a_job_is_free_while_nobody_living_holds_it() -> None:
+def test_a_job_is_free_without_a_valid_lease() -> None:
     claimed = make_job().claimed(NOW)
     assert make_job().free(NOW)
     assert not claimed.free(NOW + timedelta(seconds=LEASE_S - 1))
@@ -81,9 +81,14 @@ def test_each_attempt_has_its_own_task_id() -> None:
     assert ids == ["job_abc123_0", "job_abc123_1", "job_abc123_2"]
 
 
-def test_setting_back_counts_and_parking_does_not() -> None:
-    assert make_job().set_back(NOW).failures == 1
+def test_setting_back_counts_a_failure_and_parking_does_not() -> None:
+    set_back = make_job().set_back(NOW)
+    assert (set_back.failures, set_back.next_attempt_at) == (1, NOW + timedelta(seconds=RETRY_AFTER_S))
     assert make_job().parked(NOW).failures == 0
+
+
+def test_a_job_may_fail_three_times_and_is_still_repeated() -> None:
+    assert [make_job(failures=number).may_fail_again for number in (0, 2, 3)] == [True, True, False]
 
 
 def test_the_deadline_depends_on_the_type() -> None:
@@ -91,9 +96,9 @@ def test_the_deadline_depends_on_the_type() -> None:
         assert job.deadline - NOW == TIME_LIMITS[job.type]
 
 
-def test_warnings_add_up() -> None:
+def test_warnings_are_appended() -> None:
     assert make_job(warnings=("first",)).succeeded(NOW, ("second",)).warnings == ("first", "second")
 
 
-def test_an_error_is_said_to_the_user() -> None:
+def test_a_job_error_has_the_code_and_message_of_its_exception() -> None:
     assert JobError.of(ProviderUnavailableError("away")) == JobError("provider_unavailable", "away", retryable=True)

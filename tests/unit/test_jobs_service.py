@@ -1,4 +1,4 @@
-"""Reading, ending and reviving jobs."""
+"""Jobs: how they are read, continued, cancelled and ended."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,12 +18,11 @@ from shared.domain.idempotency import Answer
 from shared.domain.jobs import DISPATCH_GRACE_S, LEASE_S, Job, JobError, JobOutput, JobStatus
 from shared.domain.media_type import MediaType
 from shared.ports import Finished, MediaUrl, Pending
+from shared.services.job_endings import complete_job, give_up_job
 from shared.services.jobs import (
     cancel_job,
-    complete,
     first_attempt_due,
     get_job,
-    give_up,
     wait_for_end,
 )
 from shared.services.revival import AT_ONCE, dispatch_due_jobs, poll_due_jobs
@@ -46,17 +45,17 @@ ONE = Finished((MediaUrl("https://results.example.com/0.png"),))
 
 
 def start(world: World, job_id: str = "abc123", count: int = 1) -> Job:
-    ports = replace(world.start_ports(), new_id=lambda: job_id)
+    ports = replace(world.starting(), new_id=lambda: job_id)
     order = JobOrder(MediaType.IMAGE, "a lake at dawn", count=count)
     start_job(StartCommand(USER, order, wait_s=0), lambda job: Answer(202, {}, {}), ports=ports)
     return world.job(job_id)
 
 
 def revive(world: World, provider: FakeProvider = IDLE) -> dict[str, int]:
-    """Do what the minute timer does for jobs, for a minute; return the counts that are not 0."""
-    service, until = world.revival(provider), world.clock.now() + timedelta(minutes=1)
-    counts = Counter(dispatch_due_jobs(service=service, until=until))
-    counts.update(poll_due_jobs(service=service, until=until))
+    """Do the work of the minute timer for jobs, for one minute; return the counts that are not 0."""
+    ports, until = world.revival(provider), world.clock.now() + timedelta(minutes=1)
+    counts = Counter(dispatch_due_jobs(ports=ports, until=until))
+    counts.update(poll_due_jobs(ports=ports, until=until))
     return {name: number for name, number in counts.items() if number}
 
 
@@ -64,13 +63,13 @@ def new_job(job_id: str = "abc123", **changes: object) -> Job:
     return first_attempt_due(make_job(id=job_id, **changes))
 
 
-def test_a_job_is_written_down_and_dispatched(world: World) -> None:
+def test_a_job_is_recorded_and_dispatched(world: World) -> None:
     job = start(world)
     assert world.job() == job
     assert world.dispatcher.task_ids == ["job_abc123_0"]
 
 
-def test_a_dispatch_that_fails_is_made_up_for(world: World) -> None:
+def test_the_minute_timer_repeats_a_failed_dispatch(world: World) -> None:
     world.dispatcher = RecordingDispatcher(DispatchError("away"))
     job = start(world)
     assert job.status is JobStatus.QUEUED
@@ -80,7 +79,7 @@ def test_a_dispatch_that_fails_is_made_up_for(world: World) -> None:
     assert world.dispatcher.task_ids == ["job_abc123_1"]
 
 
-def test_a_job_is_its_users_own(world: World) -> None:
+def test_a_job_is_found_by_its_user_only(world: World) -> None:
     job = start(world)
     assert get_job(job.id, USER, jobs=world.jobs) == job
     for job_id, user in ((job.id, "other"), (job.id, USER.upper()), ("nothing", USER)):
@@ -88,7 +87,7 @@ def test_a_job_is_its_users_own(world: World) -> None:
             get_job(job_id, user, jobs=world.jobs)
 
 
-def test_waiting_ends_with_the_job(world: World) -> None:
+def test_the_wait_ends_with_the_job(world: World) -> None:
     job = start(world)
     sleep = world.clock.sleep
 
@@ -102,7 +101,7 @@ def test_waiting_ends_with_the_job(world: World) -> None:
     assert world.clock.now() == NOW + timedelta(seconds=3)
 
 
-def test_waiting_ends_in_time(world: World) -> None:
+def test_the_wait_ends_in_time(world: World) -> None:
     job = start(world)
     assert wait_for_end(job, 1.1, jobs=world.jobs, clock=world.clock) == job
     assert sum(world.clock.slept) == pytest.approx(1.1)
@@ -112,15 +111,15 @@ def test_waiting_ends_in_time(world: World) -> None:
 
 def end(world: World, job: Job) -> Job:
     error = ProviderFailedError("it failed")
-    return give_up(job, error, jobs=world.jobs, outputs=world.outputs, temp=world.temp, clock=world.clock)
+    return give_up_job(job, error, ports=world.endings)
 
 
 @pytest.mark.parametrize("ending", ["complete", "give up"])
-def test_the_temp_files_go_as_soon_as_the_job_ends(world: World, ending: str) -> None:
+def test_the_temp_files_are_removed_when_the_job_ends(world: World, ending: str) -> None:
     job = start(world)
     world.temp.write("abc123.png", [b"x"])
     if ending == "complete":
-        done = complete(job, ("w",), jobs=world.jobs, temp=world.temp, clock=world.clock)
+        done = complete_job(job, ("w",), ports=world.endings)
         assert (done.status, done.warnings) == (JobStatus.SUCCEEDED, ("w",))
     else:
         done = end(world, job)
@@ -129,7 +128,7 @@ def test_the_temp_files_go_as_soon_as_the_job_ends(world: World, ending: str) ->
     assert world.temp_files() == []
 
 
-def test_a_job_given_up_succeeds_with_what_is_stored(world: World) -> None:
+def test_a_job_given_up_succeeds_with_its_stored_outputs(world: World) -> None:
     job = start(world, count=2)
     world.outputs.put(make_output())
     done = end(world, job)
@@ -168,7 +167,7 @@ def test_the_task_of_a_parked_job_is_polled_without_an_invocation(world: World) 
     assert provider.polled == ["task-1"] * 3
 
 
-def test_a_task_that_failed_is_left_to_the_jobs_own_attempt(world: World) -> None:
+def test_a_job_with_a_failed_task_is_dispatched(world: World) -> None:
     world.jobs.add(parked())
     world.clock.advance(30)
     provider = FakeProvider(AssertionError("submitted"), ProviderFailedError("no"))
@@ -176,14 +175,14 @@ def test_a_task_that_failed_is_left_to_the_jobs_own_attempt(world: World) -> Non
     assert not world.job().status.final
 
 
-def test_tasks_that_one_run_has_no_time_for_come_first_in_the_next(world: World) -> None:
+def test_tasks_that_a_run_could_not_poll_come_first_in_the_next_run(world: World) -> None:
     jobs = [f"job-{number:03}" for number in range(300)]
     for job_id in jobs:
         world.jobs.add(parked(job_id))
     world.clock.advance(30)
 
     def poll() -> Pending:
-        world.clock.advance(0.3)  # one minute has room for 200 of them, and for those that have begun by then
+        world.clock.advance(0.3)  # in one minute 200 polls end, and those that have begun by then
         return TASK
 
     provider = FakeProvider(AssertionError("submitted"), poll)
@@ -204,7 +203,7 @@ def test_a_job_past_its_deadline_fails(world: World) -> None:
     assert revive(world) == {}
 
 
-def test_an_attempt_that_is_slower_than_its_lease_stores_nothing_while_its_job_ends(world: World) -> None:
+def test_an_attempt_with_an_expired_lease_stores_nothing_while_its_job_ends(world: World) -> None:
     intent, of_job = world.leave_an_intent(), world.outputs.of_job
     refused: list[LeaseLostError] = []
 
@@ -222,7 +221,7 @@ def test_an_attempt_that_is_slower_than_its_lease_stores_nothing_while_its_job_e
     assert (world.job().status, of_job("abc123")) == (JobStatus.FAILED, [])
 
 
-def test_an_object_without_a_row_does_not_outlive_its_job_s_deadline(world: World) -> None:
+def test_an_object_without_a_row_is_removed_at_the_deadline_of_its_job(world: World) -> None:
     key = world.leave_an_intent().output.oss_path
     world.store.objects[key] = HeldObject(make_png())
     world.clock.advance(3600)
@@ -230,7 +229,7 @@ def test_an_object_without_a_row_does_not_outlive_its_job_s_deadline(world: Worl
     assert (world.job().status, world.store.objects, world.outputs.of_job("abc123")) == (JobStatus.FAILED, {}, [])
 
 
-def test_a_job_ends_at_its_deadline_though_oss_is_away(world: World) -> None:
+def test_a_job_ends_at_its_deadline_even_if_oss_is_unavailable(world: World) -> None:
     world.leave_an_intent()
     world.store.away = True
     world.clock.advance(3600)
@@ -238,7 +237,7 @@ def test_a_job_ends_at_its_deadline_though_oss_is_away(world: World) -> None:
     assert world.job().status is JobStatus.FAILED
 
 
-def test_a_job_taken_up_meanwhile_is_let_go(world: World) -> None:
+def test_a_job_that_another_attempt_has_claimed_is_not_dispatched(world: World) -> None:
     stale = new_job()
     world.jobs.add(stale.claimed(NOW))
     world.jobs.to_dispatch = lambda now, *, limit, after=None: [] if after else [stale]
@@ -247,7 +246,7 @@ def test_a_job_taken_up_meanwhile_is_let_go(world: World) -> None:
     assert world.dispatcher.task_ids == []
 
 
-def test_a_dispatch_that_fails_does_not_keep_the_others(world: World) -> None:
+def test_a_failed_dispatch_does_not_block_the_others(world: World) -> None:
     world.dispatcher = RecordingDispatcher(DispatchError("away"))
     for number, job_id in enumerate("ab"):
         world.jobs.add(replace(new_job(job_id), created_at=NOW + timedelta(seconds=number)))
@@ -259,7 +258,7 @@ def test_a_dispatch_that_fails_does_not_keep_the_others(world: World) -> None:
     assert all(world.job(job_id).failures == 0 for job_id in "ab")  # Function Compute's fault is not the jobs'
 
 
-def test_the_longest_due_come_first(world: World) -> None:
+def test_the_jobs_that_are_due_longest_come_first(world: World) -> None:
     for age, job_id in ((1, "young"), (3, "old"), (2, "middle")):
         world.jobs.add(first_attempt_due(make_job(id=job_id, created_at=NOW - timedelta(seconds=age))))
     world.clock.advance(DISPATCH_GRACE_S)
@@ -269,17 +268,17 @@ def test_the_longest_due_come_first(world: World) -> None:
 
 
 def cancel(world: World) -> Job:
-    return cancel_job("abc123", USER, ports=world.job_ports)
+    return cancel_job("abc123", USER, ports=world.job_requests)
 
 
-def test_a_job_of_which_the_provider_knows_nothing_is_cancelled_at_once(world: World) -> None:
+def test_a_job_that_was_not_submitted_is_cancelled_at_once(world: World) -> None:
     start(world)
     done = cancel(world)
     assert (done.status, done.finished_at, done.error) == (JobStatus.CANCELLED, NOW, None)
     assert cancel(world) == world.job() == done
 
 
-def test_an_attempt_at_work_is_left_to_honour_the_wish(world: World) -> None:
+def test_a_running_attempt_cancels_its_job_itself(world: World) -> None:
     world.jobs.add(new_job().claimed(NOW))
     assert cancel(world) == world.job() == replace(new_job().claimed(NOW), cancel_requested_at=NOW)
     assert world.dispatcher.task_ids == []
@@ -287,12 +286,12 @@ def test_an_attempt_at_work_is_left_to_honour_the_wish(world: World) -> None:
     assert cancel(world).cancel_requested_at == NOW
 
 
-def test_a_parked_job_is_dispatched_so_that_the_provider_hears_of_the_wish(world: World) -> None:
+def test_a_parked_job_is_dispatched_to_cancel_its_task_at_the_provider(world: World) -> None:
     world.jobs.add(parked())
     assert (cancel(world).status, world.dispatcher.task_ids) == (JobStatus.RUNNING, ["job_abc123_2"])
 
 
-def test_a_wish_whose_dispatch_failed_is_made_up_for(world: World) -> None:
+def test_the_minute_timer_repeats_the_dispatch_of_a_cancellation(world: World) -> None:
     world.jobs.add(parked())
     world.dispatcher = RecordingDispatcher(DispatchError("away"))
     assert cancel(world).cancel_requested_at == NOW
@@ -303,5 +302,5 @@ def test_a_wish_whose_dispatch_failed_is_made_up_for(world: World) -> None:
 def test_another_users_job_cannot_be_cancelled(world: World) -> None:
     start(world)
     with pytest.raises(NotFoundError):
-        cancel_job("abc123", "other", ports=world.job_ports)
+        cancel_job("abc123", "other", ports=world.job_requests)
     assert world.job().cancel_requested_at is None

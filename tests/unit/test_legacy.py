@@ -43,7 +43,7 @@ class Asked:
         self.jobs.append(job.id)
         if self.error:
             raise self.error
-        index_job(job.id, service=self.world.indexing)
+        index_job(job.id, ports=self.world.indexing)
 
 
 def find(world: World, job: Job, asked: Asked | None = None) -> list[JobOutput | LegacyOutput]:

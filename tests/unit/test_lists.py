@@ -27,7 +27,7 @@ def add(world: World, row: tuple[int, str], **changes: Any) -> Job:
 
 def page(world: World, **wanted: Any) -> Page[Any]:
     query = ListQuery(**{"user_id": USER, "limit": 20, **wanted})
-    return list_jobs(query, ports=world.read_ports())
+    return list_jobs(query, ports=world.reading())
 
 
 def ids(found: Page[Any]) -> list[str]:
@@ -86,7 +86,7 @@ def test_a_cursor_is_valid_only_with_the_same_filters(world: World) -> None:
         with pytest.raises(BadRequestError):
             page(world, cursor=first.next_cursor, **{**wanted, **other})
     with pytest.raises(BadRequestError):
-        list_outputs(ListQuery(USER, 1, first.next_cursor, MediaType.VIDEO), ports=world.read_ports())
+        list_outputs(ListQuery(USER, 1, first.next_cursor, MediaType.VIDEO), ports=world.reading())
 
 
 def test_succeeded_jobs_have_their_outputs_in_order_of_position(world: World) -> None:
@@ -104,7 +104,7 @@ def test_a_list_shows_urls_outside_the_bucket_and_indexes_nothing(world: World) 
     add(world, (2, "elsewhere"), status=JobStatus.SUCCEEDED, legacy_url=elsewhere)
     add(world, (1, "ours"), status=JobStatus.SUCCEEDED, legacy_url=ours)
     add(world, (0, "local"), status=JobStatus.SUCCEEDED, legacy_url="/tmp/dream-factory/1.png")  # noqa: S108 - what a row may hold
-    found = list_jobs(ListQuery(USER, 9), ports=world.read_ports(lambda url: key if url == ours else None))
+    found = list_jobs(ListQuery(USER, 9), ports=world.reading(lambda url: key if url == ours else None))
     assert [[output.oss_url for output in listed.outputs] for listed in found.rows] == [[elsewhere], [], []]
 
 
@@ -116,7 +116,7 @@ def test_outputs_are_listed_by_the_time_of_their_rows(world: World) -> None:
     world.outputs.put(make_output(8, type=MediaType.VIDEO))
     shown, cursor = [], None
     while True:
-        found = list_outputs(ListQuery(USER, 2, cursor, MediaType.IMAGE), ports=world.read_ports())
+        found = list_outputs(ListQuery(USER, 2, cursor, MediaType.IMAGE), ports=world.reading())
         shown += found.rows
         cursor = found.next_cursor
         if cursor is None:

@@ -1,4 +1,4 @@
-"""Bringing bucket and tables together again, without destroying anything."""
+"""The reconcile: it repairs differences between the bucket and the tables, and destroys nothing."""
 
 import copy
 from collections.abc import Iterator
@@ -25,9 +25,9 @@ DATA = make_png(noise=range(5))
 
 
 def run(world: World, *, dry_run: bool = False, for_s: float = 600) -> dict[str, int]:
-    """Reconcile and return the counts that are not 0, without what is looked at."""
+    """Reconcile and return the counts that are not 0, without ``looked_at``."""
     until = world.clock.now() + timedelta(seconds=for_s)
-    counts = reconcile(service=world.indexing, until=until, dry_run=dry_run)
+    counts = reconcile(ports=world.indexing, until=until, dry_run=dry_run)
     assert counts.pop("dry_run") is dry_run
     counts.pop("looked_at")
     if counts.pop("complete") is not True:
@@ -60,7 +60,7 @@ def hold(world: World, key: str, data: bytes = DATA) -> None:
 
 
 def intend(world: World, status: JobStatus, number: int = 0, **changes: Any) -> OutputIntent:
-    """Let a job write down its intent, and then get to ``status``."""
+    """Let a job record its intent, and then reach ``status``."""
     job = add_job(world, number, status=JobStatus.STORING, **changes)
     intent = OutputIntent(output_of(world, job), 0, job.attempt)
     world.outputs.intend(intent, lease_expires_at=job.lease_expires_at or world.clock.now())
@@ -77,7 +77,7 @@ def state(world: World) -> Any:
 # -- uploads
 
 
-def test_uploads_of_yesterday_are_aborted(world: World) -> None:
+def test_uploads_older_than_24_hours_are_aborted(world: World) -> None:
     old, young, elsewhere = (
         MultipartUpload(key, "1") for key in ("users/u/jobs/j/video-1703123456789.mp4", "users/u/b", "source/a")
     )
@@ -94,7 +94,7 @@ def test_uploads_of_yesterday_are_aborted(world: World) -> None:
 # -- intents
 
 
-def test_an_old_intent_whose_object_is_there_becomes_the_row(world: World) -> None:
+def test_an_old_intent_with_an_object_becomes_the_row(world: World) -> None:
     intent = intend(world, JobStatus.SUCCEEDED)
     hold(world, intent.output.oss_path)
     world.clock.advance(HOUR + 1)
@@ -114,7 +114,7 @@ def test_an_old_intent_of_an_unknown_job_becomes_the_row(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", DEAD, ids=str)
-def test_what_a_dead_job_of_ours_put_is_deleted(world: World, status: JobStatus) -> None:
+def test_the_object_of_a_failed_job_is_deleted(world: World, status: JobStatus) -> None:
     intent = intend(world, status)
     hold(world, intent.output.oss_path)
     world.clock.advance(HOUR + 1)
@@ -126,7 +126,9 @@ def test_what_a_dead_job_of_ours_put_is_deleted(world: World, status: JobStatus)
 
 @pytest.mark.parametrize("status", DEAD, ids=str)
 @pytest.mark.parametrize("data", [make_png(), DATA[:-1] + b"!"], ids=["other-size", "other-crc"])
-def test_what_another_put_in_its_place_is_left_and_indexed(world: World, status: JobStatus, data: bytes) -> None:
+def test_an_object_that_differs_from_its_intent_stays_and_is_indexed(
+    world: World, status: JobStatus, data: bytes
+) -> None:
     intent = intend(world, status)
     hold(world, intent.output.oss_path, data)
     world.clock.advance(HOUR + 1)
@@ -135,7 +137,7 @@ def test_what_another_put_in_its_place_is_left_and_indexed(world: World, status:
     assert run(world) == {}
 
 
-def test_an_object_that_a_row_speaks_of_is_not_deleted(world: World) -> None:
+def test_an_object_with_a_row_is_not_deleted(world: World) -> None:
     intent = intend(world, JobStatus.FAILED)
     world.outputs._rows[intent.output.id] = intent.output
     hold(world, intent.output.oss_path)
@@ -144,7 +146,7 @@ def test_an_object_that_a_row_speaks_of_is_not_deleted(world: World) -> None:
     assert list(world.store.objects) == [intent.output.oss_path]
 
 
-def test_an_object_without_a_checksum_is_not_proven_ours(world: World) -> None:
+def test_an_object_without_a_checksum_is_not_removed(world: World) -> None:
     intent = intend(world, JobStatus.FAILED)
     hold(world, intent.output.oss_path)
     head = world.store.head
@@ -156,7 +158,7 @@ def test_an_object_without_a_checksum_is_not_proven_ours(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [*DEAD, JobStatus.SUCCEEDED], ids=str)
-def test_an_intent_whose_object_never_came_goes(world: World, status: JobStatus) -> None:
+def test_an_old_intent_without_an_object_is_removed(world: World, status: JobStatus) -> None:
     intend(world, status)
     world.clock.advance(HOUR + 1)
     assert run(world) == {"intents_removed": 1}
@@ -165,7 +167,7 @@ def test_an_intent_whose_object_never_came_goes(world: World, status: JobStatus)
 
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.STORING], ids=str)
 @pytest.mark.parametrize("data", [None, DATA, make_png()], ids=["absent", "equal", "other"])
-def test_a_job_at_work_keeps_its_intent(world: World, status: JobStatus, data: bytes | None) -> None:
+def test_a_running_job_keeps_its_intent(world: World, status: JobStatus, data: bytes | None) -> None:
     intent = intend(world, status)
     if data is not None:
         hold(world, intent.output.oss_path, data)
@@ -175,7 +177,7 @@ def test_a_job_at_work_keeps_its_intent(world: World, status: JobStatus, data: b
 
 
 @pytest.mark.parametrize("status", list(JobStatus), ids=str)
-def test_a_young_intent_is_left(world: World, status: JobStatus) -> None:
+def test_a_young_intent_stays(world: World, status: JobStatus) -> None:
     intent = intend(world, status)
     if status in DEAD:
         hold(world, intent.output.oss_path)
@@ -188,7 +190,7 @@ def test_a_young_intent_is_left(world: World, status: JobStatus) -> None:
 # -- jobs
 
 
-def test_an_object_without_a_row_gets_one_after_the_grace(world: World) -> None:
+def test_an_object_without_a_row_gets_one_after_an_hour(world: World) -> None:
     job = add_job(world)
     key = output_of(world, job).oss_path
     hold(world, key)
@@ -200,7 +202,7 @@ def test_an_object_without_a_row_gets_one_after_the_grace(world: World) -> None:
     assert run(world) == {}
 
 
-def test_a_row_of_other_bytes_is_brought_up_to_date(world: World) -> None:
+def test_a_row_of_another_size_is_updated(world: World) -> None:
     job = add_job(world)
     row = output_of(world, job)
     world.outputs.put(row)
@@ -212,7 +214,7 @@ def test_a_row_of_other_bytes_is_brought_up_to_date(world: World) -> None:
     assert run(world) == {}
 
 
-def test_a_row_without_an_object_goes_after_the_grace(world: World) -> None:
+def test_a_row_without_an_object_is_removed_after_an_hour(world: World) -> None:
     job = add_job(world)
     world.outputs.put(output_of(world, job))
     world.clock.advance(HOUR)
@@ -222,7 +224,7 @@ def test_a_row_without_an_object_goes_after_the_grace(world: World) -> None:
     assert list(world.outputs.of_job(job.id)) == []
 
 
-def test_a_row_that_only_the_list_does_not_know_stays(world: World) -> None:
+def test_a_row_stays_if_its_object_is_only_missing_in_the_list(world: World) -> None:
     job = add_job(world)
     row = output_of(world, job)
     world.outputs.put(row)
@@ -252,7 +254,7 @@ def test_a_list_that_breaks_off_changes_nothing(world: World, listed: int) -> No
     assert run(world) == {"rows_added": 1, "rows_removed": 1}
 
 
-def test_jobs_of_other_days_are_not_looked_at(world: World) -> None:
+def test_only_jobs_of_the_last_48_hours_are_checked(world: World) -> None:
     job = add_job(world)
     world.outputs.put(output_of(world, job))
     world.clock.advance(49 * HOUR)
@@ -263,14 +265,14 @@ def test_jobs_of_other_days_are_not_looked_at(world: World) -> None:
     assert run(world) == {"rows_added": 1}
 
 
-def test_while_a_job_is_at_work_its_prefix_is_its_own(world: World) -> None:
+def test_the_objects_of_a_running_job_are_ignored(world: World) -> None:
     job = add_job(world, status=JobStatus.STORING)
     hold(world, output_of(world, job).oss_path)
     world.clock.advance(HOUR + 1)
     assert run(world) == {}
 
 
-def test_more_jobs_than_a_page(world: World) -> None:
+def test_more_jobs_than_one_page_are_checked(world: World) -> None:
     for number in range(250):
         job = add_job(world, number)
         hold(world, output_of(world, job).oss_path)
@@ -283,7 +285,7 @@ def test_more_jobs_than_a_page(world: World) -> None:
 
 
 def make_dead(world: World, rows: int, objects: int, sound: int = 0) -> None:
-    """Let there be rows without objects, objects of dead jobs, and outputs as they should be."""
+    """Make rows without objects, objects of failed jobs, and correct outputs."""
     for number in range(rows + sound):
         job = add_job(world, number)
         world.outputs.put(output_of(world, job))
@@ -296,7 +298,7 @@ def make_dead(world: World, rows: int, objects: int, sound: int = 0) -> None:
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_a_run_deletes_ten_and_then_stops(world: World, dry_run: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_stops_after_ten_deletions(world: World, dry_run: bool, caplog: pytest.LogCaptureFixture) -> None:
     make_dead(world, rows=8, objects=7)
     counts = run(world, dry_run=dry_run)
     assert counts == {
@@ -307,20 +309,22 @@ def test_a_run_deletes_ten_and_then_stops(world: World, dry_run: bool, caplog: p
     }
     left = [row for number in range(8) for row in world.outputs.of_job(f"job{number}")]
     assert (len(world.store.objects), len(left)) == ((7, 8) if dry_run else (0, 5))
-    assert [record.levelname for record in caplog.records if "believable" in record.message] == ["ERROR"]
+    assert [record.levelname for record in caplog.records if "suspiciously many deletions" in record.message] == [
+        "ERROR"
+    ]
     if not dry_run:
-        # The next run is another one, with a ceiling of its own.
+        # The next run has its own limit.
         assert run(world) == {"rows_removed": 5}
 
 
-def test_the_objects_of_many_dead_jobs_are_not_deleted_at_once(world: World) -> None:
+def test_the_objects_of_many_failed_jobs_are_not_deleted_in_one_run(world: World) -> None:
     make_dead(world, rows=0, objects=13)
     assert run(world) == {"objects_deleted": 10, "intents_removed": 10, "deletions_withheld": 3}
     assert len(world.store.objects) == 3
 
 
-def test_the_ceiling_grows_with_what_was_looked_at(world: World) -> None:
-    # 300 sound outputs are 600 things looked at, before the rows without objects: the jobs are younger.
+def test_the_limit_of_deletions_grows_with_the_number_of_checks(world: World) -> None:
+    # 300 correct outputs count 600 in looked_at before the rows without objects, whose jobs are younger.
     for number in range(300):
         job = add_job(world, number)
         world.outputs.put(output_of(world, job))
@@ -328,11 +332,11 @@ def test_the_ceiling_grows_with_what_was_looked_at(world: World) -> None:
     for number in range(300, 340):
         world.outputs.put(output_of(world, add_job(world, number)))
     world.clock.advance(HOUR + 1)
-    # Of the 601st thing 5 % are 30; while they are removed 40 more are looked at, which makes 32.
+    # 5 % of 601 are 30; while these rows are removed, looked_at grows by 40, so the limit becomes 32.
     assert run(world) == {"rows_removed": 31, "deletions_withheld": 9}
 
 
-def test_a_dry_run_says_what_would_be_done_and_does_nothing(world: World) -> None:
+def test_a_dry_run_counts_the_changes_and_makes_none(world: World) -> None:
     make_dead(world, rows=2, objects=3, sound=4)
     hold(world, output_of(world, add_job(world, 99)).oss_path)
     completed = intend(world, JobStatus.SUCCEEDED, 100)
@@ -342,7 +346,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(world: World) -> Non
     before = state(world)
     planned = run(world, dry_run=True)
     assert state(world) == before
-    # What the intent will have put in the table, a real run need not look at again.
+    # In a real run the row of the intent exists when its job is checked, so the run does not count it twice.
     assert planned.pop("rows_added") == 2
     assert planned == {
         "uploads_aborted": 1,
@@ -356,7 +360,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(world: World) -> Non
 
 
 @pytest.mark.parametrize("steps", range(1, 8))
-def test_it_stops_in_time_and_goes_on_in_the_next_run(world: World, steps: int) -> None:
+def test_a_run_stops_in_time_and_the_next_run_continues(world: World, steps: int) -> None:
     make_dead(world, rows=2, objects=2, sound=2)
     world.store.uploads[MultipartUpload("users/u/a", "1")] = world.clock.now() - timedelta(days=2)
     now, asked = world.clock.now, 0
@@ -375,7 +379,7 @@ def test_it_stops_in_time_and_goes_on_in_the_next_run(world: World, steps: int) 
 
 
 @pytest.mark.parametrize("what", ["upload", "intent", "row"])
-def test_when_its_time_is_over_it_does_nothing_more(world: World, what: str) -> None:
+def test_a_run_does_nothing_after_its_time_is_over(world: World, what: str) -> None:
     if what == "upload":
         world.store.uploads[MultipartUpload("users/u/a", "1")] = world.clock.now() - timedelta(days=2)
     else:
@@ -385,7 +389,7 @@ def test_when_its_time_is_over_it_does_nothing_more(world: World, what: str) -> 
     assert state(world) == before
 
 
-def test_a_large_prefix_is_left_when_the_time_is_over(world: World) -> None:
+def test_a_run_leaves_a_large_prefix_when_its_time_is_over(world: World) -> None:
     job = add_job(world)
     for position in range(20):
         hold(world, output_of(world, job, position=position).oss_path)
@@ -395,7 +399,7 @@ def test_a_large_prefix_is_left_when_the_time_is_over(world: World) -> None:
     assert run(world, for_s=45) == {"rows_added": 5, "incomplete": 1}
 
 
-def test_while_oss_is_away_nothing_changes(world: World) -> None:
+def test_while_oss_is_unavailable_nothing_changes(world: World) -> None:
     make_dead(world, rows=2, objects=2)
     before = state(world)
     world.store.away = True
@@ -405,7 +409,7 @@ def test_while_oss_is_away_nothing_changes(world: World) -> None:
 
 
 @pytest.mark.parametrize("away", ["jobs", "outputs"])
-def test_without_the_database_there_is_nothing_to_reconcile(world: World, away: str) -> None:
+def test_an_unavailable_database_ends_the_reconcile_with_an_error(world: World, away: str) -> None:
     make_dead(world, rows=2, objects=2)
     getattr(world, away).away = True
     with pytest.raises(DatabaseUnavailableError):

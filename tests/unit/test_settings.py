@@ -35,6 +35,7 @@ READERS: dict[str, Callable[[], object]] = {
     "openai": partial(settings.ProviderSettings.read, "openai", "https://openai.example.com"),
     "web": settings.read_web_policy,
     "downloads": settings.DownloadSettings.read,
+    "media limits": settings.read_media_limits,
     "webhooks": settings.WebhookSettings.read,
     "auth": settings.AuthSettings.read,
     "dispatch": settings.DispatchSettings.read,
@@ -104,9 +105,9 @@ def test_a_missing_variable_is_named(environment: pytest.MonkeyPatch, reader: st
         ("web", "DOWNLOAD_ALLOW_NETWORKS", "10.0.0.0/33"),
         ("web", "DOWNLOAD_ALLOW_NETWORKS", "localhost"),
         ("downloads", "DOWNLOAD_TIMEOUT_S", "-1"),
-        ("downloads", "MAX_IMAGE_BYTES", "64M"),
-        ("downloads", "MAX_VIDEO_BYTES", "0"),
-        ("downloads", "MAX_PIXELS", "many"),
+        ("media limits", "MAX_IMAGE_BYTES", "64M"),
+        ("media limits", "MAX_VIDEO_BYTES", "0"),
+        ("media limits", "MAX_PIXELS", "many"),
         ("auth", "AUTH_HS256_SECRET", "short"),
         ("auth", "AUTH_JWKS", "{}"),
         ("auth", "AUTH_SERVICE_SCOPE", "two scopes"),
@@ -252,7 +253,7 @@ def test_without_keys_the_current_credentials_of_the_role_sign(environment: pyte
 
 def test_by_default_downloads_are_strict() -> None:
     assert settings.read_web_policy() == WebPolicy(allow_http=False, allow_networks=())
-    read = settings.DownloadSettings.read()
+    read = settings.read_media_limits()
     assert read.max_bytes == {MediaType.IMAGE: 64 * settings.MIB, MediaType.VIDEO: 2048 * settings.MIB}
 
 

@@ -56,7 +56,7 @@ def start(
     wait_s: float = 0,
     answer: Callable[[Job], Answer] = answer_about,
 ) -> Started:
-    ports = replace(world.start_ports(quotas), new_id=lambda: job_id)
+    ports = replace(world.starting(quotas), new_id=lambda: job_id)
     return start_job(StartCommand(user, order, wait_s, key), answer, ports=ports)
 
 
@@ -139,7 +139,7 @@ def test_an_order_that_the_model_does_not_take_is_refused_before_anything_is_sto
 
 
 def test_the_default_id_is_a_new_uuid(world: World) -> None:
-    ids = {id_of(start_job(StartCommand(USER, IMAGE, 0), answer_about, ports=world.start_ports())) for _ in range(2)}
+    ids = {id_of(start_job(StartCommand(USER, IMAGE, 0), answer_about, ports=world.starting())) for _ in range(2)}
     assert len(ids) == 2
     assert all(len(job_id) == 36 for job_id in ids)
 
@@ -222,7 +222,7 @@ def test_a_repetition_is_never_refused_for_quota(world: World) -> None:
 
 def test_the_quota_status_counts_started_jobs(world: World) -> None:
     start(world, "first")
-    assert read_quota_status(USER, ports=world.read_ports()) == QuotaStatus(PLENTY, Usage(1, 1, 0), NOW)
+    assert read_quota_status(USER, ports=world.reading()) == QuotaStatus(PLENTY, Usage(1, 1, 0), NOW)
 
 
 # -- the wait and the answer

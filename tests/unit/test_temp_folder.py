@@ -1,4 +1,4 @@
-"""The temp folder, on a real disk, a full one included."""
+"""The temp folder on a real disk, also on a full one."""
 
 import os
 import subprocess
@@ -12,8 +12,8 @@ from fastcrc import crc64
 
 from shared.adapters.temp_folder import TempFolder
 from shared.domain.errors import TempDiskFullError, ValidationError
-from shared.services.sweeping import empty_temp_folder, sweep_temp_files
-from tests.fakes import NOW
+from shared.services.sweeping import SweepingPorts, empty_temp_folder, sweep_temp_files
+from tests.fakes import NOW, FakeClock
 
 
 @pytest.fixture
@@ -36,14 +36,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_writing_makes_the_folder_for_its_owner_alone(folder: Path) -> None:
+def test_the_folder_is_created_for_its_owner_only(folder: Path) -> None:
     file = TempFolder(str(folder)).write("a.png", [b"one", b"", b"two"])
     assert file.path.read_bytes() == b"onetwo"
     assert (file.size, file.crc64) == (6, crc64.xz(b"onetwo"))
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_writing_again_replaces(folder: Path) -> None:
+def test_a_second_write_replaces_the_file(folder: Path) -> None:
     temp = TempFolder(str(folder))
     temp.write("a.png", [b"longer"])
     assert temp.write("a.png", [b"x"]).path.read_bytes() == b"x"
@@ -69,13 +69,13 @@ def test_a_full_disk_leaves_no_file(small_disk: Path) -> None:
     assert temp.write("again.png", [b"x" * 16_384]).size == 16_384
 
 
-def test_another_error_of_the_disk_is_let_out(tmp_path: Path) -> None:
+def test_other_disk_errors_are_raised(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match=r"Not a directory|File exists"):
         TempFolder(str(tmp_path / "file")).write("a.png", [b"x"])
 
 
-def test_removing_takes_one_jobs_files(folder: Path) -> None:
+def test_only_the_files_of_one_job_are_removed(folder: Path) -> None:
     temp = TempFolder(str(folder))
     for name in ("j.png", "j-2.png", "j-10.mp4", "j2.png", "j-x.png", "j-.png", "j-٢.png", "jj.png", "k.png"):
         temp.write(name, [b"x"])
@@ -85,12 +85,12 @@ def test_removing_takes_one_jobs_files(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == left
 
 
-def test_removing_a_job_that_could_leave_the_folder_is_refused(folder: Path) -> None:
+def test_a_job_id_that_leads_out_of_the_folder_is_refused(folder: Path) -> None:
     with pytest.raises(ValidationError):
         TempFolder(str(folder)).remove_of_job("../j")
 
 
-def test_a_link_is_removed_and_what_it_points_to_stays(folder: Path, tmp_path: Path) -> None:
+def test_a_link_is_removed_but_not_its_target(folder: Path, tmp_path: Path) -> None:
     temp = TempFolder(str(folder))
     temp.write("k.png", [b"x"])
     target = tmp_path / "precious"
@@ -101,7 +101,7 @@ def test_a_link_is_removed_and_what_it_points_to_stays(folder: Path, tmp_path: P
     assert target.exists()
 
 
-def test_age_is_counted_from_the_last_write(folder: Path) -> None:
+def test_the_age_of_a_file_counts_from_its_last_write(folder: Path) -> None:
     temp = TempFolder(str(folder))
     for age_s in (86_399, 86_400, 86_401, 10**6):
         at = NOW.timestamp() - age_s
@@ -110,7 +110,7 @@ def test_age_is_counted_from_the_last_write(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["86399.png", "86400.png"]
 
 
-def test_a_folder_that_is_not_there_holds_nothing(folder: Path) -> None:
+def test_without_a_folder_no_file_is_removed(folder: Path) -> None:
     temp = TempFolder(str(folder))
     assert (temp.remove_of_job("j"), temp.remove_older(timedelta(0), NOW)) == (0, 0)
     assert not folder.exists()
@@ -138,25 +138,25 @@ def fill(folder: Path, *sizes: int) -> TempFolder:
         ((0, 0), "ab"),
     ],
 )
-def test_the_oldest_files_go_until_the_rest_fits(folder: Path, sizes: tuple[int, ...], left: str) -> None:
+def test_the_oldest_files_are_removed_until_the_rest_fits(folder: Path, sizes: tuple[int, ...], left: str) -> None:
     temp = fill(folder, *sizes)
     assert temp.remove_beyond(0.25) == len(sizes) - len(left)
     assert sorted(path.stem for path in folder.iterdir()) == list(left)
     assert temp.remove_beyond(0.25) == 0
 
 
-def test_without_a_folder_there_is_nothing_beyond(folder: Path) -> None:
+def test_without_a_folder_no_share_is_exceeded(folder: Path) -> None:
     assert TempFolder(str(folder)).remove_beyond(0) == 0
 
 
-def test_the_disk_says_how_large_it_is(small_disk: Path) -> None:
+def test_the_share_refers_to_the_size_of_the_disk(small_disk: Path) -> None:
     temp = TempFolder(str(small_disk))
     temp.write("a.png", [b"x" * 20_000])
     assert temp.remove_beyond(0.5) == 0
     assert temp.remove_beyond(0.25) == 1
 
 
-def test_what_cannot_be_removed_does_not_keep_the_rest(folder: Path) -> None:
+def test_a_file_that_cannot_be_removed_does_not_protect_the_others(folder: Path) -> None:
     temp = fill(folder, 300, 300, 100)
     removable = Path.unlink
 
@@ -171,10 +171,11 @@ def test_what_cannot_be_removed_does_not_keep_the_rest(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["a.png"]
 
 
-def test_the_sweep_goes_by_age_and_by_size(folder: Path) -> None:
+def test_the_sweep_removes_by_age_and_by_size(folder: Path) -> None:
     temp = fill(folder, 10, 200, 200)
     now = NOW + timedelta(hours=24, seconds=1)
-    assert sweep_temp_files(temp=temp, now=now) == 2
+    ports = SweepingPorts(temp=temp, clock=FakeClock(now))
+    assert sweep_temp_files(ports=ports) == 2
     assert [path.name for path in folder.iterdir()] == ["c.png"]
-    assert empty_temp_folder(temp=temp, now=now) == 1
+    assert empty_temp_folder(ports=ports) == 1
     assert list(folder.iterdir()) == []

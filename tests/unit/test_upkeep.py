@@ -1,4 +1,4 @@
-"""The minute timer: everybody's jobs and deletions have their turn, whatever there is of others."""
+"""The minute timer: the jobs and deletions of every user have their turn, however many others there are."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,9 +20,9 @@ RUN = timedelta(seconds=280)  # of the five minutes that clean-up may take
 
 
 def minute(world: World, provider: FakeProvider) -> dict[str, int]:
-    """Run the timer's task; the next one may begin a minute after this one began."""
+    """Run the timer's task; the next run may begin a minute after this one began."""
     began = world.clock.now()
-    counts = do_every_minute(service=world.upkeep(provider), until=began + RUN)
+    counts = do_every_minute(ports=world.upkeep(provider), until=began + RUN)
     world.clock.advance(max((began + timedelta(minutes=1) - world.clock.now()).total_seconds(), 0))
     return counts
 
@@ -33,7 +33,7 @@ def waiting_job(job_id: str, user_id: str = USER) -> Job:
 
 
 def always_pending(world: World, seconds: float) -> FakeProvider:
-    """A provider that takes its time, of which the clock is told by each poll: as if there was one at a time."""
+    """A slow provider: each poll advances the clock, as if the polls ran one after the other."""
 
     def poll() -> Pending:
         world.clock.advance(seconds)
@@ -42,7 +42,7 @@ def always_pending(world: World, seconds: float) -> FakeProvider:
     return FakeProvider(AssertionError("submitted"), poll)
 
 
-def test_a_thousand_waiting_jobs_all_have_their_turn(world: World) -> None:
+def test_each_of_a_thousand_waiting_jobs_has_its_turn(world: World) -> None:
     jobs = [f"job-{number:04}" for number in range(1000)]
     for number, job_id in enumerate(jobs):
         world.jobs.add(waiting_job(job_id, f"user-{number % 3}"))
@@ -63,7 +63,7 @@ def test_a_thousand_waiting_jobs_all_have_their_turn(world: World) -> None:
     )
 
 
-def test_slow_polls_hold_up_neither_deletions_nor_dispatches(world: World) -> None:
+def test_slow_polls_block_neither_deletions_nor_dispatches(world: World) -> None:
     for number in range(200):
         world.jobs.add(waiting_job(f"job-{number:03}"))
     world.clock.advance(60)
@@ -74,12 +74,12 @@ def test_slow_polls_hold_up_neither_deletions_nor_dispatches(world: World) -> No
         world.jobs.add(make_job(id=f"lost-{number}", next_attempt_at=world.clock.now()))
         counts = minute(world, provider)
         assert counts["deletions_ended"] == 1 and f"job_lost-{number}_1" in world.dispatcher.task_ids
-    # Those that one run has no time for come first in the next one.
+    # The jobs for which one run has no time come first in the next run.
     assert len(set(provider.polled)) == 200
 
 
 @pytest.mark.parametrize("what", ["to_dispatch", "to_poll"])
-def test_jobs_that_cannot_be_listed_hold_up_no_other_kind_of_work(world: World, what: str) -> None:
+def test_a_failed_list_of_jobs_blocks_no_other_kind_of_work(world: World, what: str) -> None:
     def fail(*_: object, **__: object) -> object:
         raise OverflowError("a bug")
 
@@ -96,7 +96,7 @@ def test_jobs_that_cannot_be_listed_hold_up_no_other_kind_of_work(world: World, 
     assert (len(provider.polled), len(world.dispatcher.task_ids)) == ((1, 0) if what == "to_dispatch" else (0, 1))
 
 
-# -- what an item is charged
+# -- failures that are charged to an item
 
 
 def let_minutes_pass(world: World, provider: FakeProvider, done: Callable[[], bool], *, most: int) -> int:
@@ -111,7 +111,7 @@ def ended(world: World, job_id: str = "bad") -> Callable[[], bool]:
     return lambda: world.job(job_id).status.final
 
 
-def test_a_job_whose_turns_fail_is_given_up_after_some_of_them(world: World) -> None:
+def test_a_job_is_given_up_after_several_failed_turns(world: World) -> None:
     world.jobs.add(waiting_job("bad"))
     provider = FakeProvider(AssertionError("submitted"), AttributeError("a bug"))
     assert let_minutes_pass(world, provider, ended(world), most=9) == MAX_FAILURES
@@ -129,7 +129,7 @@ def test_a_job_that_is_given_up_succeeds_with_what_is_stored(world: World) -> No
     assert world.job("abc123").status is JobStatus.SUCCEEDED
 
 
-def test_a_job_of_which_nobody_can_tell_what_is_stored_fails_when_its_time_is_over(world: World) -> None:
+def test_a_job_whose_outputs_cannot_be_read_fails_after_its_deadline(world: World) -> None:
     world.jobs.add(waiting_job("bad"))
 
     def fail(job_id: str) -> object:
@@ -140,7 +140,7 @@ def test_a_job_of_which_nobody_can_tell_what_is_stored_fails_when_its_time_is_ov
     assert 60 <= minutes <= 65 and world.job("bad").status is JobStatus.FAILED
 
 
-def test_a_job_is_not_charged_with_the_faults_of_function_compute(world: World) -> None:
+def test_a_failure_of_function_compute_is_not_charged_to_the_job(world: World) -> None:
     world.jobs.add(make_job(id="lost", next_attempt_at=NOW))
     world.dispatcher.failures = [DispatchError("HTTP 503")] * 10
     for _ in range(10):
@@ -151,19 +151,19 @@ def test_a_job_is_not_charged_with_the_faults_of_function_compute(world: World) 
     assert world.dispatcher.task_ids == ["job_lost_11"]
 
 
-def test_a_job_whose_model_is_gone_is_left_to_its_own_attempt(world: World) -> None:
+def test_a_job_with_a_removed_model_is_dispatched(world: World) -> None:
     world.jobs.add(waiting_job("old"))
 
     def provider_of(model: str) -> FakeProvider:
         raise ProviderRefusedError(f"this release does not serve the model {model}")
 
-    service = world.upkeep(always_pending(world, 0))
-    revival = replace(service.revival, provider_of=provider_of)
-    do_every_minute(service=replace(service, revival=revival), until=NOW + RUN)
+    ports = world.upkeep(always_pending(world, 0))
+    revival = replace(ports.revival, provider_of=provider_of)
+    do_every_minute(ports=replace(ports, revival=revival), until=NOW + RUN)
     assert (world.dispatcher.task_ids, world.job("old").failures) == (["job_old_2"], 0)
 
 
-def test_two_runs_at_once_share_the_jobs(world: World) -> None:
+def test_two_runs_at_once_poll_each_task_once(world: World) -> None:
     for number in range(20):
         world.jobs.add(waiting_job(f"job-{number:02}"))
     other = always_pending(world, 0)
@@ -190,7 +190,7 @@ def refuse(world: World, part: str) -> None:
             raise StorageRefusedError("OSS refused: 409 (FileImmutable)")
         delete(key)
 
-    world.store.delete = refuse_some  # type: ignore[method-assign]  # one object's fate
+    world.store.delete = refuse_some  # type: ignore[method-assign]  # for some objects
 
 
 def add_deletion(world: World, job_id: str, *, objects: int = 0) -> str:
@@ -204,27 +204,27 @@ def add_deletion(world: World, job_id: str, *, objects: int = 0) -> str:
     return deletion.id
 
 
-def test_a_deletion_that_fails_is_postponed_longer_each_time_and_given_up_at_last(world: World) -> None:
+def test_a_failing_deletion_is_postponed_longer_each_time_and_then_given_up(world: World) -> None:
     deletion_id = add_deletion(world, "held", objects=3)
     refuse(world, "image-1703123456790")
     tries = 0
     for _ in range(7 * 24 * 60):
         counts = minute(world, always_pending(world, 0))
         tries += counts["failed"]
-        # What OSS gives up is gone at once.
+        # Objects that OSS does not refuse to delete are deleted at once.
         assert list(world.store.objects) == [f"users/{USER}/jobs/held/image-1703123456790.png"]
     deletion = world.deletions.get(deletion_id)
     assert deletion is not None and deletion.given_up and tries == DELETION_FAILURES
     world.store.delete = world.store.objects.pop  # type: ignore[assignment,method-assign]  # the policy has ended
     minute(world, always_pending(world, 0))
     assert len(world.store.objects) == 1
-    # Who asks again begins it again.
-    outcome = carry_out_deletion(deletion_id, service=world.deletion, until=world.clock.now() + RUN)
+    # A repeated request begins the deletion again.
+    outcome = carry_out_deletion(deletion_id, ports=world.deletion, until=world.clock.now() + RUN)
     assert outcome == {"deletions_ended": 1}
     assert not world.store.objects and world.jobs.get("held") is None
 
 
-def test_a_large_deletion_holds_up_no_small_one(world: World) -> None:
+def test_a_large_deletion_does_not_block_a_small_one(world: World) -> None:
     add_deletion(world, "large", objects=300)
     world.clock.advance(1)
     for number in range(3):
@@ -239,7 +239,7 @@ def test_a_large_deletion_holds_up_no_small_one(world: World) -> None:
     world.clock.advance(60)
     counts = minute(world, always_pending(world, 0))
     assert (counts["deletions_ended"], counts["deletions_left"]) == (3, 1)
-    # And the time that is left is used for it.
+    # The large deletion uses the time that is left.
     assert len(world.store.objects) == 300 - (50 - 3)
     for _ in range(6):
         minute(world, always_pending(world, 0))

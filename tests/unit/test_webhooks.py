@@ -1,4 +1,4 @@
-"""Webhooks: one delivery for each job that ends, tried again for about a day, under one id."""
+"""Webhooks: one delivery for each job that ends, repeated for about a day with the same id."""
 
 import json
 from dataclasses import replace
@@ -16,11 +16,12 @@ from shared.domain.errors import (
 )
 from shared.domain.jobs import Job, JobError, JobStatus
 from shared.ports import Finished, MediaUrl, Pending, WebhookMessage, WebhookReply
+from shared.services.deliveries import remove_old_deliveries
 from shared.services.generation import advance_job
 from shared.services.jobs import cancel_job, first_attempt_due
 from shared.services.reading import list_deliveries
 from shared.services.revival import dispatch_due_jobs
-from shared.services.webhooks import deliver_webhooks, jitter, remove_old_deliveries
+from shared.services.webhooks import deliver_webhooks, jitter
 from tests.fakes import NOW, USER, FakeProvider, FakeWebhookSender, InMemoryJobStore, World, make_job, make_png
 
 URL = "https://hooks.example.com/in?token=mine"
@@ -31,7 +32,7 @@ PENDING, DELIVERED, FAILED, DISABLED = DeliveryStatus
 
 
 def end(world: World, job_id: str = "abc123", **changes: object) -> Job:
-    """Write down a job that has ended well, which adds its delivery."""
+    """Record a job that has succeeded, which adds its delivery."""
     job = world.jobs.add(make_job(id=job_id, **{"webhook_url": URL, **changes}))
     done = job.succeeded(world.clock.now())
     world.jobs.save(done)
@@ -42,7 +43,7 @@ def deliver(
     world: World, sender: FakeWebhookSender, *, job_id: str | None = None, factor: float = 1.0
 ) -> dict[str, int]:
     until = world.clock.now() + timedelta(minutes=1)
-    return deliver_webhooks(service=world.webhooks(sender, factor=factor), until=until, job_id=job_id)
+    return deliver_webhooks(ports=world.webhooks(sender, factor=factor), until=until, job_id=job_id)
 
 
 def delivery(world: World, job_id: str = "abc123") -> Delivery:
@@ -70,12 +71,12 @@ def test_a_job_that_ends_has_one_delivery(world: World, ended: object, event: st
     assert found.id.startswith("msg_") and "." not in found.id
 
 
-def test_a_job_without_webhook_has_none(world: World) -> None:
+def test_a_job_without_a_webhook_url_has_no_delivery(world: World) -> None:
     end(world, webhook_url=None)
     assert world.jobs.deliveries.of_job("abc123") == []
 
 
-def test_the_message_says_what_has_happened_and_how_the_job_is_now(world: World) -> None:
+def test_the_message_has_the_event_and_the_json_of_the_job(world: World) -> None:
     end(world)
     sender = FakeWebhookSender(204)
     assert deliver(world, sender) == {"pending": 0, "delivered": 1, "failed": 0, "disabled": 0, "failed_attempts": 0}
@@ -90,7 +91,7 @@ def test_the_message_says_what_has_happened_and_how_the_job_is_now(world: World)
     assert len(sender.messages) == 1
 
 
-def test_what_fails_is_tried_again_by_the_schedule_and_under_one_id(world: World) -> None:
+def test_a_failed_delivery_is_repeated_by_the_schedule_with_the_same_id(world: World) -> None:
     end(world)
     sender = FakeWebhookSender(500)
     for number, delay_s in enumerate(RETRY_DELAYS_S, 1):
@@ -111,7 +112,7 @@ def test_what_fails_is_tried_again_by_the_schedule_and_under_one_id(world: World
 
 
 @pytest.mark.parametrize("status", [100, 199, 301, 302, 307, 400, 401, 403, 404, 409, 429, 500, 503])
-def test_whatever_is_no_success_is_tried_again(world: World, status: int) -> None:
+def test_a_status_that_is_not_2xx_is_repeated(world: World, status: int) -> None:
     end(world)
     sender = FakeWebhookSender(status, 200)
     deliver(world, sender)
@@ -122,7 +123,7 @@ def test_whatever_is_no_success_is_tried_again(world: World, status: int) -> Non
     assert (delivery(world).status, delivery(world).error) == (DELIVERED, None)
 
 
-def test_a_host_that_does_not_answer_is_tried_again(world: World) -> None:
+def test_a_delivery_to_a_host_that_does_not_answer_is_repeated(world: World) -> None:
     end(world)
     deliver(world, FakeWebhookSender(HostUnavailableError("did not answer (ConnectTimeout)")))
     found = delivery(world)
@@ -130,14 +131,14 @@ def test_a_host_that_does_not_answer_is_tried_again(world: World) -> None:
     assert found.error == "the receiver did not answer (ConnectTimeout)"
 
 
-def test_an_address_that_is_refused_fails_at_once(world: World) -> None:
+def test_a_delivery_to_a_refused_address_fails_at_once(world: World) -> None:
     end(world)
     deliver(world, FakeWebhookSender(AddressRefusedError("is not on the public internet")))
     found = delivery(world)
     assert (found.status, found.attempts, found.error) == (FAILED, 1, "the address is not on the public internet")
 
 
-def test_the_delays_are_spread(world: World) -> None:
+def test_the_delays_have_a_random_factor(world: World) -> None:
     drawn = [jitter() for _ in range(1000)]
     assert 0.8 <= min(drawn) < 0.85 and 1.15 < max(drawn) <= 1.2
     end(world)
@@ -148,13 +149,13 @@ def test_the_delays_are_spread(world: World) -> None:
 @pytest.mark.parametrize(
     ("asked_s", "waited_s"), [(0, 30), (29, 30), (31, 31), (3600, 3600), (8 * 3600, 8 * 3600), (1e9, 8 * 3600)]
 )
-def test_a_wish_to_be_left_alone_is_heeded_within_reason(world: World, asked_s: float, waited_s: float) -> None:
+def test_retry_after_is_respected_up_to_eight_hours(world: World, asked_s: float, waited_s: float) -> None:
     end(world)
     deliver(world, FakeWebhookSender(WebhookReply(429, asked_s)))
     assert delivery(world).next_attempt_at == NOW + timedelta(seconds=waited_s)
 
 
-def test_a_receiver_that_is_gone_gets_nothing_more(world: World) -> None:
+def test_a_receiver_that_answered_410_gets_no_more_webhooks(world: World) -> None:
     end(world, "first")
     end(world, "second")
     end(world, "other-url", webhook_url=f"{URL}2")
@@ -171,7 +172,7 @@ def test_a_receiver_that_is_gone_gets_nothing_more(world: World) -> None:
     assert "410" in str(later.error) and later.next_attempt_at is None
 
 
-def test_a_job_that_was_deleted_is_not_told_of(world: World) -> None:
+def test_a_deleted_job_sends_no_webhook(world: World) -> None:
     world.jobs.deliveries.add(Delivery("msg_1", "gone", USER, "job.succeeded", URL, NOW, next_attempt_at=NOW))
     sender = FakeWebhookSender(200)
     deliver(world, sender)
@@ -180,13 +181,13 @@ def test_a_job_that_was_deleted_is_not_told_of(world: World) -> None:
     assert str(found.error).startswith("job_deleted")
 
 
-def test_one_attempt_is_sent_by_one_instance(world: World) -> None:
+def test_an_attempt_is_sent_by_one_instance_only(world: World) -> None:
     end(world)
     other = FakeWebhookSender(200)
 
     class Slow(FakeWebhookSender):
         def send(self, message: WebhookMessage) -> WebhookReply:
-            # While this one waits for its answer, the timer comes, and a second invocation for the job.
+            # While this attempt waits for its answer, the timer fires, and a second invocation for the job begins.
             deliver(world, other)
             deliver(world, other, job_id="abc123")
             return super().send(message)
@@ -195,23 +196,23 @@ def test_one_attempt_is_sent_by_one_instance(world: World) -> None:
     assert (delivery(world).status, delivery(world).attempts, other.messages) == (DELIVERED, 1, [])
 
 
-def test_who_read_it_before_another_claimed_it_sends_nothing(world: World) -> None:
+def test_an_instance_that_loses_the_claim_sends_nothing(world: World) -> None:
     end(world)
     sender = FakeWebhookSender(200)
 
     class Overtaken(InMemoryJobStore):
         def get(self, job_id: str) -> Job | None:
-            # Between the look at what is due and the claim, another instance claims it.
+            # Another instance claims the delivery between the query and the claim of this one.
             found = delivery(world)
             world.jobs.deliveries.save(found.claimed(NOW), over_attempts=found.attempts)
             return world.jobs.get(job_id)
 
-    service = replace(world.webhooks(sender), jobs=Overtaken())
-    deliver_webhooks(service=service, until=LATER)
+    ports = replace(world.webhooks(sender), jobs=Overtaken())
+    deliver_webhooks(ports=ports, until=LATER)
     assert (sender.messages, delivery(world).attempts) == ([], 1)
 
 
-def test_an_attempt_that_died_is_made_again_when_its_lease_is_over(world: World) -> None:
+def test_a_dead_attempt_is_repeated_when_its_lease_has_expired(world: World) -> None:
     end(world)
     claimed = delivery(world).claimed(NOW)
     world.jobs.deliveries.save(claimed, over_attempts=0)
@@ -224,7 +225,7 @@ def test_an_attempt_that_died_is_made_again_when_its_lease_is_over(world: World)
     assert (delivery(world).status, delivery(world).attempts, len(sender.messages)) == (DELIVERED, 2, 1)
 
 
-def test_attempts_that_all_died_come_to_an_end(world: World) -> None:
+def test_a_delivery_whose_attempts_all_die_fails(world: World) -> None:
     end(world)
     for _ in range(MAX_ATTEMPTS):
         found = delivery(world)
@@ -235,15 +236,15 @@ def test_attempts_that_all_died_come_to_an_end(world: World) -> None:
     assert (delivery(world).status, sender.messages) == (FAILED, [])
 
 
-def test_all_that_is_due_is_sent_and_not_beyond_the_time(world: World) -> None:
+def test_all_due_deliveries_are_sent_until_the_time_is_over(world: World) -> None:
     for number in range(40):
         end(world, f"job-{number}")
-    service = world.webhooks(FakeWebhookSender(200))
-    assert not any(deliver_webhooks(service=service, until=world.clock.now()).values())
+    ports = world.webhooks(FakeWebhookSender(200))
+    assert not any(deliver_webhooks(ports=ports, until=world.clock.now()).values())
     assert deliver(world, FakeWebhookSender(200))["delivered"] == 40
 
 
-def test_the_minute_timer_and_a_jobs_own_invocation_keep_apart(world: World) -> None:
+def test_the_invocation_for_a_job_sends_only_the_deliveries_of_this_job(world: World) -> None:
     end(world, "first")
     end(world, "second")
     sender = FakeWebhookSender(200)
@@ -251,7 +252,7 @@ def test_the_minute_timer_and_a_jobs_own_invocation_keep_apart(world: World) -> 
     assert [delivery(world, id_).status for id_ in ("first", "second")] == [PENDING, DELIVERED]
 
 
-def test_slow_receivers_of_one_user_do_not_take_the_instances_of_others(world: World) -> None:
+def test_slow_receivers_of_one_user_leave_instances_for_other_users(world: World) -> None:
     for number in range(6):
         end(world, f"slow-{number}")
     end(world, "other", user_id="somebody@else.com")
@@ -262,14 +263,14 @@ def test_slow_receivers_of_one_user_do_not_take_the_instances_of_others(world: W
     deliver(world, sender, job_id="slow-4")
     deliver(world, sender, job_id="other")
     assert [delivery(world, id_).status for id_ in ("slow-4", "other")] == [PENDING, DELIVERED]
-    world.clock.advance(16)  # they have been answered, or given up
+    world.clock.advance(16)  # their attempts have ended
     deliver(world, sender, job_id="slow-5")
     assert [delivery(world, f"slow-{number}").status for number in (4, 5)] == [PENDING, DELIVERED]
     deliver(world, sender)  # the timer comes
     assert delivery(world, "slow-4").status is DELIVERED
 
 
-def test_an_answer_that_could_not_be_written_down_is_written_at_the_second_try(world: World) -> None:
+def test_an_answer_that_was_not_recorded_is_recorded_at_the_second_try(world: World) -> None:
     end(world)
     sender, save = FakeWebhookSender(204), world.jobs.deliveries.save
 
@@ -284,7 +285,7 @@ def test_an_answer_that_could_not_be_written_down_is_written_at_the_second_try(w
     assert (delivery(world).status, delivery(world).attempts, len(sender.messages)) == (DELIVERED, 1, 1)
 
 
-def test_a_bug_in_the_message_of_one_delivery_is_charged_to_that_delivery(world: World) -> None:
+def test_a_bug_in_the_message_of_one_delivery_is_charged_to_this_delivery(world: World) -> None:
     end(world, "bad")
     end(world, "good")
 
@@ -293,9 +294,9 @@ def test_a_bug_in_the_message_of_one_delivery_is_charged_to_that_delivery(world:
             raise RecursionError
         return {"id": job.id, "finishedAt": "2023-12-21T01:50:56.789Z"}
 
-    service = replace(world.webhooks(FakeWebhookSender(200)), show=show)
+    ports = replace(world.webhooks(FakeWebhookSender(200)), show=show)
     for attempt in range(1, MAX_ATTEMPTS + 1):
-        counts = deliver_webhooks(service=service, until=world.clock.now() + timedelta(minutes=1))
+        counts = deliver_webhooks(ports=ports, until=world.clock.now() + timedelta(minutes=1))
         assert (counts["failed_attempts"], counts["delivered"]) == (1, int(attempt == 1))
         found = delivery(world, "bad")
         assert found.attempts == attempt and "unexpected" in str(found.error)
@@ -303,13 +304,13 @@ def test_a_bug_in_the_message_of_one_delivery_is_charged_to_that_delivery(world:
     assert found.status is FAILED
 
 
-def test_deliveries_are_shown_to_their_user_only(world: World) -> None:
+def test_only_the_user_of_a_job_sees_its_deliveries(world: World) -> None:
     end(world)
-    shown = list_deliveries("abc123", USER, ports=world.read_ports())
+    shown = list_deliveries("abc123", USER, ports=world.reading())
     assert shown == [delivery(world)]
     for job_id, user in (("abc123", "somebody@else.com"), ("nothing", USER)):
         with pytest.raises(NotFoundError):
-            list_deliveries(job_id, user, ports=world.read_ports())
+            list_deliveries(job_id, user, ports=world.reading())
 
 
 def test_deliveries_are_kept_for_30_days(world: World) -> None:
@@ -318,12 +319,12 @@ def test_deliveries_are_kept_for_30_days(world: World) -> None:
     end(world, "young")
     world.clock.advance(30 * 86_400)
     until = world.clock.now() + timedelta(minutes=1)
-    assert remove_old_deliveries(deliveries=world.jobs.deliveries, clock=world.clock, until=until) == {"deliveries": 1}
+    assert remove_old_deliveries(ports=world.delivery, until=until) == {"deliveries": 1}
     assert [len(world.jobs.deliveries.of_job(id_)) for id_ in ("old", "young")] == [0, 1]
 
 
 @pytest.mark.parametrize(("seconds", "removed"), [(100, 5), (2, 4), (0, 0)])
-def test_old_deliveries_are_removed_in_batches_as_long_as_there_is_time(
+def test_old_deliveries_are_removed_in_batches_until_the_time_is_over(
     world: World, seconds: int, removed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(5):
@@ -337,7 +338,7 @@ def test_old_deliveries_are_removed_in_batches_as_long_as_there_is_time(
         return remove(moment, limit=limit)
 
     monkeypatch.setattr(deliveries, "remove_before", remove_in_a_second)
-    counts = remove_old_deliveries(deliveries=deliveries, clock=world.clock, until=until, batch=2)
+    counts = remove_old_deliveries(ports=world.delivery, until=until, batch=2)
     assert counts == {"deliveries": removed}
     assert sum(len(deliveries.of_job(f"job-{number}")) for number in range(5)) == 5 - removed
 
@@ -346,11 +347,11 @@ def test_old_deliveries_are_removed_in_batches_as_long_as_there_is_time(
 
 
 def advance(world: World, provider: FakeProvider) -> Job | None:
-    return advance_job("abc123", service=world.generation(provider), until=LATER)
+    return advance_job("abc123", ports=world.generation(provider), until=LATER)
 
 
 @pytest.mark.parametrize(("webhook_url", "announced"), [(URL, ["abc123"]), (None, [])])
-def test_a_job_that_has_ended_is_announced_if_it_names_a_webhook(
+def test_the_end_of_a_job_with_a_webhook_url_is_announced(
     world: World, webhook_url: str | None, announced: list[str]
 ) -> None:
     world.downloads.bodies = {RESULT: make_png()}
@@ -359,7 +360,7 @@ def test_a_job_that_has_ended_is_announced_if_it_names_a_webhook(
     assert world.dispatcher.announced == announced
 
 
-def test_an_announcement_that_fails_changes_nothing(world: World) -> None:
+def test_a_failed_announcement_changes_nothing(world: World) -> None:
     world.dispatcher.failures = [DispatchError("no")]
     world.downloads.bodies = {RESULT: make_png()}
     world.jobs.add(make_job(webhook_url=URL))
@@ -368,15 +369,15 @@ def test_an_announcement_that_fails_changes_nothing(world: World) -> None:
     assert (delivery(world).status, world.dispatcher.announced) == (PENDING, [])
 
 
-def test_a_job_that_was_only_parked_is_not_announced(world: World) -> None:
+def test_a_parked_job_is_not_announced(world: World) -> None:
     world.jobs.add(make_job(webhook_url=URL))
-    advance_job("abc123", service=world.generation(FakeProvider(TASK, TASK)), until=NOW)
+    advance_job("abc123", ports=world.generation(FakeProvider(TASK, TASK)), until=NOW)
     assert world.dispatcher.announced == []
 
 
 def test_a_cancelled_job_is_announced(world: World) -> None:
     world.jobs.add(first_attempt_due(make_job(webhook_url=URL)))
-    cancel_job("abc123", USER, ports=world.job_ports)
+    cancel_job("abc123", USER, ports=world.job_requests)
     assert (world.dispatcher.announced, delivery(world).event) == (["abc123"], "job.cancelled")
 
 
@@ -384,5 +385,5 @@ def test_a_job_past_its_deadline_is_announced(world: World) -> None:
     world.jobs.add(first_attempt_due(make_job(webhook_url=URL)))
     world.clock.advance(3601)
     until = world.clock.now() + timedelta(minutes=1)
-    dispatch_due_jobs(service=world.revival(FakeProvider(AssertionError("submitted"))), until=until)
+    dispatch_due_jobs(ports=world.revival(FakeProvider(AssertionError("submitted"))), until=until)
     assert (world.dispatcher.announced, delivery(world).event) == (["abc123"], "job.failed")
