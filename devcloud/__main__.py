@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from devcloud.credentials import AccessKey
 from devcloud.fc import acs3
-from devcloud.fc.manifest import ManifestError
+from devcloud.fc.serverless_devs import ManifestError
 from devcloud.packages import PackageError, build
 from devcloud.running import CloudError, RunningCloud, find_running
 

@@ -25,7 +25,7 @@ import psutil
 from devcloud.credentials import AccessKey
 from devcloud.fc import acs3
 from tests.answer_checker import ROOT, AnswerChecker
-from tests.looking import open_database
+from tests.database_connection import open_database
 
 T = TypeVar("T")
 START_TIMEOUT_S = 60

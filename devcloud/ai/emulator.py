@@ -7,12 +7,12 @@ from typing import Any
 from starlette.routing import BaseRoute
 
 from devcloud.ai.dashscope_api import DashScopeApi
-from devcloud.ai.injection import Injector
 from devcloud.ai.openai_api import OpenAiApi
+from devcloud.ai.provider_faults import ProviderFaults
 from devcloud.ai.rendering import Gallery
-from devcloud.ai.results import Results
-from devcloud.ai.studio import Studio
-from devcloud.ai.tasks import TaskStore
+from devcloud.ai.result_links import Results
+from devcloud.ai.task_runner import TaskRunner
+from devcloud.ai.task_store import TaskStore
 from devcloud.clock import Clock
 from devcloud.faults import Faults
 
@@ -38,11 +38,11 @@ class AiEmulator:
         self._clock = clock
         self._gallery = Gallery(data_dir / "media")
         self._store = TaskStore(data_dir / "tasks.sqlite3")
-        injector = Injector(faults, clock)
-        studio = Studio(self._store, self._gallery, clock, {"image": image_after_s, "video": video_after_s})
-        results = Results(self._store, studio, clock, injector, secret=api_key)
-        dashscope = DashScopeApi(self._store, studio, results, clock, injector, api_key)
-        openai = OpenAiApi(studio, injector, api_key)
+        provider_faults = ProviderFaults(faults, clock)
+        runner = TaskRunner(self._store, self._gallery, clock, {"image": image_after_s, "video": video_after_s})
+        results = Results(self._store, runner, clock, provider_faults, secret=api_key)
+        dashscope = DashScopeApi(self._store, runner, results, clock, provider_faults, api_key)
+        openai = OpenAiApi(runner, provider_faults, api_key)
         self.routes: list[BaseRoute] = [*dashscope.routes, *openai.routes, *results.routes]
 
     def charges(self) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 
-from devcloud.ai.scenery import Scene, Subject
+from devcloud.ai.landscapes import Scene, Subject
 
 FRAMES_PER_SECOND = 24
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote
 
 from devcloud.credentials import AccessKey, Credentials
-from devcloud.fc.errors import FcError
+from devcloud.fc.fc_error import FcError
 
 _ALGORITHM = "ACS3-HMAC-SHA256"
 _MAX_SKEW_S = 15 * 60

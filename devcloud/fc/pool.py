@@ -2,10 +2,7 @@
 
 import asyncio
 import contextlib
-import logging
 import secrets
-import shutil
-import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,23 +11,14 @@ from typing import Any
 
 from devcloud.clock import Clock
 from devcloud.credentials import Credentials
-from devcloud.fc.errors import FcError
-from devcloud.fc.instance import Instance, Outcome, Site, remove_folder
+from devcloud.fc.code_shelf import Assembly, CodeShelf
+from devcloud.fc.fc_error import FcError
+from devcloud.fc.instance import Instance, Outcome, Site
 from devcloud.fc.manifest import Function, Manifest
-from devcloud.packages import assemble, fingerprint
-
-_log = logging.getLogger("devcloud.fc")
+from devcloud.fc.temp_disk import remove_folder
 
 MAX_INSTANCES = 10
 IDLE_S = 300.0
-
-
-@dataclass(frozen=True)
-class Assembly:
-    """One state of a function's code."""
-
-    folder: Path
-    fingerprint: int
 
 
 class InitializationError(Exception):
@@ -39,36 +27,6 @@ class InitializationError(Exception):
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.error_message)
         self.outcome = outcome
-
-
-class CodeShelf:
-    """Assembles functions from their source and notices when the source has been edited."""
-
-    def __init__(self, project_dir: Path, folder: Path) -> None:
-        self._project_dir = project_dir
-        self._folder = folder
-        self._current: dict[str, Assembly] = {}
-        self._lock = threading.Lock()
-        self._count = 0
-        shutil.rmtree(folder, ignore_errors=True)
-
-    def current(self, function: Function) -> Assembly:
-        """Return the assembly of the source as it is now. Raises ``FcError`` when it cannot be read."""
-        source, shared = self._project_dir / "functions" / function.folder, self._project_dir / "shared"
-        try:
-            with self._lock:
-                found = fingerprint(source, shared)
-                assembly = self._current.get(function.name)
-                if assembly is None or assembly.fingerprint != found:
-                    self._count += 1
-                    assembly = Assembly(self._folder / function.name / str(self._count), found)
-                    assemble(source, shared, assembly.folder)
-                    self._current[function.name] = assembly
-                return assembly
-        except OSError as error:  # missing, or being edited just now
-            _log.warning("the code of %s cannot be assembled: %s", function.name, error)
-            message = f"the code of {function.name!r} cannot be assembled; the local cloud's output says why"
-            raise FcError(500, "InternalServerError", message) from error
 
 
 @dataclass

@@ -26,7 +26,7 @@ from shared.ports import DeletionStore, JobStore, OutputStore
 from shared.services.batches import pages
 from tests.contract.databases import KINDS, database_url, open_database
 from tests.fakes import NOW, USER, InMemoryDeletionStore, InMemoryJobStore, InMemoryOutputStore, make_job, make_output
-from tests.looking import open_database as look_at
+from tests.database_connection import open_database as look_at
 
 SECOND = timedelta(seconds=1)
 

@@ -17,7 +17,7 @@ from ai_support import API_KEY, ServedEmulator, served
 from PIL import Image
 
 from devcloud.ai.rendering import render_image, render_video
-from devcloud.ai.scenery import Scene, Subject
+from devcloud.ai.landscapes import Scene, Subject
 
 ROOT = Path(__file__).parents[2]
 

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from devcloud.fc.manifest import AsyncConfig, Manifest, ManifestError, OssTrigger, TimerTrigger, load_manifest
-from devcloud.fc.triggers import next_fire
+from devcloud.fc.manifest import AsyncConfig, Manifest, OssTrigger, TimerTrigger, load_manifest
+from devcloud.fc.serverless_devs import ManifestError
+from devcloud.fc.timer_trigger import next_fire
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.job_support import Case, check_succeeded
 from tests.local_cloud import ROOT, LocalCloud
-from tests.node import install
+from tests.node_packages import install
 
 PAGE = (ROOT / "docs" / "typescript.md").read_text(encoding="utf-8")
 BIN = Path(__file__).with_name("typescript") / "node_modules" / ".bin"

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
+from devcloud.ai.landscapes import Subject
 from devcloud.ai.orders import MediaType, Order
 from devcloud.ai.rendering import Gallery, Media
-from devcloud.ai.scenery import Subject
-from devcloud.ai.tasks import Task, TaskStore
+from devcloud.ai.task_store import Task, TaskStore
 from devcloud.clock import Clock
 
 DAY_S = 24 * 3600
@@ -29,7 +29,7 @@ def is_refused(prompt: str) -> bool:
     return "[refuse]" in prompt
 
 
-class Studio:
+class TaskRunner:
     """Accepts orders and renders their results."""
 
     def __init__(self, store: TaskStore, gallery: Gallery, clock: Clock, after_s: dict[MediaType, float]) -> None:

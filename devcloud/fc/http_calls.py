@@ -7,9 +7,9 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from devcloud.fc.errors import FcError
+from devcloud.fc.fc_error import FcError
+from devcloud.fc.invocations import Invoker
 from devcloud.fc.manifest import Function
-from devcloud.fc.service import FunctionService
 
 _CALL_EFFECTS = ("status", "drop", "delayS")
 
@@ -42,12 +42,12 @@ def refuse_host(message: str) -> Response:
     return JSONResponse(FcError(403, "AccessDenied", message).body(str(uuid4())), 403)
 
 
-async def suffer_call_faults(service: FunctionService, function: Function, kind: str) -> bool:
+async def suffer_call_faults(invoker: Invoker, function: Function, kind: str) -> bool:
     """Delay or refuse a call as armed, and return whether its answer is to be dropped."""
     attempt = 0 if kind == "async" else 1
-    effect: dict[str, Any] = service.take_fault(_CALL_EFFECTS, function=function.name, kind=kind, attempt=attempt)
+    effect: dict[str, Any] = invoker.take_fault(_CALL_EFFECTS, function=function.name, kind=kind, attempt=attempt)
     if "delayS" in effect:
-        await service.wait(effect["delayS"])
+        await invoker.wait(effect["delayS"])
     if "status" in effect:
         status = effect["status"]
         code = effect.get("code", "ResourceThrottled" if status == 429 else "InternalServerError")

@@ -16,21 +16,21 @@ from starlette.routing import Route
 
 from devcloud.clock import Clock
 from devcloud.faults import TARGETS, Fault, Faults
-from devcloud.fc.errors import FcError
-from devcloud.fc.instance import mount_disk, remove_folder
+from devcloud.fc.fc_error import FcError
+from devcloud.fc.invocation_store import InvocationStore
+from devcloud.fc.invocations import FAULT_EFFECTS
+from devcloud.fc.oss_trigger import EVENT_EFFECTS
 from devcloud.fc.pool import Pool
-from devcloud.fc.service import FAULT_EFFECTS
-from devcloud.fc.store import Store
-from devcloud.fc.triggers import EVENT_EFFECTS
+from devcloud.fc.temp_disk import mount_disk, remove_folder
 
 _EFFECTS = {"fc": FAULT_EFFECTS, "events": EVENT_EFFECTS}
 
 
-class Control:
+class ControlRequests:
     """The endpoints under ``/control``, for loopback alone."""
 
     def __init__(
-        self, pool: Pool, store: Store, faults: Faults, clock: Clock, charges: Callable[[], Sequence[Any]]
+        self, pool: Pool, store: InvocationStore, faults: Faults, clock: Clock, charges: Callable[[], Sequence[Any]]
     ) -> None:
         self._pool = pool
         self._store = store

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fc_support import LocalCloud, eventually, local_cloud, write_project
 
-from devcloud.fc.gateway import BadResponseError, canonical_name, response_of
+from devcloud.fc.http_trigger import BadResponseError, canonical_name, response_of
 
 
 @pytest.fixture(scope="module")

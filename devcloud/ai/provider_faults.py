@@ -1,21 +1,20 @@
 """The faults of the AI providers: what an armed fault does to a request."""
 
-import asyncio
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from devcloud.ai.errors import ProviderError
+from devcloud.ai.provider_error import ProviderError
+from devcloud.broken_responses import DroppedResponse
 from devcloud.clock import Clock
 from devcloud.faults import Faults
 
 Effect = dict[str, Any]
 
 
-class Injector:
+class ProviderFaults:
     """Runs the steps of the providers, and spoils those for which a fault is armed."""
 
     def __init__(self, faults: Faults, clock: Clock) -> None:
@@ -51,34 +50,3 @@ class Injector:
         if len(recent) >= most:
             raise ProviderError(429, None, "Requests rate limit exceeded, please try again later.")
         recent.append(now)
-
-
-class DroppedResponse(Response):
-    """No answer: the connection is closed instead."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Close the connection."""
-        await _hang_up(receive)
-
-
-class TruncatedResponse(Response):
-    """Announces the whole of ``content``, sends its first ``kept`` bytes and closes the connection."""
-
-    def __init__(self, content: bytes, kept: int, headers: dict[str, str]) -> None:
-        super().__init__(content, headers=headers)
-        self._kept = kept
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the beginning."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": bytes(self.body[: self._kept]), "more_body": True})
-        await _hang_up(receive)
-
-
-async def _hang_up(receive: Receive) -> None:
-    # ASGI knows no way to close a connection without an answer. Uvicorn's receive is a method of the object that
-    # holds the connection; closing it there is what a crashed server looks like from outside.
-    connection: asyncio.Transport = receive.__self__.transport  # type: ignore[attr-defined]  # uvicorn's own
-    connection.close()
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -6,8 +6,8 @@ from hmac import compare_digest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from devcloud.ai.errors import ProviderError
-from devcloud.ai.studio import new_request_id
+from devcloud.ai.provider_error import ProviderError
+from devcloud.ai.task_runner import new_request_id
 
 Handler = Callable[[Request, str], Awaitable[Response]]
 ErrorShape = Callable[[ProviderError, str], Response]

@@ -27,7 +27,7 @@ class TaskExistsError(Exception):
 
 
 @dataclass(frozen=True)
-class Task:
+class AsyncTask:
     """An accepted asynchronous invocation. Times are Unix seconds; ``put_off`` counts throttled attempts."""
 
     request_id: str
@@ -52,10 +52,10 @@ class Task:
         return None if self.started_at is None or self.ended_at is None else self.ended_at - self.started_at
 
 
-_COLUMNS = tuple(column.name for column in fields(Task))
+_COLUMNS = tuple(column.name for column in fields(AsyncTask))
 
 
-class Store:
+class InvocationStore:
     """One SQLite file. Its methods may be called from any thread."""
 
     def __init__(self, path: Path) -> None:
@@ -80,7 +80,7 @@ class Store:
         )
         self._run("UPDATE invocations SET status = 'lost' WHERE status = 'running'")
 
-    def add(self, tasks: Iterable[Task]) -> None:
+    def add(self, tasks: Iterable[AsyncTask]) -> None:
         """Keep new tasks. Raises ``TaskExistsError``."""
         names = ", ".join(_COLUMNS)
         values = ", ".join(f":{name}" for name in _COLUMNS)
@@ -91,7 +91,7 @@ class Store:
             except sqlite3.IntegrityError as error:
                 raise TaskExistsError from error
 
-    def change(self, task: Task, **changes: Any) -> Task:
+    def change(self, task: AsyncTask, **changes: Any) -> AsyncTask:
         """Write ``changes`` of a task and return it as it is now."""
         assignments = ", ".join(f"{name} = :{name}" for name in changes)
         self._run(f"UPDATE tasks SET {assignments} WHERE request_id = :id", {**changes, "id": task.request_id})  # noqa: S608  # our own column names
@@ -101,18 +101,18 @@ class Store:
         """Make held tasks due."""
         self._run("UPDATE tasks SET status = 'Enqueued', due = ? WHERE status = 'Held'", (now,))
 
-    def next_waiting(self, busy: Sequence[str]) -> Task | None:
+    def next_waiting(self, busy: Sequence[str]) -> AsyncTask | None:
         """Return the waiting task with the earliest due time, except those of ``busy`` functions."""
         others = f"function NOT IN ({', '.join('?' * len(busy))})"
         found = self._tasks(f"status IN ('Enqueued', 'Retrying') AND {others} ORDER BY due, accepted_at LIMIT 1", busy)
         return found[0] if found else None
 
-    def find(self, function: str, task_id: str) -> Task | None:
+    def find(self, function: str, task_id: str) -> AsyncTask | None:
         """Return the task of that id; without one of its own, a task goes by its request id."""
         found = self._tasks("function = ? AND COALESCE(task_id, request_id) = ?", (function, task_id))
         return found[0] if found else None
 
-    def list_tasks(self, function: str, prefix: str, status: str | None) -> list[Task]:
+    def list_tasks(self, function: str, prefix: str, status: str | None) -> list[AsyncTask]:
         """Return the tasks with an id of their own, the newest first."""
         return self._tasks(
             "function = ? AND task_id LIKE ? || '%' AND (? IS NULL OR status = ?)"
@@ -144,9 +144,9 @@ class Store:
             (function, function, since),
         ).fetchall()
 
-    def _tasks(self, condition: str, values: Sequence[object]) -> list[Task]:
+    def _tasks(self, condition: str, values: Sequence[object]) -> list[AsyncTask]:
         rows = self._run(f"SELECT {', '.join(_COLUMNS)} FROM tasks WHERE {condition}", values).fetchall()  # noqa: S608  # our own conditions
-        return [Task(**dict(row)) for row in rows]
+        return [AsyncTask(**dict(row)) for row in rows]
 
     def _run(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> sqlite3.Cursor:
         with self._lock:

@@ -1,22 +1,18 @@
-"""Runs functions: at once for those who wait, later and with retries for those who do not."""
+"""The queue of asynchronous invocations: it accepts them durably, runs them, and retries those that fail."""
 
 import asyncio
 import re
 import uuid
 from collections import Counter
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
 
 from devcloud.clock import Clock
-from devcloud.faults import Faults
-from devcloud.fc.errors import FcError
-from devcloud.fc.instance import Outcome
+from devcloud.fc.fc_error import FcError
+from devcloud.fc.instance import Instance, Outcome
+from devcloud.fc.invocation_store import ENDED, AsyncTask, InvocationStore, TaskExistsError
+from devcloud.fc.invocations import Invoker
 from devcloud.fc.manifest import Function, Manifest
-from devcloud.fc.pool import MAX_INSTANCES, InitializationError, Pool
-from devcloud.fc.store import ENDED, Store, Task, TaskExistsError
+from devcloud.fc.pool import MAX_INSTANCES, Pool
 
-SYNC_LIMIT_BYTES = 32 << 20
 ASYNC_LIMIT_BYTES = 128 << 10
 TASK_MEMORY_S = 7 * 86400.0
 _TASK_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
@@ -24,56 +20,21 @@ _RETRY_S = 1.0
 _PUT_OFF_S = 0.5
 _PUT_OFF_LIMIT_S = 60.0
 
-FAULT_EFFECTS = ("status", "code", "message", "drop", "delayS", "kill", "afterS", "throttle", "diskBytes")
 
+class AsyncQueue:
+    """The asynchronous invocations of all functions. Only the event loop's thread may call its methods."""
 
-@dataclass(frozen=True)
-class Invocation:
-    """One answered invocation: who ran it and how it ended."""
-
-    request_id: str
-    instance_id: str
-    outcome: Outcome
-
-
-class FunctionService:
-    """Function Compute behind its API and triggers."""
-
-    def __init__(self, manifest: Manifest, pool: Pool, store: Store, faults: Faults, clock: Clock) -> None:
+    def __init__(self, manifest: Manifest, invoker: Invoker, pool: Pool, store: InvocationStore, clock: Clock) -> None:
         self._manifest = manifest
+        self._invoker = invoker
         self._pool = pool
         self._store = store
-        self._faults = faults
         self._clock = clock
         self._wake = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._stopping: set[str] = set()
 
-    def function(self, name: str) -> Function:
-        """Return the function of that name. Raises ``FcError`` 404."""
-        try:
-            return self._manifest.functions[name]
-        except KeyError:
-            raise FcError(404, "FunctionNotFound", f"function {name!r} does not exist") from None
-
-    def take_fault(self, effects: Collection[str], **facts: object) -> dict[str, Any]:
-        """Return the effect of the first armed fault that fits and has one of ``effects``, else nothing.
-
-        A request passes several steps. A fault waits for the step that it is meant for.
-        """
-        meant = Faults([fault for fault in self._faults.armed if fault.effect.keys() & set(effects)])
-        effect = meant.take("fc", **facts)
-        self._faults.armed[:] = [fault for fault in self._faults.armed if fault.remaining > 0]
-        return effect or {}
-
-    async def invoke(self, function: Function, event: bytes, kind: str) -> Invocation:
-        """Run a function and wait for its end. Raises ``FcError`` when the request itself is refused."""
-        # Of an HTTP request the body counts, and the gateway has measured it; base64 makes the event larger.
-        if kind != "http" and len(event) > SYNC_LIMIT_BYTES:
-            raise FcError(400, "InvalidArgument", f"the payload exceeds {SYNC_LIMIT_BYTES} bytes")
-        return await self._run(function, str(uuid.uuid4()), event, kind, attempt=1)
-
-    def accept(self, function: Function, payload: bytes, kind: str, *, task_id: str | None = None) -> Task:
+    def accept(self, function: Function, payload: bytes, kind: str, *, task_id: str | None = None) -> AsyncTask:
         """Keep an asynchronous invocation and return it; it is durable from here on. Raises ``FcError``."""
         if len(payload) > ASYNC_LIMIT_BYTES:
             raise FcError(400, "InvalidArgument", f"an asynchronous payload may have {ASYNC_LIMIT_BYTES} bytes at most")
@@ -81,7 +42,7 @@ class FunctionService:
             _check_task_id(function, task_id)
         now = self._clock.now()
         self._store.forget_tasks(now - TASK_MEMORY_S)
-        task = Task(str(uuid.uuid4()), function.name, kind, task_id, payload, "Enqueued", now, now)
+        task = AsyncTask(str(uuid.uuid4()), function.name, kind, task_id, payload, "Enqueued", now, now)
         try:
             self._store.add([task])
         except TaskExistsError:
@@ -90,15 +51,11 @@ class FunctionService:
         self.wake()
         return task
 
-    async def wait(self, seconds: float) -> None:
-        """Let that much of the emulators' time pass."""
-        await self._clock.sleep_until(self._clock.now() + seconds)
-
     def wake(self) -> None:
         """Look into the queue again."""
         self._wake.set()
 
-    def task(self, function: Function, task_id: str) -> Task:
+    def task(self, function: Function, task_id: str) -> AsyncTask:
         """Return a task. Raises ``FcError`` 404."""
         task = self._store.find(function.name, task_id)
         if task is None:
@@ -116,7 +73,7 @@ class FunctionService:
         elif task.status not in (*ENDED, "Stopping"):
             self._store.change(task, status="Stopped", ended_at=self._clock.now())
 
-    async def run_queue(self) -> None:
+    async def run(self) -> None:
         """Run what is queued, for as long as the local cloud runs."""
         while True:
             self._wake.clear()
@@ -143,7 +100,7 @@ class FunctionService:
             for wait in waits:
                 wait.cancel()
 
-    def _begin(self, task: Task) -> None:
+    def _begin(self, task: AsyncTask) -> None:
         function = self._manifest.functions.get(task.function)
         now = self._clock.now()
         if function is None:
@@ -162,19 +119,28 @@ class FunctionService:
 
         running.add_done_callback(ended)
 
-    async def _attempt(self, function: Function, task: Task) -> None:
+    async def _attempt(self, function: Function, task: AsyncTask) -> None:
         facts = {"function": function.name, "kind": task.kind, "attempt": task.attempt}
-        if self.take_fault(("throttle",), **facts):
+        if self._invoker.take_fault(("throttle",), **facts):
             self._put_off(task, "throttled by an armed fault")
             return
-        if task.kind != "async" and (delay_s := self.take_fault(("delayS",), **facts).get("delayS")):
-            await self.wait(delay_s)
+        if task.kind != "async" and (delay_s := self._invoker.take_fault(("delayS",), **facts).get("delayS")):
+            await self._invoker.wait(delay_s)
         try:
-            invocation = await self._run(function, task.request_id, task.payload, task.kind, task.attempt, task)
+            invocation = await self._invoker.run(
+                function, task.request_id, task.payload, task.kind, task.attempt, lambda it: self._started(task, it)
+            )
         except FcError as error:
             self._put_off(task, error.message)
             return
-        outcome = invocation.outcome
+        self._conclude(function, task, invocation.outcome)
+
+    def _started(self, task: AsyncTask, instance: Instance) -> None:
+        self._store.change(task, instance_id=instance.id)
+        if task.request_id in self._stopping:
+            instance.kill()
+
+    def _conclude(self, function: Function, task: AsyncTask, outcome: Outcome) -> None:
         if task.request_id in self._stopping:
             self._stopping.discard(task.request_id)
             self._finish(task, "Stopped", error=outcome.error_message)
@@ -186,7 +152,7 @@ class FunctionService:
             due = self._clock.now() + _RETRY_S * 2 ** (task.attempt - 1)
             self._store.change(task, status="Retrying", due=due, error=outcome.error_message)
 
-    def _put_off(self, task: Task, reason: str) -> None:
+    def _put_off(self, task: AsyncTask, reason: str) -> None:
         if task.request_id in self._stopping:
             self._stopping.discard(task.request_id)
             self._finish(task, "Stopped")
@@ -202,46 +168,11 @@ class FunctionService:
             error=reason,
         )
 
-    def _finish(self, task: Task, status: str, **changes: object) -> None:
+    def _finish(self, task: AsyncTask, status: str, **changes: object) -> None:
         now = self._clock.now()
         self._store.change(task, status=status, ended_at=now, **changes)
         if task.kind == "oss":
             self._store.release_held(now)
-
-    async def _run(
-        self,
-        function: Function,
-        request_id: str,
-        event: bytes,
-        kind: str,
-        attempt: int,
-        task: Task | None = None,
-    ) -> Invocation:
-        facts = {"function": function.name, "kind": kind, "attempt": attempt}
-        number = self._store.start_invocation(request_id, function.name, kind, attempt, self._clock.now())
-        outcome, instance_id = None, ""
-        try:
-            async with self._pool.instance(
-                function, request_id, lambda: self.take_fault(("diskBytes",), **facts).get("diskBytes")
-            ) as instance:
-                instance_id = instance.id
-                if task is not None:
-                    self._store.change(task, instance_id=instance_id)
-                if request_id in self._stopping:
-                    instance.kill()
-                kill = self.take_fault(("kill",), **facts)
-                outcome = await instance.invoke(
-                    request_id, event, kill_after_s=kill.get("afterS", 0.0) if kill else None
-                )
-        except InitializationError as error:
-            outcome = error.outcome
-        finally:
-            if outcome is None:  # refused, or given up because the local cloud ends
-                self._store.end_invocation(number, "lost", 0)
-            else:
-                status = "succeeded" if outcome.error_type is None else "failed"
-                self._store.end_invocation(number, status, outcome.duration_ms)
-        return Invocation(request_id, instance_id, outcome)
 
 
 def _check_task_id(function: Function, task_id: str) -> None:

@@ -1,23 +1,18 @@
-"""Timers and OSS events: what starts functions by itself, as asynchronous invocations."""
+"""Timer triggers: each queues an asynchronous invocation whenever its cron expression fires."""
 
 import asyncio
 import json
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
 from devcloud.clock import Clock
-from devcloud.faults import Faults
-from devcloud.fc.manifest import Function, Manifest, ManifestError, OssTrigger, TimerTrigger
-from devcloud.fc.service import FunctionService
-from devcloud.fc.store import Store, Task
-
-EVENT_EFFECTS = ("lose", "copies", "delayS", "hold")
+from devcloud.fc.async_queue import AsyncQueue
+from devcloud.fc.manifest import Function, Manifest, TimerTrigger
+from devcloud.fc.serverless_devs import ManifestError
 
 _EVERY = re.compile(r"@every\s+(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _TIME_ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.*)")
@@ -44,8 +39,8 @@ def next_fire(cron: str, after: float) -> float:
 class Timers:
     """Fires the enabled timers of all functions."""
 
-    def __init__(self, manifest: Manifest, service: FunctionService, clock: Clock) -> None:
-        self._service = service
+    def __init__(self, manifest: Manifest, queue: AsyncQueue, clock: Clock) -> None:
+        self._queue = queue
         self._clock = clock
         self._timers = [
             (function, trigger)
@@ -69,38 +64,4 @@ class Timers:
                 "triggerName": trigger.name,
                 "payload": trigger.payload,
             }
-            self._service.accept(function, json.dumps(event).encode(), "timer")
-
-
-class OssEvents:
-    """Hands events of the OSS emulator to the functions whose triggers want them."""
-
-    def __init__(self, manifest: Manifest, store: Store, faults: Faults, clock: Clock) -> None:
-        self._store = store
-        self._faults = faults
-        self._clock = clock
-        self._triggers = [
-            (function, trigger)
-            for function in manifest.functions.values()
-            for trigger in function.triggers
-            if isinstance(trigger, OssTrigger)
-        ]
-
-    def publish(self, record: Mapping[str, Any]) -> None:
-        """Store one event record for every trigger that fits; it is durable on return, but the queue is not woken."""
-        bucket, key, name = record["oss"]["bucket"]["name"], record["oss"]["object"]["key"], record["eventName"]
-        fitting = [function for function, trigger in self._triggers if trigger.fits(bucket, name, key)]
-        if not fitting:
-            return
-        effect = self._faults.take("events", key=key, event=name) or {}
-        if effect.get("lose"):
-            return
-        now = self._clock.now()
-        due = now + effect.get("delayS", 0.0)
-        status = "Held" if effect.get("hold") else "Enqueued"
-        payload = json.dumps({"events": [record]}).encode()
-        self._store.add(
-            Task(str(uuid4()), function.name, "oss", None, payload, status, due, now)
-            for function in fitting
-            for _ in range(effect.get("copies", 1))
-        )
+            self._queue.accept(function, json.dumps(event).encode(), "timer")

@@ -14,13 +14,14 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import Response
 
-from devcloud.ai.injection import DroppedResponse
-from devcloud.fc.errors import FcError
-from devcloud.fc.http import is_async, raw_path, suffer_call_faults
+from devcloud.broken_responses import DroppedResponse
+from devcloud.fc.async_queue import AsyncQueue
+from devcloud.fc.fc_error import FcError
+from devcloud.fc.http_calls import is_async, raw_path, suffer_call_faults
+from devcloud.fc.invocations import SYNC_LIMIT_BYTES, Invoker
 from devcloud.fc.manifest import Function, HttpTrigger
-from devcloud.fc.service import SYNC_LIMIT_BYTES, FunctionService
 
-_log = logging.getLogger("devcloud.gateway")
+_log = logging.getLogger("devcloud.http_trigger")
 
 _HEADER_LIMIT_BYTES = 8 << 10
 _URL_LIMIT_BYTES = 4 << 10
@@ -36,11 +37,14 @@ class BadResponseError(Exception):
     """The function returned what Function Compute does not turn into an HTTP answer."""
 
 
-class Gateway:
+class HttpTriggerEndpoint:
     """The HTTP trigger of one function."""
 
-    def __init__(self, service: FunctionService, function: Function, trigger: HttpTrigger, account_id: str) -> None:
-        self._service = service
+    def __init__(
+        self, invoker: Invoker, queue: AsyncQueue, function: Function, trigger: HttpTrigger, account_id: str
+    ) -> None:
+        self._invoker = invoker
+        self._queue = queue
         self._function = function
         self._trigger = trigger
         self._account_id = account_id
@@ -51,10 +55,10 @@ class Gateway:
             raise FcError(405, "MethodNotAllowed", f"the trigger does not accept {request.method}")
         event = json.dumps(await self._event(request)).encode()
         kind = "async" if is_async(request) else "http"
-        drop = await suffer_call_faults(self._service, self._function, kind)
+        drop = await suffer_call_faults(self._invoker, self._function, kind)
         if kind == "async":
             task_id = request.headers.get("x-fc-async-task-id")
-            task = self._service.accept(self._function, event, kind, task_id=task_id)
+            task = self._queue.accept(self._function, event, kind, task_id=task_id)
             response = Response(status_code=202, headers={"X-Fc-Request-Id": task.request_id})
         else:
             response = await self._invoke(event)
@@ -64,7 +68,7 @@ class Gateway:
         return DroppedResponse() if drop else response
 
     async def _invoke(self, event: bytes) -> Response:
-        invocation = await self._service.invoke(self._function, event, "http")
+        invocation = await self._invoker.invoke(self._function, event, "http")
         headers = {"X-Fc-Request-Id": invocation.request_id}
         outcome = invocation.outcome
         try:
