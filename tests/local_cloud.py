@@ -42,7 +42,7 @@ _MISSING = (
 )
 
 
-def eventually(probe: Callable[[], T], *, timeout_s: float = 20, interval_s: float = 0.05) -> T:
+def eventually(probe: Callable[[], T | None], *, timeout_s: float = 20, interval_s: float = 0.05) -> T:
     """Return the first true value of ``probe``; fail with the last one when the time is over.
 
     An AssertionError of ``probe`` counts as not yet.

@@ -94,7 +94,12 @@ class ServedEmulator:
 
     def advance(self, seconds: float) -> None:
         turned = threading.Event()
-        self._server.loop.call_soon_threadsafe(lambda: (self.clock.advance(seconds), turned.set()))
+
+        def turn() -> None:
+            self.clock.advance(seconds)
+            turned.set()
+
+        self._server.loop.call_soon_threadsafe(turn)
         turned.wait()
 
     def arm(self, effect: Mapping[str, Any], times: int = 1, **match: str) -> None:

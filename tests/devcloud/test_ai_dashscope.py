@@ -12,6 +12,7 @@ import pytest
 from ai_support import API_KEY, IMAGE_GENERATION, MULTIMODAL, TEXT2IMAGE, VIDEO, ServedEmulator, served
 from dashscope import ImageSynthesis, VideoSynthesis
 from dashscope.aigc.image_generation import ImageGeneration
+from dashscope.api_entities.dashscope_response import ImageGenerationResponse, Message
 from PIL import Image
 from pymediainfo import MediaInfo
 
@@ -82,9 +83,10 @@ def test_sdk_makes_a_video_from_an_image(sdk: ServedEmulator) -> None:
 
 
 def test_sdk_makes_images_with_choices(sdk: ServedEmulator) -> None:
-    message = dashscope.api_entities.dashscope_response.Message(role="user", content=[{"text": "a lake"}])
+    message = Message(role="user", content=[{"text": "a lake"}])
     submitted = ImageGeneration.async_call(model="wan2.6-t2i", messages=[message], n=2, size="1280*1280")
     sdk.advance(1)
+    assert isinstance(submitted, ImageGenerationResponse)
     done = ImageGeneration.wait(submitted)
     assert [choice.finish_reason for choice in done.output.choices] == ["stop", "stop"]
 
@@ -99,15 +101,16 @@ def test_sdk_v2_makes_images(ai: ServedEmulator) -> None:
 
 
 def test_sdk_cancels_and_lists(sdk: ServedEmulator) -> None:
+    synthesis: Any = ImageSynthesis  # the SDK's types lack cancel and list
     first, second = (ImageSynthesis.async_call("wan2.2-t2i-flash", "a lake", n=1) for _ in range(2))
-    assert ImageSynthesis.cancel(first).status_code == 200
+    assert synthesis.cancel(first).status_code == 200
     assert ImageSynthesis.fetch(first).output.task_status == "CANCELED"
-    refused = ImageSynthesis.cancel(first)
+    refused = synthesis.cancel(first)
     assert (refused.status_code, refused.code) == (400, "UnsupportedOperation")
-    page = ImageSynthesis.list(page_size=1).output
+    page = synthesis.list(page_size=1).output
     assert (page["total"], page["total_page"], len(page["data"])) == (2, 2, 1)
     assert page["data"][0]["task_id"] == second.output.task_id
-    assert [row["task_id"] for row in ImageSynthesis.list(status="CANCELED").output["data"]] == [first.output.task_id]
+    assert [row["task_id"] for row in synthesis.list(status="CANCELED").output["data"]] == [first.output.task_id]
     assert sdk.emulator.charges() == []
 
 

@@ -16,8 +16,8 @@ import pytest
 from ai_support import API_KEY, ServedEmulator, served
 from PIL import Image
 
-from devcloud.ai.rendering import render_image, render_video
 from devcloud.ai.landscapes import Scene, Subject
+from devcloud.ai.rendering import render_image, render_video
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import jwt
@@ -149,7 +150,7 @@ def test_killed_and_started_again(project: Path, tmp_path: Path) -> None:
     cloud = LocalCloud(project, "--data", str(data))
     for note in ("first", "second"):
         devcloud("invoke", "slow-job", "--async", "--event", json.dumps({"note": note}), project=project)
-        eventually(lambda note=note: cloud.lines(note))
+        eventually(partial(cloud.lines, note))
     cloud.arm("fc", {"throttle": True}, times=100, function="work")
     queued = devcloud("invoke", "work", "--async", "--event", '{"note": "queued"}', project=project).stdout.strip()
     children = psutil.Process(cloud.process.pid).children(recursive=True)

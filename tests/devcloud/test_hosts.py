@@ -69,7 +69,7 @@ def test_sdks_reach_the_names_of_the_real_service_by_a_proxy(oss: RunningOss) ->
     config = v2.config.load_default()
     config.credentials_provider = v2.credentials.StaticCredentialsProvider(KEY.access_key_id, KEY.access_key_secret)
     config.region, config.endpoint = REGION, f"http://{ENDPOINT}"
-    config.proxy_host = {"http": oss.endpoint}  # type: ignore[assignment]  # of a text the SDK makes what requests ignores
+    config.proxy_host = {"http": oss.endpoint}  # of a text the SDK makes what requests ignores
     body = v2.Client(config).get_object(v2.GetObjectRequest(BUCKET, "a")).body
     assert body is not None
     assert body.read() == b"1"

@@ -60,7 +60,7 @@ def test_a_token_that_does_not_hold_is_a_401(cloud: LocalCloud, prompt: str, cha
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Basic YTpi", "Bearer x.y.z", "Bearer none", "bearer é"])
 def test_what_is_no_token_is_a_401(cloud: LocalCloud, header: str) -> None:
-    answer = cloud.api(None).post(IMAGE, json={"prompt": "x"}, headers={"Authorization": header.encode()})
+    answer = cloud.api(None).post(IMAGE, json={"prompt": "x"}, headers={b"Authorization": header.encode()})
     check_problem(answer, 401)
 
 

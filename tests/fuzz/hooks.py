@@ -18,7 +18,7 @@ _NO_INTEGER = "Input should be a valid integer"  # JSON Schema takes 1.0 for one
 
 
 @schemathesis.hook
-def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
     """Wait for no job; a wait that is to be refused stays as it is. Delete none that the others are to find."""
     if case.method == "DELETE" and case.path_parameters.get("jobId") in _FINISHED_JOBS:
         case.path_parameters["jobId"] = "deleted"
@@ -31,7 +31,7 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
 
 @schemathesis.hook
 def filter_failure(
-    context: schemathesis.HookContext, failure: Failure, case: schemathesis.Case, response: schemathesis.Response
+    context: schemathesis.HookContext, failure: Failure, case: schemathesis.Case[Any], response: schemathesis.Response
 ) -> bool:
     """Pass over a refusal of valid data for a rule that no schema can hold: the answer has to name just that rule."""
     if not isinstance(failure, RejectedPositiveData):
