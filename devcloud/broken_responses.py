@@ -1,4 +1,4 @@
-"""Responses that break off: for armed faults, and as a client sees them when a server crashes."""
+"""Responses that end early, for armed faults: a client sees the same when a server crashes."""
 
 import asyncio
 
@@ -15,22 +15,22 @@ class DroppedResponse(Response):
 
 
 class TruncatedResponse(Response):
-    """Announces the whole of ``content``, sends its first ``kept`` bytes and closes the connection."""
+    """Announces the length of ``content``, sends the first ``kept`` bytes and closes the connection."""
 
     def __init__(self, content: bytes, kept: int, headers: dict[str, str]) -> None:
         super().__init__(content, headers=headers)
         self._kept = kept
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the beginning."""
+        """Send the first bytes and close the connection."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": bytes(self.body[: self._kept]), "more_body": True})
         await _hang_up(receive)
 
 
 async def _hang_up(receive: Receive) -> None:
-    # ASGI knows no way to close a connection without an answer. Uvicorn's receive is a method of the object that
-    # holds the connection; closing it there is what a crashed server looks like from outside.
+    # ASGI cannot close a connection without an answer. Uvicorn's receive is a method of the object that owns the
+    # connection; to close the connection there looks like a crashed server from outside.
     connection: asyncio.Transport = receive.__self__.transport  # type: ignore[attr-defined]  # uvicorn's own
     connection.close()
     while (await receive())["type"] != "http.disconnect":

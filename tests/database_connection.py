@@ -1,4 +1,4 @@
-"""The database as a looker-on sees it: by a connection of its own, past the code under test."""
+"""A separate connection to the database, which does not use the code under test."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import pymysql.cursors
 
 @contextmanager
 def open_database(url: str) -> Iterator[tuple[Any, str]]:
-    """Connect to the database at a DATABASE_URL; yields the connection and the mark that stands for a value."""
+    """Connect to the database at a DATABASE_URL; yields the connection and its placeholder for a value."""
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)) as connection:

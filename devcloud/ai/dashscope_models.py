@@ -19,7 +19,7 @@ VIDEO_SYNTHESIS = "/api/v1/services/aigc/video-generation/video-synthesis"
 
 @dataclass(frozen=True)
 class SizeRule:
-    """Which sizes a family takes, in words for the error and as a check."""
+    """The sizes that a family accepts: ``words`` for the error, ``admits`` for the check."""
 
     words: str
     admits: Callable[[Size], bool]
@@ -43,7 +43,7 @@ def _any_of(*sizes: str) -> SizeRule:
 
 @dataclass(frozen=True)
 class ImageFamily:
-    """Image models that share their interface: found by the start of the name, served at ``paths``."""
+    """Image models with the same interface: their names start with ``prefixes``, and ``paths`` serve them."""
 
     prefixes: tuple[str, ...]
     paths: frozenset[str]
@@ -57,7 +57,7 @@ class ImageFamily:
 
 @dataclass(frozen=True)
 class VideoFamily:
-    """Video models that share their interface."""
+    """Video models with the same interface."""
 
     prefixes: tuple[str, ...]
     durations: Collection[int]
@@ -114,7 +114,7 @@ VIDEO_FAMILIES = (
     VideoFamily(("wan2.7-t2v", "wan2.7-i2v"), range(2, 16), 5000, default_size="1920*1080"),
 )
 
-# By resolution and ratio; 16:9 is what a resolution alone means.
+# By resolution and ratio; the ratio of a resolution without a ratio is 16:9.
 VIDEO_SIZES = {
     "480P": {"16:9": "832*480", "9:16": "480*832", "1:1": "624*624"},
     "720P": {"16:9": "1280*720", "9:16": "720*1280", "1:1": "960*960", "4:3": "1088*832", "3:4": "832*1088"},

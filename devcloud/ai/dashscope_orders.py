@@ -25,25 +25,25 @@ def read_order(path: str, body: object) -> Order:
     """Read the JSON body of a generation request at ``path``, or raise the ``ProviderError`` that DashScope answers."""
     if not isinstance(body, dict):
         raise invalid("Required body invalid, please check the request body format.")
-    model, wish, parameters = body.get("model"), body.get("input"), body.get("parameters", {})
+    model, input_, parameters = body.get("model"), body.get("input"), body.get("parameters", {})
     if not model or not isinstance(model, str):
         raise ProviderError(400, "BadRequest.EmptyModel", 'Required parameter "model" missing from request.')
-    if not wish or not isinstance(wish, dict):
+    if not input_ or not isinstance(input_, dict):
         raise ProviderError(400, "BadRequest.EmptyInput", 'Required parameter "input" missing from request.')
     if not isinstance(parameters, dict):
         raise invalid('"parameters" must be an object')
     if path == VIDEO_SYNTHESIS:
-        return _read_video_order(family_of(model, VIDEO_FAMILIES, IMAGE_FAMILIES), model, wish, parameters)
+        return _read_video_order(family_of(model, VIDEO_FAMILIES, IMAGE_FAMILIES), model, input_, parameters)
     family = family_of(model, IMAGE_FAMILIES, VIDEO_FAMILIES)
     if path not in family.paths:
         raise invalid("url error, please check url!")
-    return _read_image_order(family, path, model, wish, parameters)
+    return _read_image_order(family, path, model, input_, parameters)
 
 
 def _read_image_order(
-    family: ImageFamily, path: str, model: str, wish: dict[str, Any], parameters: dict[str, Any]
+    family: ImageFamily, path: str, model: str, input_: dict[str, Any], parameters: dict[str, Any]
 ) -> Order:
-    prompt = wish.get("prompt") if path == TEXT2IMAGE else _text_of_messages(wish)
+    prompt = input_.get("prompt") if path == TEXT2IMAGE else _text_of_messages(input_)
     if not prompt or not isinstance(prompt, str):
         raise invalid("Required parameter(prompt) missing or invalid, please check the request parameters.")
     count = parameters.get("n", family.default_images)
@@ -64,13 +64,13 @@ def _read_image_order(
     )
 
 
-def _read_video_order(family: VideoFamily, model: str, wish: dict[str, Any], parameters: dict[str, Any]) -> Order:
-    prompt = wish.get("prompt", "")
+def _read_video_order(family: VideoFamily, model: str, input_: dict[str, Any], parameters: dict[str, Any]) -> Order:
+    prompt = input_.get("prompt", "")
     from_image = "-i2v" in model
     if not isinstance(prompt, str) or not (prompt or from_image):
         raise invalid("Required parameter(prompt) missing or invalid, please check the request parameters.")
     if from_image:
-        _check_image_url(wish)
+        _check_image_url(input_)
     duration_s = parameters.get("duration", 5)
     if not isinstance(duration_s, int) or duration_s not in family.durations:
         raise invalid(f"duration must be one of {', '.join(map(str, family.durations))}")
@@ -94,17 +94,17 @@ def _read_video_order(family: VideoFamily, model: str, wish: dict[str, Any], par
     )
 
 
-def _text_of_messages(wish: dict[str, Any]) -> str:
+def _text_of_messages(input_: dict[str, Any]) -> str:
     try:
-        (message,) = wish["messages"]
+        (message,) = input_["messages"]
         (text,) = [part["text"] for part in message["content"] if "text" in part]
     except (KeyError, TypeError, ValueError) as error:
         raise invalid("messages must be one message whose content has exactly one text") from error
     return str(text)
 
 
-def _check_image_url(wish: dict[str, Any]) -> None:
-    media = wish.get("media") or [{"url": wish.get("img_url")}]
+def _check_image_url(input_: dict[str, Any]) -> None:
+    media = input_.get("media") or [{"url": input_.get("img_url")}]
     try:
         urls = [part["url"] for part in media]
     except (KeyError, TypeError) as error:

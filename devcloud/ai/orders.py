@@ -9,7 +9,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Order:
-    """One accepted wish: ``count`` images, or one video of ``duration_s`` seconds (0 for images)."""
+    """Valid parameters: ``count`` images, or one video of ``duration_s`` seconds (0 for images)."""
 
     type: MediaType
     model: str

@@ -1,4 +1,4 @@
-"""What the endpoints of all providers have in common: the key, the request id, the label and the shape of errors."""
+"""Shared by the endpoints of all providers: the API key, the request id, the label and the shape of errors."""
 
 from collections.abc import Awaitable, Callable
 from hmac import compare_digest
@@ -41,7 +41,7 @@ def keys_match(given: str, expected: str) -> bool:
 
 
 async def json_body(request: Request) -> object:
-    """Return the JSON of the request's body, or ``None`` if it has none."""
+    """Return the JSON of the request's body, or ``None`` if the body is not valid JSON."""
     try:
         return await request.json()
     except ValueError:

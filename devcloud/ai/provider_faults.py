@@ -1,4 +1,4 @@
-"""The faults of the AI providers: what an armed fault does to a request."""
+"""Applies the armed faults of the AI providers to requests."""
 
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ Effect = dict[str, Any]
 
 
 class ProviderFaults:
-    """Runs the steps of the providers, and spoils those for which a fault is armed."""
+    """Runs the operations of the providers under the armed faults."""
 
     def __init__(self, faults: Faults, clock: Clock) -> None:
         self._faults = faults
@@ -25,18 +25,20 @@ class ProviderFaults:
     async def run(
         self, operation: str, facts: dict[str, object], work: Callable[[Effect], Awaitable[Response]]
     ) -> Response:
-        """Do ``work`` under the effect of the first fault that fits; the effect is handed on to it for its part."""
+        """Run ``work`` under the effect of the first matching fault; ``work`` applies its own part of the effect."""
         effect = self._faults.take("provider", operation=operation, **facts) or {}
         try:
             if "requestsPerSecond" in effect:
                 self._count(operation, effect["requestsPerSecond"])
             if "status" in effect:
-                raise ProviderError(effect["status"], effect.get("code"), effect.get("message", "An armed fault."))
+                raise ProviderError(
+                    effect["status"], effect.get("code"), effect.get("message", "An armed fault refuses this request.")
+                )
             response = await work(effect)
         except ProviderError:
             await self._delay(effect)
             raise
-        # After the work: who gives up waiting has been served all the same, as with a slow network.
+        # After the work: a client that stops waiting has been served, as with a slow network.
         await self._delay(effect)
         return DroppedResponse() if effect.get("drop") else response
 

@@ -31,7 +31,7 @@ _CODES = {403: "AccessDenied", 404: "NoSuchKey", 429: "TooManyRequests", 503: "S
 
 
 class Results:
-    """Makes result links and answers them. A link is good for 24 hours from the end of its task."""
+    """Makes the links to results and serves the downloads. A link is valid for 24 hours after the end of its task."""
 
     def __init__(self, store: TaskStore, runner: TaskRunner, clock: Clock, faults: ProviderFaults, secret: str) -> None:
         self._store = store
@@ -78,7 +78,7 @@ class Results:
         return await self._faults.run("result", facts, lambda effect: self._serve(task, position, effect))
 
     def _find(self, name: str) -> tuple[Task, int]:
-        # The signature holds, so the name is one that was given out.
+        # The signature is valid, so this emulator has issued the name.
         task_id, _, rest = name.rpartition("-")
         task = self._store.get(task_id)
         if task is None:

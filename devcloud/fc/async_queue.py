@@ -35,9 +35,9 @@ class AsyncQueue:
         self._stopping: set[str] = set()
 
     def accept(self, function: Function, payload: bytes, kind: str, *, task_id: str | None = None) -> AsyncTask:
-        """Keep an asynchronous invocation and return it; it is durable from here on. Raises ``FcError``."""
+        """Store an asynchronous invocation and return the task, which is durable on return. Raises ``FcError``."""
         if len(payload) > ASYNC_LIMIT_BYTES:
-            raise FcError(400, "InvalidArgument", f"an asynchronous payload may have {ASYNC_LIMIT_BYTES} bytes at most")
+            raise FcError(400, "InvalidArgument", f"an asynchronous payload must not exceed {ASYNC_LIMIT_BYTES} bytes")
         if task_id is not None:
             _check_task_id(function, task_id)
         now = self._clock.now()
@@ -46,24 +46,24 @@ class AsyncQueue:
         try:
             self._store.add([task])
         except TaskExistsError:
-            message = f"function {function.name!r} has had a task {task_id!r} already"
+            message = f"the task id {task_id!r} of function {function.name!r} is already used"
             raise FcError(409, "AsyncTaskAlreadyExists", message) from None
         self.wake()
         return task
 
     def wake(self) -> None:
-        """Look into the queue again."""
+        """Make ``run`` read the queue again."""
         self._wake.set()
 
     def task(self, function: Function, task_id: str) -> AsyncTask:
         """Return a task. Raises ``FcError`` 404."""
         task = self._store.find(function.name, task_id)
         if task is None:
-            raise FcError(404, "AsyncTaskNotFound", f"function {function.name!r} has no task {task_id!r}")
+            raise FcError(404, "AsyncTaskNotFound", f"task {task_id!r} of function {function.name!r} does not exist")
         return task
 
     def stop(self, function: Function, task_id: str) -> None:
-        """Stop a task: it never starts, or its instance is killed. Stopping an ended one changes nothing."""
+        """Stop a task: it never starts, or its instance is killed. To stop an ended task changes nothing."""
         task = self.task(function, task_id)
         if task.status == "Running":
             self._stopping.add(task.request_id)
@@ -74,7 +74,7 @@ class AsyncQueue:
             self._store.change(task, status="Stopped", ended_at=self._clock.now())
 
     async def run(self) -> None:
-        """Run what is queued, for as long as the local cloud runs."""
+        """Run the queued invocations for as long as the local cloud runs."""
         while True:
             self._wake.clear()
             counts = Counter(task.get_name() for task in self._running.values())
@@ -87,7 +87,7 @@ class AsyncQueue:
                 self._begin(task)
 
     async def close(self) -> None:
-        """Give up what runs; it stays in the queue."""
+        """Cancel the running invocations; they stay in the queue."""
         for running in self._running.values():
             running.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
@@ -104,10 +104,10 @@ class AsyncQueue:
         function = self._manifest.functions.get(task.function)
         now = self._clock.now()
         if function is None:
-            self._finish(task, "Invalid", error="the function does not exist any more")
+            self._finish(task, "Invalid", error="the function no longer exists")
             return
         if now - task.accepted_at > function.asynchronous.max_age_s:
-            self._finish(task, "Expired", error="older than maxAsyncEventAgeInSeconds")
+            self._finish(task, "Expired", error="the invocation is older than maxAsyncEventAgeInSeconds")
             return
         task = self._store.change(task, status="Running", attempt=task.attempt + 1, started_at=task.started_at or now)
         running = asyncio.create_task(self._attempt(function, task), name=function.name)
@@ -162,7 +162,7 @@ class AsyncQueue:
             task,
             status="Retrying",
             due=self._clock.now() + wait_s,
-            # Nothing ran, so this was no attempt.
+            # The function did not run, so this does not count as an attempt.
             attempt=task.attempt - 1,
             put_off=task.put_off + 1,
             error=reason,
@@ -177,6 +177,14 @@ class AsyncQueue:
 
 def _check_task_id(function: Function, task_id: str) -> None:
     if not _TASK_ID.fullmatch(task_id):
-        raise FcError(400, "InvalidArgument", f"{task_id!r} is not a task id")
+        raise FcError(
+            400,
+            "InvalidArgument",
+            f"{task_id!r} is not a valid task id: 1 to 128 letters, digits, _ and -, first a letter or _",
+        )
     if not function.asynchronous.async_task:
-        raise FcError(400, "InvalidArgument", f"function {function.name!r} has no asyncTask: true, so no task ids")
+        raise FcError(
+            400,
+            "InvalidArgument",
+            f"function {function.name!r} does not accept task ids, because asyncTask is not true",
+        )

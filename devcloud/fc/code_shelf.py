@@ -15,14 +15,14 @@ _log = logging.getLogger("devcloud.fc")
 
 @dataclass(frozen=True)
 class Assembly:
-    """One state of a function's code."""
+    """One version of a function's code."""
 
     folder: Path
     fingerprint: int
 
 
 class CodeShelf:
-    """Assembles functions from their source and notices when the source has been edited."""
+    """Assembles the code folders from the source, again after each edit."""
 
     def __init__(self, project_dir: Path, folder: Path) -> None:
         self._project_dir = project_dir
@@ -33,7 +33,7 @@ class CodeShelf:
         shutil.rmtree(folder, ignore_errors=True)
 
     def current(self, function: Function) -> Assembly:
-        """Return the assembly of the source as it is now. Raises ``FcError`` when it cannot be read."""
+        """Return the assembly of the present source. Raises ``FcError`` when the source cannot be read."""
         source, shared = self._project_dir / "functions" / function.folder, self._project_dir / "shared"
         try:
             with self._lock:
@@ -45,7 +45,7 @@ class CodeShelf:
                     assemble(source, shared, assembly.folder)
                     self._current[function.name] = assembly
                 return assembly
-        except OSError as error:  # missing, or being edited just now
-            _log.warning("the code of %s cannot be assembled: %s", function.name, error)
-            message = f"the code of {function.name!r} cannot be assembled; the local cloud's output says why"
+        except OSError as error:  # a file is missing, or an editor is writing it
+            _log.warning("code not assembled: function=%s error=%s", function.name, error)
+            message = f"the code of {function.name!r} cannot be assembled; the output of the local cloud says why"
             raise FcError(500, "InternalServerError", message) from error

@@ -13,7 +13,7 @@ from devcloud.credentials import Credentials
 from devcloud.fc import acs3
 from devcloud.fc.async_queue import AsyncQueue
 from devcloud.fc.fc_error import FcError
-from devcloud.fc.http_calls import is_async, raw_path, refusing, suffer_call_faults
+from devcloud.fc.http_calls import apply_call_faults, is_async, raw_path, refusing
 from devcloud.fc.invocation_store import AsyncTask, InvocationStore
 from devcloud.fc.invocations import Invocation, Invoker
 from devcloud.fc.manifest import Function, Manifest
@@ -80,7 +80,7 @@ class FunctionApi:
     async def _invoke(self, request: Request) -> Response:
         function, body = self._function(request), await request.body()
         kind = "async" if is_async(request) else "sync"
-        drop = await suffer_call_faults(self._invoker, function, kind)
+        drop = await apply_call_faults(self._invoker, function, kind)
         if kind == "async":
             task = self._queue.accept(function, body, kind, task_id=request.headers.get("x-fc-async-task-id"))
             response = Response(

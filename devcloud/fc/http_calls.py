@@ -1,4 +1,4 @@
-"""What the API and the gateway share: a request's parts, refusals as JSON, and the faults that hit a call."""
+"""Shared by FC's API and the HTTP trigger: parts of a request, errors as JSON, and the armed faults of a call."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -25,7 +25,7 @@ def is_async(request: Request) -> bool:
 
 
 def refusing(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """Answer ``FcError`` in FC's JSON."""
+    """Wrap ``endpoint``: an ``FcError`` becomes an answer with FC's JSON."""
 
     async def answer(request: Request) -> Response:
         request_id = str(uuid4())
@@ -38,12 +38,12 @@ def refusing(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
 
 
 def refuse_host(message: str) -> Response:
-    """Answer a request whose Host header is not this machine's."""
+    """Answer a request whose Host header does not name this machine."""
     return JSONResponse(FcError(403, "AccessDenied", message).body(str(uuid4())), 403)
 
 
-async def suffer_call_faults(invoker: Invoker, function: Function, kind: str) -> bool:
-    """Delay or refuse a call as armed, and return whether its answer is to be dropped."""
+async def apply_call_faults(invoker: Invoker, function: Function, kind: str) -> bool:
+    """Apply the armed faults of a call: delay or refuse it. Return whether the answer must be dropped."""
     attempt = 0 if kind == "async" else 1
     effect: dict[str, Any] = invoker.take_fault(_CALL_EFFECTS, function=function.name, kind=kind, attempt=attempt)
     if "delayS" in effect:

@@ -48,7 +48,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Site:
-    """Where an instance lives and who it is: its folders, its log and what FC puts into its environment."""
+    """The folders and the log of an instance, and the values that FC puts into its environment."""
 
     data_dir: Path
     folder: Path
@@ -97,7 +97,7 @@ class Instance:
 
     @property
     def temp_dir(self) -> Path:
-        """What the function sees as ``TEMP_DIR``."""
+        """The folder that the function gets as ``TEMP_DIR``."""
         return self.site.folder / "tmp" / "dream-factory"
 
     @property
@@ -124,8 +124,8 @@ class Instance:
             },
         }
         with theirs, self._log.output.open("ab") as output:
-            # Output goes to a file and not through a pipe: what was printed before an answer is there with it.
-            # A session of its own keeps a terminal's Ctrl-C away, and lets helpers it started be ended with it.
+            # Output goes to a file, not through a pipe: with an answer, all earlier output is complete.
+            # Its own session keeps the terminal's Ctrl-C away, and lets its child processes be killed together.
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-W", "ignore", str(_RUNTIME), json.dumps(description)),
                 cwd=self.site.code_dir,
@@ -146,16 +146,16 @@ class Instance:
         return Outcome(outcome.payload, "InitializationError", outcome.duration_ms, log_tail=outcome.log_tail)
 
     async def invoke(self, request_id: str, event: bytes, *, kill_after_s: float | None = None) -> Outcome:
-        """Hand one event to the handler and wait for its end.
+        """Pass one event to the handler and wait for the result.
 
-        With ``kill_after_s`` the instance is killed that long after it got the event, and its answer is lost.
+        With ``kill_after_s`` the instance is killed so many seconds after it got the event, and its answer is lost.
         """
         self.requests += 1
         handler, timeout_s = self.function.handler, self.function.timeout_s
         return await self._request("invoke", "Invoke", handler, request_id, event, timeout_s, kill_after_s)
 
     async def stop(self, hook_limit_s: float | None = None) -> None:
-        """Run the preStop hook of an idle instance, end the process and give its temp disk back."""
+        """Run the preStop hook of an idle instance, end the process and remove its folder and temp disk."""
         hook = self.function.pre_stop
         if hook is not None and self.alive and not self.busy:
             limit_s = hook.timeout_s if hook_limit_s is None else min(hook.timeout_s, hook_limit_s)
@@ -166,7 +166,7 @@ class Instance:
         await asyncio.to_thread(remove_folder, self.site.folder)
 
     def kill(self) -> None:
-        """End the process and whatever it started, at once."""
+        """Kill the process and its child processes."""
         if self.alive:
             self._killed = True
             with contextlib.suppress(ProcessLookupError):
@@ -220,7 +220,7 @@ class Instance:
         header_length, body_length = struct.unpack(">II", await self._reader.readexactly(8))
         answer = json.loads(await self._reader.readexactly(header_length))
         body = await self._reader.readexactly(body_length)
-        # The peak may have come and gone between two looks of the watch.
+        # The peak may have passed between two checks of the watch.
         if self._exceeds_memory(answer["maxMemoryKb"] // 1024):
             raise ProcessLookupError
         return answer["succeeded"], body

@@ -1,4 +1,4 @@
-"""What Function Compute must not forget: accepted asynchronous invocations, and the record of those that ran."""
+"""The durable state of Function Compute: accepted asynchronous invocations, and the record of every run."""
 
 import sqlite3
 import threading
@@ -23,7 +23,7 @@ ENDED = ("Succeeded", "Failed", "Stopped", "Expired", "Invalid")
 
 
 class TaskExistsError(Exception):
-    """The function has had a task of that id already."""
+    """The function already has a task with that id."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class InvocationStore:
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = sqlite3.Row
-        # NORMAL keeps every answered write through the death of the process, which is what is promised.
+        # NORMAL keeps every answered write when the process is killed; no more is promised.
         self._connection.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {_SCHEMA}")
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class InvocationStore:
             self._connection.close()
 
     def recover(self, now: float) -> None:
-        """Make ready again what a killed local cloud left: tasks half done, and due times of a turned clock."""
+        """Repair the state after a kill: queue running tasks again, and correct the due times of a moved clock."""
         self._run(
             "UPDATE tasks SET status = CASE status WHEN 'Stopping' THEN 'Stopped' WHEN 'Running' THEN 'Retrying'"
             " WHEN 'Held' THEN 'Enqueued' ELSE status END, due = MIN(due, ?), accepted_at = MIN(accepted_at, ?)"
@@ -81,7 +81,7 @@ class InvocationStore:
         self._run("UPDATE invocations SET status = 'lost' WHERE status = 'running'")
 
     def add(self, tasks: Iterable[AsyncTask]) -> None:
-        """Keep new tasks. Raises ``TaskExistsError``."""
+        """Store new tasks. Raises ``TaskExistsError``."""
         names = ", ".join(_COLUMNS)
         values = ", ".join(f":{name}" for name in _COLUMNS)
         with self._lock:
@@ -92,7 +92,7 @@ class InvocationStore:
                 raise TaskExistsError from error
 
     def change(self, task: AsyncTask, **changes: Any) -> AsyncTask:
-        """Write ``changes`` of a task and return it as it is now."""
+        """Store ``changes`` of a task and return the changed task."""
         assignments = ", ".join(f"{name} = :{name}" for name in changes)
         self._run(f"UPDATE tasks SET {assignments} WHERE request_id = :id", {**changes, "id": task.request_id})  # noqa: S608  # our own column names
         return replace(task, **changes)
@@ -108,12 +108,12 @@ class InvocationStore:
         return found[0] if found else None
 
     def find(self, function: str, task_id: str) -> AsyncTask | None:
-        """Return the task of that id; without one of its own, a task goes by its request id."""
+        """Return the task with that id; the id of a task without a task id is its request id."""
         found = self._tasks("function = ? AND COALESCE(task_id, request_id) = ?", (function, task_id))
         return found[0] if found else None
 
     def list_tasks(self, function: str, prefix: str, status: str | None) -> list[AsyncTask]:
-        """Return the tasks with an id of their own, the newest first."""
+        """Return the tasks that have a task id, the newest first."""
         return self._tasks(
             "function = ? AND task_id LIKE ? || '%' AND (? IS NULL OR status = ?)"
             " ORDER BY accepted_at DESC, rowid DESC",
@@ -121,11 +121,11 @@ class InvocationStore:
         )
 
     def forget_tasks(self, before: float) -> None:
-        """Drop tasks that ended before that time."""
+        """Delete the tasks that ended before ``before``."""
         self._run("DELETE FROM tasks WHERE ended_at < ?", (before,))
 
     def start_invocation(self, request_id: str, function: str, kind: str, attempt: int, now: float) -> int:
-        """Note that an invocation began and return its number."""
+        """Record the start of an invocation and return its number."""
         cursor = self._run(
             "INSERT INTO invocations (request_id, function, kind, attempt, status, started_at)"
             " VALUES (?, ?, ?, ?, 'running', ?)",
@@ -134,11 +134,11 @@ class InvocationStore:
         return int(cursor.lastrowid or 0)
 
     def end_invocation(self, number: int, status: str, duration_ms: int) -> None:
-        """Note how an invocation ended."""
+        """Record the end of an invocation."""
         self._run("UPDATE invocations SET status = ?, duration_ms = ? WHERE number = ?", (status, duration_ms, number))
 
     def invocations(self, function: str | None, since: float) -> list[sqlite3.Row]:
-        """Return the invocations that began at ``since`` or later, in their order."""
+        """Return the invocations that started at ``since`` or later, in the order of their starts."""
         return self._run(
             "SELECT * FROM invocations WHERE (? IS NULL OR function = ?) AND started_at >= ? ORDER BY number",
             (function, function, since),

@@ -45,9 +45,9 @@ class Invoker:
             raise FcError(404, "FunctionNotFound", f"function {name!r} does not exist") from None
 
     def take_fault(self, effects: Collection[str], **facts: object) -> dict[str, Any]:
-        """Return the effect of the first armed fault that fits and has one of ``effects``, else nothing.
+        """Return the effect of the first armed fault that matches and has one of ``effects``, else an empty one.
 
-        A request passes several steps. A fault waits for the step that it is meant for.
+        A request passes several steps; a fault waits for the step of its effect.
         """
         meant = Faults([fault for fault in self._faults.armed if fault.effect.keys() & set(effects)])
         effect = meant.take("fc", **facts)
@@ -55,12 +55,12 @@ class Invoker:
         return effect or {}
 
     async def wait(self, seconds: float) -> None:
-        """Let that much of the emulators' time pass."""
+        """Wait for ``seconds`` of the emulators' clock."""
         await self._clock.sleep_until(self._clock.now() + seconds)
 
     async def invoke(self, function: Function, event: bytes, kind: str) -> Invocation:
-        """Run a function and wait for its end. Raises ``FcError`` when the request itself is refused."""
-        # Of an HTTP request the body counts, and the gateway has measured it; base64 makes the event larger.
+        """Run a function and wait for its end. Raises ``FcError`` when the request is refused."""
+        # For an HTTP request the limit is on the body, which the HTTP trigger checks; base64 makes the event larger.
         if kind != "http" and len(event) > SYNC_LIMIT_BYTES:
             raise FcError(400, "InvalidArgument", f"the payload exceeds {SYNC_LIMIT_BYTES} bytes")
         return await self.run(function, str(uuid.uuid4()), event, kind)
@@ -94,7 +94,7 @@ class Invoker:
         except InitializationError as error:
             outcome = error.outcome
         finally:
-            if outcome is None:  # refused, or given up because the local cloud ends
+            if outcome is None:  # refused, or cancelled because the local cloud stops
                 self._store.end_invocation(number, "lost", 0)
             else:
                 status = "succeeded" if outcome.error_type is None else "failed"

@@ -22,7 +22,7 @@ class Hook:
 
 @dataclass(frozen=True)
 class AsyncConfig:
-    """How asynchronous invocations are kept and retried; the defaults are Function Compute's."""
+    """Limits and retries of asynchronous invocations; the defaults are those of Function Compute."""
 
     async_task: bool = False
     max_retries: int = 3
@@ -58,7 +58,7 @@ class OssTrigger:
     suffix: str
 
     def fits(self, bucket: str, event_name: str, key: str) -> bool:
-        """Tell whether this trigger wants an event; ``event_name`` comes without the ``oss:`` of the configuration."""
+        """Tell whether an event matches; ``event_name`` is without the ``oss:`` of the configuration."""
         kind = event_name.partition(":")[0]
         return (
             bucket == self.bucket
@@ -120,7 +120,7 @@ def _function(props: Mapping[str, Any], where: str) -> Function:
     fields = _Fields(props, f"{where}.props")
     name = fields.text("functionName")
     if not _FUNCTION_NAME.fullmatch(name):
-        raise ManifestError(f"{where}.props.functionName: {name!r} is not a function name")
+        raise ManifestError(f"{where}.props.functionName: {name!r} is not a valid function name")
     configured = fields.section("asyncInvokeConfig")
     hooks = fields.section("instanceLifecycleConfig")
     return Function(
@@ -152,9 +152,9 @@ def _environment(values: Mapping[str, Any], where: str) -> dict[str, str]:
     environment = {}
     for name, value in values.items():
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name.startswith("FC_"):
-            raise ManifestError(f"{where}.{name}: Function Compute refuses this name")
+            raise ManifestError(f"{where}.{name}: Function Compute does not allow this name")
         if not isinstance(value, str):
-            raise ManifestError(f"{where}.{name}: must be a string, quote it")
+            raise ManifestError(f"{where}.{name}: must be a string; put the value in quotes")
         environment[name] = value
     if sum(len(name) + len(value.encode()) for name, value in environment.items()) > _ENVIRONMENT_LIMIT_BYTES:
         raise ManifestError(f"{where}: more than {_ENVIRONMENT_LIMIT_BYTES} bytes")
@@ -188,12 +188,12 @@ def _trigger(trigger: "_Fields") -> Trigger:
             prefix=key.text("prefix", ""),
             suffix=key.text("suffix", ""),
         )
-    raise ManifestError(f"{trigger.where}.triggerType: the local cloud does not know {kind!r}")
+    raise ManifestError(f"{trigger.where}.triggerType: the local cloud does not support {kind!r}")
 
 
 @dataclass(frozen=True)
 class _Fields:
-    """A mapping of the file together with where it stands, so that every complaint can name the place."""
+    """A mapping of the file and its place, so that every error can name the place."""
 
     values: Mapping[str, Any]
     where: str

@@ -14,7 +14,7 @@ EVENT_EFFECTS = ("lose", "copies", "delayS", "hold")
 
 
 class OssEvents:
-    """Hands events of the OSS emulator to the functions whose triggers want them."""
+    """Passes events of the OSS emulator to the functions with a matching trigger."""
 
     def __init__(self, manifest: Manifest, store: InvocationStore, faults: Faults, clock: Clock) -> None:
         self._store = store
@@ -28,7 +28,7 @@ class OssEvents:
         ]
 
     def publish(self, record: Mapping[str, Any]) -> None:
-        """Store one event record for every trigger that fits; it is durable on return, but the queue is not woken."""
+        """Store one event record for every matching trigger. The event is durable on return; the queue is not woken."""
         bucket, key, name = record["oss"]["bucket"]["name"], record["oss"]["object"]["key"], record["eventName"]
         fitting = [function for function, trigger in self._triggers if trigger.fits(bucket, name, key)]
         if not fitting:

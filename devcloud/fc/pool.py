@@ -22,7 +22,7 @@ IDLE_S = 300.0
 
 
 class InitializationError(Exception):
-    """A new instance could not serve; ``outcome`` says why."""
+    """The initializer of a new instance failed; ``outcome`` says why."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.error_message)
@@ -57,7 +57,7 @@ class Pool:
         self._logs_dir.mkdir(parents=True, exist_ok=True)
 
     def log_file(self, function: str) -> Path:
-        """Return the file that holds what a function printed."""
+        """Return the log file of a function."""
         return self._logs_dir / f"{function}.log"
 
     def describe(self) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ class Pool:
     async def instance(
         self, function: Function, request_id: str, disk_bytes: Callable[[], int | None]
     ) -> AsyncIterator[Instance]:
-        """Lend one instance for one request; ``disk_bytes`` is asked when a new one starts."""
+        """Lend one instance for one request; ``disk_bytes`` is called when a new instance starts."""
         pool = self._functions[function.name]
         async with pool.slots:
             if self._closed:
@@ -94,7 +94,7 @@ class Pool:
             try:
                 yield instance
             except BaseException:
-                # The request was given up half way, so the channel may hold its answer still.
+                # The request was cancelled, so the channel may still contain its answer.
                 instance.kill()
                 raise
             finally:
@@ -105,7 +105,7 @@ class Pool:
                     await self._end(pool, instance)
 
     def kill(self, instance_id: str) -> None:
-        """Kill the instance of that id, if it is still there."""
+        """Kill the instance with that id, if it still exists."""
         for pool in self._functions.values():
             for instance in pool.instances:
                 if instance.id == instance_id:
@@ -180,7 +180,7 @@ class Pool:
 
 
 def sweep_instances(data_dir: Path) -> None:
-    """Remove what instances of a killed local cloud left."""
+    """Remove the folders of the instances of a killed local cloud."""
     folder = data_dir / "instances"
     for left in folder.iterdir() if folder.is_dir() else ():
         remove_folder(left)

@@ -51,13 +51,13 @@ def read_document(path: Path, env: Mapping[str, str], *, component: str) -> Docu
 
 def _extend(name: str, resource: Any, document: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(resource, dict) or not isinstance(resource.get("props"), dict):
-        raise ManifestError(f"resources.{name}: no props")
+        raise ManifestError(f"resources.{name}: props is missing")
     template_name = (resource.get("extend") or {}).get("name")
     if template_name is None:
         return resource
     template = (document.get("template") or {}).get(template_name)
     if template is None:
-        raise ManifestError(f"resources.{name}.extend: there is no template {template_name!r}")
+        raise ManifestError(f"resources.{name}.extend: template {template_name!r} does not exist")
     return {**resource, "props": _merge(template, resource["props"])}
 
 
@@ -80,7 +80,7 @@ class _Resolver:
         if not isinstance(node, str):
             return node
         whole = _EXPRESSION.fullmatch(node)
-        if whole:  # an expression that stands alone keeps the type of its value
+        if whole:  # an expression without other text keeps the type of its value
             return self._value(whole[1].strip(), where, seen)
         return _EXPRESSION.sub(lambda found: str(self._value(found[1].strip(), where, seen)), node)
 

@@ -8,13 +8,15 @@ from devcloud.fc.fc_error import FcError
 
 
 def mount_disk(folder: Path, size_bytes: int) -> None:
-    """Mount a temp disk of that size at ``folder`` (Linux, root). Raises ``FcError`` when the machine refuses."""
+    """Mount a temp disk of that size at ``folder`` (Linux, root). Raises ``FcError`` when the mount fails."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes},mode=700", "tmpfs", str(folder)]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or str(error)
-        raise FcError(400, "InvalidArgument", f"diskBytes needs the right to mount a tmpfs: {reason.strip()}") from None
+        raise FcError(
+            400, "InvalidArgument", f"diskBytes requires the right to mount a tmpfs: {reason.strip()}"
+        ) from None
 
 
 def remove_folder(folder: Path) -> None:

@@ -19,7 +19,7 @@ _TIME_ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.*)")
 
 
 def next_fire(cron: str, after: float) -> float:
-    """Return the first time later than ``after`` (Unix seconds). Raises ``ManifestError`` for what is no schedule."""
+    """Return the first time later than ``after`` (Unix seconds). Raises ``ManifestError`` for an invalid schedule."""
     if every := _EVERY.fullmatch(cron.strip()):
         hours, minutes, seconds = (int(part or 0) for part in every.groups())
         return after + max(1.0, timedelta(hours=hours, minutes=minutes, seconds=seconds).total_seconds())
@@ -29,7 +29,7 @@ def next_fire(cron: str, after: float) -> float:
         if zoned := _TIME_ZONE.fullmatch(expression):
             zone, expression = ZoneInfo(zoned[1]), zoned[2]
         if len(expression.split()) != 6:
-            raise ValueError("six fields are wanted, seconds first")
+            raise ValueError("six fields are required, the first for seconds")
         schedule = croniter(expression, datetime.fromtimestamp(after, zone), second_at_beginning=True)
         return float(schedule.get_next(datetime).timestamp())
     except (ValueError, KeyError) as error:
@@ -52,7 +52,7 @@ class Timers:
             next_fire(trigger.cron, clock.now())
 
     async def run(self) -> None:
-        """Fire for as long as the local cloud runs."""
+        """Fire the timers for as long as the local cloud runs."""
         await asyncio.gather(*(self._run_one(function, trigger) for function, trigger in self._timers))
 
     async def _run_one(self, function: Function, trigger: TimerTrigger) -> None:

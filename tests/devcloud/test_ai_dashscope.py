@@ -224,7 +224,7 @@ def test_what_is_answered_at_once_has_no_background(ai: ServedEmulator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "model", "wish", "parameters", "code"),
+    ("path", "model", "input_", "parameters", "code"),
     [
         (TEXT2IMAGE, "", LAKE, {}, "BadRequest.EmptyModel"),
         (TEXT2IMAGE, "wan2.2-t2i-flash", {}, {}, "BadRequest.EmptyInput"),
@@ -249,9 +249,9 @@ def test_what_is_answered_at_once_has_no_background(ai: ServedEmulator) -> None:
     ],
 )
 def test_parameters_are_checked(
-    ai: ServedEmulator, path: str, model: str, wish: dict[str, Any], parameters: dict[str, Any], code: str
+    ai: ServedEmulator, path: str, model: str, input_: dict[str, Any], parameters: dict[str, Any], code: str
 ) -> None:
-    answer = ai.submit(path, model, wish, **parameters)
+    answer = ai.submit(path, model, input_, **parameters)
     assert answer.json()["code"] == code
     assert answer.status_code == (404 if code == "ModelNotFound" else 400)
     assert answer.json()["request_id"].startswith("fake-")
