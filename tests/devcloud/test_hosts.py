@@ -35,12 +35,12 @@ def ask(oss: RunningOss, method: str, path: str, *hosts: str) -> tuple[int, byte
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.0.0.1:1", "127.9.9.9", "[::1]", "[::1]:1", "localhost", "LocalHost:1"]
 )
-def test_the_names_of_loopback_are_taken(oss: RunningOss, host: str) -> None:
+def test_the_names_of_loopback_are_accepted(oss: RunningOss, host: str) -> None:
     assert ask(oss, "GET", f"/{BUCKET}/a", host) == (200, b"1")
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:1", "oss.localhost", ENDPOINT, "oss-accelerate.aliyuncs.com"])
-def test_a_bucket_can_be_in_the_name(oss: RunningOss, host: str) -> None:
+def test_a_bucket_can_be_in_the_host_name(oss: RunningOss, host: str) -> None:
     assert ask(oss, "GET", "/a", f"{BUCKET}.{host}") == (200, b"1")
 
 

@@ -1,4 +1,4 @@
-"""The README's examples, run as they stand there."""
+"""The examples of the README, run unchanged."""
 
 import json
 import os
