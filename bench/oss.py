@@ -80,7 +80,7 @@ class Ours:
         self._bucket = bucket(endpoint)
 
     def target(self, method: str, key: str) -> str:
-        return urlsplit(self._bucket.sign_url(method, key, 3600))._replace(scheme="", netloc="").geturl()
+        return str(urlsplit(self._bucket.sign_url(method, key, 3600))._replace(scheme="", netloc="").geturl())
 
 
 Peers = tuple[Moto, Ours]

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from devcloud.credentials import AccessKey
 from devcloud.fc import acs3
-from devcloud.fc.manifest import ManifestError
+from devcloud.fc.serverless_devs import ManifestError
 from devcloud.packages import PackageError, build
 from devcloud.running import CloudError, RunningCloud, find_running
 
@@ -33,29 +33,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m devcloud", description="The local cloud.")
+    parser = argparse.ArgumentParser(
+        prog="python -m devcloud",
+        description="Run Object Storage Service, Function Compute and the AI providers on this machine.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--project", type=Path, default=_PROJECT_DIR, metavar="DIR", help="the folder with s.yaml")
     common.add_argument("--data", type=Path, metavar="DIR", help="the data folder of the local cloud")
 
     up = commands.add_parser("up", parents=[common], help="run the local cloud until Ctrl-C")
-    up.add_argument("--port", type=int, default=9000, help="the first of three ports; 0 takes free ones")
+    up.add_argument(
+        "--port", type=int, default=9000, help="the first of three ports, default 9000; 0 chooses free ports"
+    )
     up.add_argument(
         "--database-url", metavar="URL", help="mysql+pymysql://… or sqlite:///…; default: in the data folder"
     )
-    up.add_argument("--fresh", action="store_true", help="empty the data folder first")
+    up.add_argument("--fresh", action="store_true", help="delete the content of the data folder first")
     up.set_defaults(command=_up)
 
     oss = commands.add_parser("oss", help="run the OSS emulator alone until Ctrl-C")
-    oss.add_argument("--port", type=int, default=9001, help="0 takes a free one")
-    oss.add_argument("--data", type=Path, metavar="DIR", help="where the objects stay; default: a temporary folder")
-    oss.add_argument("--access-key", metavar="ID", help="default: one that is made for the data folder")
+    oss.add_argument("--port", type=int, default=9001, help="default 9001; 0 chooses a free port")
+    oss.add_argument("--data", type=Path, metavar="DIR", help="the folder of the objects; default: a temporary one")
+    oss.add_argument("--access-key", metavar="ID", help="default: the generated key of the data folder")
     oss.add_argument("--secret", metavar="SECRET")
     oss.add_argument("--region", default="cn-hangzhou")
-    oss.add_argument("--bucket", action="append", default=[], metavar="NAME", help="make sure that it exists")
+    oss.add_argument("--bucket", action="append", default=[], metavar="NAME", help="create this bucket")
     oss.add_argument(
-        "--control", type=int, nargs="?", const=0, metavar="PORT", help="serve /faults and /clock too, on a port apart"
+        "--control",
+        type=int,
+        nargs="?",
+        const=0,
+        metavar="PORT",
+        help="also serve /faults and /clock, on a separate port",
     )
     oss.set_defaults(command=_oss)
 
@@ -64,12 +74,16 @@ def _parser() -> argparse.ArgumentParser:
     event = invoke.add_mutually_exclusive_group()
     event.add_argument("--event", default="{}", metavar="JSON")
     event.add_argument("--event-file", type=Path, metavar="FILE")
-    invoke.add_argument("--async", dest="asynchronous", action="store_true", help="queue it and print the request id")
+    invoke.add_argument(
+        "--async", dest="asynchronous", action="store_true", help="queue the invocation and print its request id"
+    )
     invoke.set_defaults(command=_invoke)
 
     token = commands.add_parser("token", parents=[common], help="print a token for a user of the API")
-    token.add_argument("--user", help="whose token; with --service its own name, by default back-end")
-    token.add_argument("--service", action="store_true", help="one that acts for users, named by On-Behalf-Of")
+    token.add_argument("--user", help="the user; with --service: the name of the service, default back-end")
+    token.add_argument(
+        "--service", action="store_true", help="make a service token: it acts for the user in On-Behalf-Of"
+    )
     token.add_argument("--expires-in", type=int, default=3600, metavar="SECONDS")
     token.set_defaults(command=_token, refuse=token.error)
 
@@ -77,16 +91,18 @@ def _parser() -> argparse.ArgumentParser:
         command=_env
     )
 
-    package = commands.add_parser("package", help="build what is deployed")
+    package = commands.add_parser("package", help="build the code packages for deployment")
     package.add_argument("--project", type=Path, default=_PROJECT_DIR, metavar="DIR", help="the folder with s.yaml")
-    package.add_argument("--into", type=Path, required=True, metavar="DIR", help="one folder per function comes here")
+    package.add_argument(
+        "--into", type=Path, required=True, metavar="DIR", help="the destination, with one folder per function"
+    )
     package.add_argument("functions", nargs="*", metavar="FUNCTION", help="default: all")
     package.set_defaults(command=_package)
     return parser
 
 
 def _up(options: argparse.Namespace) -> None:
-    from devcloud.cloud import run  # only here: the other commands need none of the servers
+    from devcloud.cloud import run  # only here: the other commands need no servers
 
     run(
         options.project.resolve(),
@@ -168,10 +184,10 @@ def _package(options: argparse.Namespace) -> None:
     project: Path = options.project.resolve()
     known = load_local_manifest(project).functions
     if unknown := set(options.functions) - known.keys():
-        raise CloudError(f"s.yaml has no function {', '.join(sorted(unknown))}")
+        raise CloudError(f"s.yaml does not define the function {', '.join(sorted(unknown))}")
     for name in options.functions or known:
         package = build(project / "functions" / known[name].folder, project / "shared", options.into / name)
-        bytecode = "" if package.compiled else "  (without bytecode: that takes Python 3.12)"
+        bytecode = "" if package.compiled else "  (without bytecode, because Python 3.12 is not installed)"
         print(f"{package.folder}  {package.size_bytes / 1e6:.1f} MB{bytecode}", flush=True)
 
 
@@ -184,7 +200,7 @@ def _event(options: argparse.Namespace) -> bytes:
     try:
         json.loads(options.event)
     except ValueError as error:
-        raise CloudError(f"--event is not JSON: {error}") from error
+        raise CloudError(f"--event is not valid JSON: {error}") from error
     return str(options.event).encode()
 
 

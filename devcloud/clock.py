@@ -1,4 +1,4 @@
-"""The emulators' clock, which tests and the curious can turn forward."""
+"""The emulators' clock, which ``POST /clock`` can move forward."""
 
 import asyncio
 import time
@@ -9,9 +9,8 @@ from contextlib import suppress
 class Clock:
     """Wall-clock time plus an offset that only grows.
 
-    What expires, fires or makes progress inside an emulator asks this clock. Whatever is compared with
-    a time that a client took from its own clock (the age of a signature) must ask ``time.time`` instead:
-    turning the emulators' clock does not turn the client's.
+    Expiry, timers and progress inside an emulator use this clock. A comparison with a time from a client's own
+    clock (the age of a signature) must use ``time.time``: to move the emulators' clock does not move the client's.
     """
 
     def __init__(self) -> None:
@@ -23,7 +22,7 @@ class Clock:
         return time.time() + self._offset_s
 
     def advance(self, seconds: float) -> None:
-        """Move the clock forward by ``seconds`` and wake who waits on it."""
+        """Move the clock forward by ``seconds`` and wake everything that waits for a time."""
         if seconds < 0:
             raise ValueError(f"advanceSeconds must be 0 or more, got {seconds}")
         self._offset_s += seconds
@@ -31,13 +30,13 @@ class Clock:
             wake()
 
     async def sleep_until(self, deadline: float) -> None:
-        """Return once ``now()`` has reached ``deadline`` (Unix seconds), also when the clock is turned."""
-        turned = asyncio.Event()
-        self._listeners.append(turned.set)
+        """Return once ``now()`` has reached ``deadline`` (Unix seconds), also when the clock is moved."""
+        moved = asyncio.Event()
+        self._listeners.append(moved.set)
         try:
             while (rest := deadline - self.now()) > 0:
-                turned.clear()
+                moved.clear()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(turned.wait(), rest)
+                    await asyncio.wait_for(moved.wait(), rest)
         finally:
-            self._listeners.remove(turned.set)
+            self._listeners.remove(moved.set)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class AccessKey:
     """One access key. ``security_token`` and ``expires_at`` (Unix seconds) belong to STS credentials.
 
-    ``account_id`` is the account that it belongs to, "" the one that owns all buckets.
+    ``account_id`` is the account of the key; "" is the account that owns all buckets.
     """
 
     access_key_id: str
@@ -26,7 +26,7 @@ class Credentials:
         self._keys = {key.access_key_id: key for key in keys}
 
     def get(self, access_key_id: str) -> AccessKey | None:
-        """Return the key of that id, expired ones included, or ``None``."""
+        """Return the key with that id, also an expired key, or ``None``."""
         return self._keys.get(access_key_id)
 
     def assume_role(self, lifetime_s: float = 36 * 3600) -> AccessKey:

@@ -1,6 +1,6 @@
 """The demonstration: an image and a video through the HTTP API, and the four checks that a person would make.
 
-It is a client like any other: it knows addresses and keys of a running local cloud, and nothing of its insides.
+The demonstration is an ordinary client: it uses only the addresses and keys of a running local cloud.
 """
 
 import argparse
@@ -34,12 +34,12 @@ _VIDEO = {"prompt": "Waves rolling onto a beach in the evening", "size": "1280x7
 
 
 class DemoError(Exception):
-    """Something did not hold; the message says what."""
+    """The demonstration cannot continue; the message says why."""
 
 
 @dataclass
 class Report:
-    """What is printed: steps with the time that has passed, findings below them."""
+    """Prints steps with the elapsed time, and the results of checks below each step."""
 
     started: float
     failures: int = 0
@@ -53,19 +53,19 @@ class Report:
         print(f"          {text}", flush=True)
 
     def check(self, holds: bool, text: str) -> None:
-        """Print a finding, and count it if it does not hold."""
+        """Print the result of a check, and count the check if it failed."""
         self.failures += not holds
         print(f"        {'✓' if holds else '✗'} {text}", flush=True)
 
 
 def main() -> int:
-    """Run the demonstration; 0 only if every check holds."""
+    """Run the demonstration and return the exit status: 0 only if every check passes."""
     parser = argparse.ArgumentParser(prog="make demo")
-    parser.add_argument("--exit", action="store_true", help="end after the checks")
+    parser.add_argument("--exit", action="store_true", help="stop the local cloud after the checks")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     report = Report(time.monotonic())
-    report.step("start the local cloud: OSS, Function Compute and the providers, emulated on this machine")
+    report.step("start the local cloud: OSS, Function Compute and the AI providers, emulated on this machine")
     with subprocess.Popen(
         [sys.executable, "-m", "devcloud", "up", "--port", str(_free_port())],
         cwd=_PROJECT_DIR,
@@ -74,7 +74,7 @@ def main() -> int:
     ) as process:
         try:
             _await_ready(process)
-            report.note(f"ready {_cloud_of(process.pid).variables['API_URL']}")
+            report.note(f"the API is ready at {_cloud_of(process.pid).variables['API_URL']}")
             _show(_cloud_of(process.pid), report)
             status = _conclude(report)
             if not options.exit:
@@ -90,7 +90,7 @@ def main() -> int:
 
 
 def _free_port() -> int:
-    """Return 9000 if the three ports from there are free, else 0: any."""
+    """Return 9000 if the ports 9000 to 9002 are free, else 0, which chooses free ports."""
     for port in range(_PORT, _PORT + 3):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -99,17 +99,17 @@ def _free_port() -> int:
 
 
 def _await_ready(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None  # noqa: S101 - it was asked for
+    assert process.stdout is not None  # noqa: S101 - Popen was called with a pipe
     for line in process.stdout:
         if line.startswith("ready "):
             return
-    raise DemoError("the local cloud did not start; see its message above")
+    raise DemoError("the local cloud did not start; its message above says why")
 
 
 def _cloud_of(pid: int) -> RunningCloud:
     cloud = find_running(_PROJECT_DIR, None)
     if cloud.pid != pid:
-        raise DemoError("another local cloud was started in the meantime; stop it and try again")
+        raise DemoError("another local cloud has started in the meantime; stop the other one and try again")
     return cloud
 
 
@@ -127,13 +127,13 @@ def _show(cloud: RunningCloud, report: Report) -> None:
         jobs = [_generate(api, "image", _IMAGE, report), _generate(api, "video", _VIDEO, report)]
     outputs = [output for job in jobs for output in job["outputs"]]
 
-    report.step("check 1: what comes back is an OSS URL, and anybody can open it")
+    report.step("check 1: each output has an OSS URL that anyone can open")
     bodies = {output["id"]: _check_download(output, cloud, report) for output in outputs}
-    report.step("check 2: the objects are in OSS, under users/{userId}/jobs/{jobId}/")
+    report.step("check 2: OSS stores the objects under users/{userId}/jobs/{jobId}/")
     _check_objects(jobs, bodies, cloud, report)
-    report.step("check 3: nothing is left in the instances' temp folders")
+    report.step("check 3: the temp folders of the function instances are empty")
     _check_temp_folders(cloud, report)
-    report.step("check 4: job_outputs has one row per output, with the right ossUrl and ossPath")
+    report.step("check 4: the table job_outputs has one row per output, with the right ossUrl and ossPath")
     _check_rows(outputs, cloud, report)
 
 
@@ -187,13 +187,13 @@ def _check_objects(jobs: list[dict[str, Any]], bodies: dict[str, bytes], cloud: 
             equal = head.server_crc == crc64 and str(crc64) == output["meta"]["crc64"]
             equal = equal and head.content_length == len(bodies[output["id"]]) == output["size"]
             name = key.removeprefix(prefix)
-            report.check(equal, f"{name}: size and CRC-64 {crc64} are those of the row, of OSS and of the download")
+            report.check(equal, f"{name}: size and CRC-64 {crc64} are the same in the row, in OSS and in the download")
 
 
 def _check_temp_folders(cloud: RunningCloud, report: Report) -> None:
     instances = _get(f"{cloud.variables['CONTROL_URL']}/instances")
     left = _wait_until_empty(lambda: [path for item in instances for path in _files(Path(item["tempDir"]))])
-    report.check(not left, f"temp files of {len(instances)} instances: {len(left)}")
+    report.check(not left, f"files in the temp folders of {len(instances)} instances: {len(left)}")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -201,7 +201,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _wait_until_empty(read: Callable[[], list[Path]]) -> list[Path]:
-    """Give an event that is still being handled its time."""
+    """Wait until ``read`` returns nothing, because an event may still be in progress; return what is left."""
     ends_at = time.monotonic() + _SETTLE_S
     while (left := read()) and time.monotonic() < ends_at:
         time.sleep(0.1)
@@ -211,12 +211,12 @@ def _wait_until_empty(read: Callable[[], list[Path]]) -> list[Path]:
 def _check_rows(outputs: list[dict[str, Any]], cloud: RunningCloud, report: Report) -> None:
     with closing(sqlite3.connect(cloud.variables["DATABASE_URL"].removeprefix("sqlite:///"))) as database:
         rows = database.execute("SELECT id, job_id, type, oss_url, oss_path, size, meta FROM job_outputs").fetchall()
-    report.check(len(rows) == len(outputs), f"rows: {len(rows)}, outputs: {len(outputs)}")
+    report.check(len(rows) == len(outputs), f"rows in job_outputs: {len(rows)}; outputs of both jobs: {len(outputs)}")
     by_id = {row[0]: row for row in rows}
     for output in outputs:
         row = by_id.get(output["id"])
         if row is None:
-            report.check(False, f"no row {output['id']}")
+            report.check(False, f"job_outputs has no row for the output {output['id']}")
             continue
         _, job_id, kind, oss_url, oss_path, size, meta = row
         prefix = f"users/{_USER}/jobs/{job_id}/{kind}-"
@@ -226,7 +226,7 @@ def _check_rows(outputs: list[dict[str, Any]], cloud: RunningCloud, report: Repo
 
 
 def _conclude(report: Report) -> int:
-    report.step("everything holds" if not report.failures else f"{report.failures} checks do not hold")
+    report.step("all checks passed" if not report.failures else f"failed checks: {report.failures}")
     return 1 if report.failures else 0
 
 
@@ -234,7 +234,7 @@ def _stay(process: subprocess.Popen[str], cloud: RunningCloud) -> None:
     api = cloud.variables["API_URL"]
     print(
         f"""
-The local cloud stays up; Ctrl-C ends it. Try:
+The local cloud keeps running; Ctrl-C stops it. Try:
 
   TOKEN=$(.venv/bin/python -m devcloud token --user {_USER})
   curl {api}/ai/generate-image -H "Authorization: Bearer $TOKEN" \\

@@ -1,4 +1,4 @@
-"""Faults on demand: what a test arms through ``POST /faults`` and an emulator asks for at each step."""
+"""Faults on demand: a test arms a fault through ``POST /faults``; an emulator applies it at a matching step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ TARGETS = ("provider", "oss", "events", "fc")
 
 @dataclass
 class Fault:
-    """One armed fault: the effect that the next ``remaining`` matching steps of ``target`` suffer."""
+    """One armed fault: ``effect`` applies to the next ``remaining`` matching steps of ``target``."""
 
     target: str
     match: dict[str, str]
@@ -18,7 +18,7 @@ class Fault:
     remaining: int = 1
 
     def fits(self, target: str, facts: Mapping[str, object]) -> bool:
-        """Tell whether every pattern of ``match`` (shell wildcards) fits the fact of that name."""
+        """Tell whether every pattern of ``match`` (shell wildcards) matches the fact of the same name."""
         return self.target == target and all(
             fnmatchcase(str(facts.get(name, "")), pattern) for name, pattern in self.match.items()
         )
@@ -26,12 +26,12 @@ class Fault:
 
 @dataclass
 class Faults:
-    """The armed faults, first armed first served."""
+    """The armed faults, in the order in which they were armed."""
 
     armed: list[Fault] = field(default_factory=list)
 
     def arm(self, fault: Fault) -> None:
-        """Add ``fault`` behind those armed before it."""
+        """Add ``fault`` after the faults that are armed already."""
         if fault.target not in TARGETS:
             raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {fault.target!r}")
         if fault.remaining < 1:
@@ -39,7 +39,7 @@ class Faults:
         self.armed.append(fault)
 
     def take(self, target: str, **facts: object) -> dict[str, Any] | None:
-        """Return the effect of the first armed fault that fits and use up one of its times, else ``None``."""
+        """Return the effect of the first fault that matches and count down its times; ``None`` if no fault matches."""
         for fault in self.armed:
             if fault.fits(target, facts):
                 fault.remaining -= 1

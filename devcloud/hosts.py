@@ -1,7 +1,7 @@
-"""Requests under other names than this machine's are refused.
+"""Refuses requests whose Host header does not name this machine.
 
-A web page may have its name resolved to 127.0.0.1 (DNS rebinding). The browser then takes the local cloud for that
-page's site and lets the page read its answers; the Host header alone tells.
+The host name of a web page may resolve to 127.0.0.1 (DNS rebinding). The browser then treats the local cloud as the
+site of that page and lets the page read the answers. Only the Host header shows the difference.
 """
 
 import ipaddress
@@ -11,13 +11,13 @@ from collections.abc import Callable
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# The last is for clients that address the real service through a proxy: nobody else's names can end so.
+# aliyuncs.com is for clients that use this machine as the proxy of the real service: no other site can have the name.
 _SUFFIXES = (".localhost", ".aliyuncs.com")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d*)?")
 
 
 def local_hosts_only(app: ASGIApp, refuse: Callable[[str], Response]) -> ASGIApp:
-    """Return ``app`` behind a guard that answers other hosts by ``refuse(message)``."""
+    """Return ``app`` behind a check that answers ``refuse(message)`` to requests for other hosts."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
@@ -46,6 +46,6 @@ def is_local(host: str) -> bool:
 def _message(hosts: list[str]) -> str:
     given = f"is {hosts[0]!r}" if len(hosts) == 1 else f"was sent {len(hosts)} times"
     return (
-        f"The Host header {given}, and the local cloud answers under names of this machine alone: "
+        f"The Host header {given}, but the local cloud answers only under names of this machine: "
         "127.0.0.1, [::1], localhost, *.localhost and *.aliyuncs.com."
     )

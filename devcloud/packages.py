@@ -1,7 +1,7 @@
 """Code folders as Function Compute has them under ``/code``, and the packages that are deployed.
 
-A code folder is a function's own files with ``shared/`` beside them. The local cloud takes the libraries from its own
-virtual environment; a package brings them along, for the platform's ``python3.12`` on Debian 11 (x86-64, glibc 2.31).
+A code folder contains a function's own files and ``shared/``. The local cloud uses the libraries of its own virtual
+environment; a package contains the libraries, for the platform's ``python3.12`` on Debian 11 (x86-64, glibc 2.31).
 """
 
 import os
@@ -16,16 +16,16 @@ from pathlib import Path
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc")
 _PYTHON = (3, 12)
 _GLIBC_MINOR = 31
-# pip takes each platform to the letter: a wheel for an older glibc needs that one named too.
+# pip compares platforms literally: for a wheel for an older glibc, the older platform must be listed too.
 _PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(_GLIBC_MINOR, 4, -1)] + [
     "manylinux2014_x86_64",
     "manylinux2010_x86_64",
     "manylinux1_x86_64",
 ]
-# They exist as source alone and are built here, for whatever Python this is: pure Python, or able to do without.
+# These exist only as source and are built here, with the Python that runs here: they are pure Python or can be.
 _SOURCE_ONLY = ("oss2", "crcmod")
 _EXTENSION_TAG = re.compile(r"\.cpython-(\d+)[^.]*\.so$")
-# These fall back to Python code of their own when their extension module is missing.
+# These use their own Python code when their extension module is missing.
 _WORKS_WITHOUT_EXTENSION = ("crcmod",)
 
 
@@ -35,7 +35,7 @@ class PackageError(Exception):
 
 @dataclass(frozen=True)
 class Package:
-    """A built package. ``compiled`` tells whether it carries bytecode for the platform's Python."""
+    """A built package. ``compiled`` tells whether the package contains bytecode for the platform's Python."""
 
     folder: Path
     size_bytes: int
@@ -43,7 +43,7 @@ class Package:
 
 
 def assemble(function_dir: Path, shared_dir: Path, destination: Path) -> None:
-    """Copy a function's folder and ``shared`` into ``destination``, replacing what was there."""
+    """Copy a function's folder and ``shared`` into ``destination``, and remove its previous content."""
     shutil.rmtree(destination, ignore_errors=True)
     shutil.copytree(function_dir, destination, ignore=_LEFT_OUT)
     if shared_dir.is_dir():
@@ -56,7 +56,7 @@ def fingerprint(*folders: Path) -> int:
 
 
 def _states(folder: Path) -> Iterator[tuple[str, int, int]]:
-    # Asked at every request, so by os.scandir, which is several times as fast as pathlib.
+    # Runs at every request, so with os.scandir, which is several times as fast as pathlib.
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():
@@ -81,11 +81,11 @@ def build(function_dir: Path, shared_dir: Path, destination: Path) -> Package:
 
 
 def _compile(folder: Path) -> bool:
-    """Compile to bytecode with the platform's Python, if there is one here."""
+    """Compile to bytecode if the platform's Python is installed here."""
     for python in (sys.executable, shutil.which("python3.12")):
         if python is None or not _is_wanted(python):
             continue
-        # /code is read-only and its times are not ours: bytecode must be valid without a look at the source.
+        # /code is read-only and has other file times, so the bytecode must be valid without a check of the source.
         mode = ("--invalidation-mode", "unchecked-hash")
         finished = subprocess.run(
             [python, "-W", "ignore", "-m", "compileall", "-q", *mode, "-s", str(folder), "-p", "/code", str(folder)],
@@ -102,12 +102,12 @@ def _is_wanted(python: str) -> bool:
 
 
 def _install(requirements: Path, destination: Path) -> None:
-    # The list is complete, so nothing has to be resolved; --no-deps is also what lets pip build for another platform.
-    # Everything else must come as a wheel: a source build of it could leave out a library without a word.
+    # The list is complete, so nothing has to be resolved; pip also requires --no-deps for another platform.
+    # All other libraries must be wheels: a build from source could leave out a native library without an error.
     command = [
         *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
         *("--no-deps", "--no-compile", "--target", str(destination), "--requirement", str(requirements)),
-        # Built by the setuptools that requirements/build.txt pins, and not by whatever pip would fetch.
+        # Built with the setuptools that requirements/build.txt pins, not with a version that pip would download.
         "--no-build-isolation",
         *("--only-binary", ":all:", "--no-binary", ",".join(_SOURCE_ONLY)),
         *("--implementation", "cp", "--python-version", ".".join(map(str, _PYTHON))),

@@ -1,4 +1,4 @@
-"""The local clouds that run now, as the commands find them: each leaves a note while it runs."""
+"""Finds the running local clouds: each keeps a note with its addresses and keys on disk while it runs."""
 
 import contextlib
 import json
@@ -12,12 +12,12 @@ import psutil
 
 
 class CloudError(Exception):
-    """The local cloud cannot do what was asked; the message is for the person who asked."""
+    """A command of the local cloud failed; the message tells the person at the terminal why."""
 
 
 @dataclass(frozen=True)
 class RunningCloud:
-    """What others need to talk to a running local cloud. ``variables`` is what ``env`` prints."""
+    """The addresses and keys of a running local cloud. ``variables`` are the variables that ``env`` prints."""
 
     pid: int
     created_at: float
@@ -31,7 +31,7 @@ class RunningCloud:
 
     @property
     def alive(self) -> bool:
-        """Whether its process still runs; ids of processes are reused, so their age is compared too."""
+        """Whether the process still runs; process ids are reused, so the start times are compared too."""
         try:
             return abs(psutil.Process(self.pid).create_time() - self.created_at) < 1
         except psutil.NoSuchProcess:
@@ -39,7 +39,7 @@ class RunningCloud:
 
 
 def find_running(project_dir: Path, data_dir: Path | None) -> RunningCloud:
-    """Return the local cloud on that data folder, or else the one started last. Raises ``CloudError``."""
+    """Return the local cloud on ``data_dir``, or without it the one that started last. Raises ``CloudError``."""
     alive = [cloud for _, cloud in _noted(project_dir) if cloud.alive]
     if data_dir is not None:
         noted = _read_note(data_dir / "running.json")
@@ -83,7 +83,7 @@ def _read_note(path: Path) -> RunningCloud | None:
 
 
 def sweep_notes(project_dir: Path) -> list[RunningCloud]:
-    """Remove the notes that killed local clouds of this project left, and return them."""
+    """Remove the notes of killed local clouds of this project, and return the notes."""
     dead = [(path, note) for path, note in _noted(project_dir) if not note.alive]
     for path, _ in dead:
         path.unlink(missing_ok=True)
@@ -91,8 +91,8 @@ def sweep_notes(project_dir: Path) -> list[RunningCloud]:
 
 
 def write_private(path: Path, value: Any) -> None:
-    """Write JSON that only its owner may read."""
-    # Written beside and moved, so that nobody reads half of it.
+    """Write JSON to a file that only the owner may read."""
+    # Written to a temporary file and renamed, so that no reader sees half of the content.
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(value, file, indent=2)

@@ -1,4 +1,4 @@
-"""HTTP servers on loopback: several in one event loop, or one in a thread of its own."""
+"""HTTP servers on loopback: several in one event loop, or one in its own thread."""
 
 import asyncio
 import contextlib
@@ -22,8 +22,8 @@ class _Protocol(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_chunked_length=True)
 
     def on_headers_complete(self) -> None:
-        # ali-oss may say both of a stream whose length is known. Transfer-Encoding holds, and the connection
-        # ends with the answer (RFC 9112 § 6.1 and 6.3): who stands between may have counted by the other one.
+        # ali-oss may send both headers for a stream of known length. Transfer-Encoding takes precedence, and the
+        # connection ends with the answer (RFC 9112 § 6.1 and 6.3): a proxy may have used the other header.
         names = {name for name, _ in self.headers}
         contradictory = {b"content-length", b"transfer-encoding"} <= names
         if contradictory:
@@ -33,9 +33,9 @@ class _Protocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        # uvicorn gathers what came in a bytearray and copies it out again; to add to nothing copies nothing.
+        # uvicorn collects the body in a bytearray and copies it out again; to add to an empty body copies nothing.
         if not self.cycle.body:
-            self.cycle.body = b""  # type: ignore[assignment]  # it is only added to, measured and turned into bytes
+            self.cycle.body = b""  # type: ignore[assignment]  # uvicorn only appends, measures and converts to bytes
         super().on_body(body)
 
 
@@ -48,7 +48,7 @@ class _Server(uvicorn.Server):
 
 @contextlib.contextmanager
 def listening(port: int) -> Iterator[socket.socket]:
-    """Listen on a port of loopback; 0 takes a free one. Raises ``CloudError``."""
+    """Listen on a port of loopback; 0 chooses a free port. Raises ``CloudError``."""
     # With the protocol left at 0 asyncio does not set TCP_NODELAY, and small answers wait 40 ms.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -56,7 +56,7 @@ def listening(port: int) -> Iterator[socket.socket]:
             listener.bind((LOOPBACK, port))
             listener.listen(1024)
         except (OSError, OverflowError) as error:
-            raise CloudError(f"port {port} cannot be used: {error}; choose others with --port") from error
+            raise CloudError(f"port {port} cannot be used: {error}; choose another port with --port") from error
         yield listener
 
 
@@ -84,7 +84,7 @@ def served_in_thread(app: ASGIApp) -> Iterator[tuple[int, asyncio.AbstractEventL
         loop, server = asyncio.new_event_loop(), _server(app)
         thread = threading.Thread(target=loop.run_until_complete, args=(server.serve([listener]),))
         thread.start()
-        # The listening socket queues what comes before the server accepts: no need to wait for it.
+        # The listening socket queues connections until the server accepts them, so nothing has to wait for the server.
         try:
             yield listener.getsockname()[1], loop
         finally:

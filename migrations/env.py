@@ -13,7 +13,7 @@ try:
 except ConfigurationError as error:
     raise SystemExit(str(error)) from error
 
-# The options mean here what they mean to the functions, so SQLAlchemy does not see them.
+# The URL's options have the same meaning as for the functions; SQLAlchemy must not interpret them.
 url = make_url(config.url.get_secret_value()).set(query={})
 engine = create_engine(url, connect_args=tls_arguments(tls) if url.get_backend_name() == "mysql" else {})
 with engine.connect() as connection:

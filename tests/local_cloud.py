@@ -25,7 +25,7 @@ import psutil
 from devcloud.credentials import AccessKey
 from devcloud.fc import acs3
 from tests.answer_checker import ROOT, AnswerChecker
-from tests.looking import open_database
+from tests.database_connection import open_database
 
 T = TypeVar("T")
 START_TIMEOUT_S = 60
@@ -42,7 +42,7 @@ _MISSING = (
 )
 
 
-def eventually(probe: Callable[[], T], *, timeout_s: float = 20, interval_s: float = 0.05) -> T:
+def eventually(probe: Callable[[], T | None], *, timeout_s: float = 20, interval_s: float = 0.05) -> T:
     """Return the first true value of ``probe``; fail with the last one when the time is over.
 
     An AssertionError of ``probe`` counts as not yet.

@@ -1,4 +1,4 @@
-"""Servers of the standard library in a thread, for the far ends of wires that a test scripts itself."""
+"""HTTP servers of the standard library in a thread, whose answers a test scripts."""
 
 import threading
 from collections.abc import Iterator

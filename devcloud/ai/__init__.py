@@ -8,31 +8,31 @@ Addresses, below the address of the port that serves ``AiEmulator.routes``:
 ====================================  =====================================================================
 ``/api/v1`` (DashScope)               ``services/aigc/text2image/image-synthesis``,
                                       ``services/aigc/image-generation/generation``,
-                                      ``services/aigc/multimodal-generation/generation`` (at once),
+                                      ``services/aigc/multimodal-generation/generation`` (without tasks),
                                       ``services/aigc/video-generation/video-synthesis``, ``tasks/``,
                                       ``tasks/{id}``, ``tasks/{id}/cancel``
-``/v1`` (OpenAI)                      ``images/generations`` (at once, ``gpt-image-*``)
-``/results/{date}/{name}``            the media, by signed links that are good for 24 hours
+``/v1`` (OpenAI)                      ``images/generations`` (without tasks, ``gpt-image-*``)
+``/results/{date}/{name}``            the media, by signed links that are valid for 24 hours
 ====================================  =====================================================================
 
-**Switches in the prompt**, for trying things out by hand:
+**Switches in the prompt**, for experiments by hand:
 
 ==============  ========================================================================================
-``[fail]``      the task ends FAILED with InternalError.Algo; a generation at once answers 500
+``[fail]``      the task ends FAILED with InternalError.Algo; a generation without a task answers 500
 ``[refuse]``    the request is rejected: 400 DataInspectionFailed (OpenAI: moderation_blocked)
-``[partial]``   of several DashScope images the last is an error object; OpenAI knows no such thing
+``[partial]``   the last of several DashScope images is an error object; not for OpenAI
 ``[slow]``      the generation takes 60 seconds of the emulators' clock, the first quarter of it PENDING
 ==============  ========================================================================================
 
 **Faults** have the target ``provider``. ``match`` may name, with shell wildcards: ``operation`` (``submit``, ``poll``,
-``cancel``, ``list``, ``result``, and ``generate`` for what is answered at once), ``api`` (``dashscope``, ``openai``,
-and ``oss`` for results), ``model``, ``type`` (``image``, ``video``) and ``prompt``. Only requests that are otherwise in
-order meet a fault. The effects, which may be combined:
+``cancel``, ``list``, ``result``, and ``generate`` for a request that returns the result), ``api`` (``dashscope``,
+``openai``, and ``oss`` for results), ``model``, ``type`` (``image``, ``video``) and ``prompt``. Faults apply only to
+requests that are otherwise valid. The effects, which may be combined:
 
 ===================================================  ===================================================
-``{"status": 503, "code": …, "message": …}``         this error, in the shape of the API, and no work done
+``{"status": 503, "code": …, "message": …}``         this error, in the shape of the API; no work is done
 ``{"requestsPerSecond": 20}``                        429 Throttling.RateQuota for those requests above this
-                                                     rate; arm it for as many ``times`` as it shall watch
+                                                     rate; ``times`` is the number of requests that are counted
 ``{"taskStatus": "FAILED", "code": …, "message": …}``  ``submit``: the task is accepted and ends like this
 ``{"drop": true}``                                   the work is done, then the connection is closed unanswered
 ``{"delayS": 5}``                                    the answer comes that much later by the emulators' clock

@@ -6,32 +6,25 @@ https://help.aliyun.com/zh/model-studio/manage-asynchronous-tasks .
 """
 
 import math
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from devcloud.ai.endpoints import Handler, bearer_key, endpoint, json_body, keys_match
-from devcloud.ai.errors import ProviderError
-from devcloud.ai.injection import Effect, Injector
-from devcloud.ai.orders import (
-    IMAGE_GENERATION,
-    MULTIMODAL_GENERATION,
-    TEXT2IMAGE,
-    VIDEO_SYNTHESIS,
-    Order,
-    invalid,
-    read_order,
-    video_family,
-)
-from devcloud.ai.results import Results
-from devcloud.ai.studio import DAY_S, Studio, is_refused
-from devcloud.ai.tasks import Task, TaskStore
+from devcloud.ai.dashscope_answers import BEIJING, Link, generation_answer, list_entry, task_answer
+from devcloud.ai.dashscope_models import IMAGE_GENERATION, MULTIMODAL_GENERATION, TEXT2IMAGE, VIDEO_SYNTHESIS, invalid
+from devcloud.ai.dashscope_orders import read_order
+from devcloud.ai.orders import Order
+from devcloud.ai.provider_endpoint import Handler, bearer_key, endpoint, json_body, keys_match
+from devcloud.ai.provider_error import ProviderError
+from devcloud.ai.provider_faults import Effect, ProviderFaults
+from devcloud.ai.result_links import Results
+from devcloud.ai.task_runner import DAY_S, TaskRunner, is_refused
+from devcloud.ai.task_store import Task, TaskStore
 from devcloud.clock import Clock
 
-_BEIJING = timezone(timedelta(hours=8))
 _LIST_TIME = "%Y%m%d%H%M%S"
 _LARGEST_PAGE = 100
 _CODES = {
@@ -43,20 +36,19 @@ _CODES = {
     429: "Throttling.RateQuota",
     503: "ModelUnavailable",
 }
-_SPOILED = {"code": "DataInspectionFailed", "message": "Output data may contain inappropriate content."}
 
 
 class DashScopeApi:
     """The endpoints below ``/api/v1``."""
 
     def __init__(
-        self, store: TaskStore, studio: Studio, results: Results, clock: Clock, injector: Injector, api_key: str
+        self, store: TaskStore, runner: TaskRunner, results: Results, clock: Clock, faults: ProviderFaults, api_key: str
     ) -> None:
         self._store = store
-        self._studio = studio
+        self._runner = runner
         self._results = results
         self._clock = clock
-        self._injector = injector
+        self._faults = faults
         self._api_key = api_key
         self.routes = [
             self._route("POST", TEXT2IMAGE, self._submit),
@@ -87,10 +79,10 @@ class DashScopeApi:
 
         async def work(effect: Effect) -> Response:
             _check_content(order)
-            task = self._studio.accept(order, request_id, background=True, ending=effect, spoiled=_spoiled_count(order))
-            return _answer({"task_status": "PENDING", "task_id": task.task_id}, request_id)
+            task = self._runner.accept(order, request_id, background=True, ending=effect, spoiled=_spoiled_count(order))
+            return _answer({"output": {"task_status": "PENDING", "task_id": task.task_id}}, request_id)
 
-        return await self._injector.run("submit", _facts(order), work)
+        return await self._faults.run("submit", _facts(order), work)
 
     async def _generate(self, request: Request, request_id: str) -> Response:
         if request.headers.get("X-DashScope-Async") == "enable":
@@ -99,18 +91,15 @@ class DashScopeApi:
 
         async def work(effect: Effect) -> Response:
             _check_content(order)
-            task = self._studio.accept(
+            task = self._runner.accept(
                 order, request_id, background=False, ending=effect, spoiled=_spoiled_count(order)
             )
-            await self._studio.finished(task)
+            await self._runner.finished(task)
             if task.outcome != "SUCCEEDED":
                 raise ProviderError(500, task.code, task.message or "")
-            output: dict[str, Any] = {"choices": self._choices(task, str(request.base_url))}
-            if order.model.startswith("qwen-image"):
-                output["task_metric"] = _metrics(task)
-            return _answer(output, request_id, usage=_image_usage(task))
+            return _answer(generation_answer(task, self._links(task, request)), request_id)
 
-        return await self._injector.run("generate", _facts(order), work)
+        return await self._faults.run("generate", _facts(order), work)
 
     async def _poll(self, request: Request, request_id: str) -> Response:
         task_id: str = request.path_params["task_id"]
@@ -118,10 +107,10 @@ class DashScopeApi:
 
         async def work(_: Effect) -> Response:
             if task is None:
-                return _answer({"task_id": task_id, "task_status": "UNKNOWN"}, request_id)
-            return self._progress(task, str(request.base_url), request_id)
+                return _answer({"output": {"task_id": task_id, "task_status": "UNKNOWN"}}, request_id)
+            return _answer(task_answer(task, self._clock.now(), self._links(task, request)), request_id)
 
-        return await self._injector.run("poll", _facts(task.order if task else None), work)
+        return await self._faults.run("poll", _facts(task.order if task else None), work)
 
     async def _cancel(self, request: Request, request_id: str) -> Response:
         task = self._known(request.path_params["task_id"])
@@ -137,13 +126,13 @@ class DashScopeApi:
             self._store.cancel(task, now)
             return JSONResponse({"request_id": request_id})
 
-        return await self._injector.run("cancel", _facts(task.order if task else None), work)
+        return await self._faults.run("cancel", _facts(task.order if task else None), work)
 
     async def _list(self, request: Request, request_id: str) -> Response:
         async def work(_: Effect) -> Response:
             return self._page(request, request_id)
 
-        return await self._injector.run("list", _facts(None), work)
+        return await self._faults.run("list", _facts(None), work)
 
     def _page(self, request: Request, request_id: str) -> Response:
         query, now = request.query_params, self._clock.now()
@@ -167,7 +156,7 @@ class DashScopeApi:
                 "page_no": number,
                 "page_size": size,
                 "request_id": request_id,
-                "data": [_row(task, now) for task in found[(number - 1) * size : number * size]],
+                "data": [list_entry(task, now) for task in found[(number - 1) * size : number * size]],
             }
         )
 
@@ -178,46 +167,13 @@ class DashScopeApi:
             return None
         return task
 
-    def _progress(self, task: Task, base_url: str, request_id: str) -> Response:
-        status = task.status(self._clock.now())
-        output: dict[str, Any] = {"task_id": task.task_id, "task_status": status}
-        if status in ("PENDING", "RUNNING"):
-            if task.order.type == "image":
-                output["task_metrics"] = {"TOTAL": task.order.count, "SUCCEEDED": 0, "FAILED": 0}
-            return _answer(output, request_id)
-        output |= _times(task)
-        if status == "CANCELED":
-            return _answer(output, request_id)
-        if status != "SUCCEEDED":
-            return _answer(output | {"code": task.code, "message": task.message}, request_id)
-        if task.order.type == "video":
-            output |= {**_prompts(task.order), "video_url": self._results.url(base_url, task, 0)}
-            return _answer(output, request_id, usage=_video_usage(task.order))
-        if _speaks_in_choices(task.order):
-            output |= {"finished": True, "choices": self._choices(task, base_url, typed=True)}
-        else:
-            output |= {"results": self._list_results(task, base_url), "task_metrics": _metrics(task)}
-        return _answer(output, request_id, usage=_image_usage(task))
-
-    def _list_results(self, task: Task, base_url: str) -> list[dict[str, str]]:
-        done = [
-            {**_prompts(task.order), "url": self._results.url(base_url, task, position)}
-            for position in range(task.delivered)
-        ]
-        return done + [_SPOILED] * task.spoiled
-
-    def _choices(self, task: Task, base_url: str, *, typed: bool = False) -> list[dict[str, Any]]:
-        kind = {"type": "image"} if typed else {}
-        contents = [{"image": self._results.url(base_url, task, at), **kind} for at in range(task.delivered)]
-        return [
-            {"finish_reason": "stop", "message": {"role": "assistant", "content": [content]}}
-            for content in contents + [_SPOILED] * task.spoiled
-        ]
+    def _links(self, task: Task, request: Request) -> Link:
+        base_url = str(request.base_url)
+        return lambda position: self._results.url(base_url, task, position)
 
 
-def _answer(output: dict[str, Any], request_id: str, usage: dict[str, Any] | None = None) -> Response:
-    body: dict[str, Any] = {"request_id": request_id, "output": output}
-    return JSONResponse(body if usage is None else {**body, "usage": usage})
+def _answer(content: dict[str, Any], request_id: str) -> Response:
+    return JSONResponse({"request_id": request_id, **content})
 
 
 def _as_error(error: ProviderError, request_id: str) -> Response:
@@ -239,76 +195,9 @@ def _facts(order: Order | None) -> dict[str, object]:
     return facts if order is None else {**facts, "model": order.model, "type": order.type, "prompt": order.prompt}
 
 
-def _speaks_in_choices(order: Order) -> bool:
-    return order.model.startswith(("wan2.6", "wan2.7"))
-
-
-def _prompts(order: Order) -> dict[str, str]:
-    prompts = {"orig_prompt": order.prompt}
-    return {**prompts, "actual_prompt": order.prompt} if order.extend_prompt else prompts
-
-
-def _metrics(task: Task) -> dict[str, int]:
-    return {"TOTAL": task.order.count, "SUCCEEDED": task.delivered, "FAILED": task.spoiled}
-
-
-def _image_usage(task: Task) -> dict[str, Any]:
-    order, count = task.order, {"image_count": task.delivered}
-    if order.model.startswith("qwen-image"):
-        return {"width": order.width, "height": order.height, **count}
-    if _speaks_in_choices(order):
-        size = f"{order.width}*{order.height}"
-        return {"size": size, "total_tokens": 0, **count, "output_tokens": 0, "input_tokens": 0}
-    return count
-
-
-def _video_usage(order: Order) -> dict[str, Any]:
-    size = f"{order.width}*{order.height}"
-    if video_family(order.model).old_usage:
-        return {"video_duration": order.duration_s, "video_ratio": size, "video_count": 1}
-    return {
-        "duration": order.duration_s,
-        "input_video_duration": 0,
-        "output_video_duration": order.duration_s,
-        "video_count": 1,
-        "SR": min(order.width, order.height),
-        "size": size,
-    }
-
-
-def _times(task: Task) -> dict[str, str]:
-    times = {"submit_time": _local_time(task.submitted_at)}
-    if task.canceled_at is None:
-        times["scheduled_time"] = _local_time(task.starts_at)
-    return {**times, "end_time": _local_time(task.canceled_at or task.ends_at)}
-
-
-def _row(task: Task, now: float) -> dict[str, Any]:
-    status = task.status(now)
-    row: dict[str, Any] = {
-        "task_id": task.task_id,
-        "status": status,
-        "model_name": task.order.model,
-        "gmt_create": _local_time(task.submitted_at),
-        "region": "cn-beijing",
-        "request_id": task.request_id,
-        "user_api_unique_key": "apikey:v1:fake",
-        "api_key_id": "fake",
-    }
-    if status not in ("PENDING", "CANCELED"):
-        row["start_time"] = _local_time(task.starts_at)
-    if status not in ("PENDING", "RUNNING"):
-        row["end_time"] = _local_time(task.canceled_at or task.ends_at)
-    return row
-
-
-def _local_time(at: float) -> str:
-    return datetime.fromtimestamp(at, _BEIJING).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-
-
 def _read_time(text: str) -> float:
     try:
-        return datetime.strptime(text, _LIST_TIME).replace(tzinfo=_BEIJING).timestamp()
+        return datetime.strptime(text, _LIST_TIME).replace(tzinfo=BEIJING).timestamp()
     except ValueError as error:
         raise invalid("start_time and end_time must have the form YYYYMMDDhhmmss") from error
 

@@ -1,4 +1,4 @@
-"""The emulator as a whole."""
+"""The emulator of the AI providers as a whole."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Any
 from starlette.routing import BaseRoute
 
 from devcloud.ai.dashscope_api import DashScopeApi
-from devcloud.ai.injection import Injector
 from devcloud.ai.openai_api import OpenAiApi
+from devcloud.ai.provider_faults import ProviderFaults
 from devcloud.ai.rendering import Gallery
-from devcloud.ai.results import Results
-from devcloud.ai.studio import Studio
-from devcloud.ai.tasks import TaskStore
+from devcloud.ai.result_links import Results
+from devcloud.ai.task_runner import TaskRunner
+from devcloud.ai.task_store import TaskStore
 from devcloud.clock import Clock
 from devcloud.faults import Faults
 
@@ -20,8 +20,8 @@ from devcloud.faults import Faults
 class AiEmulator:
     """DashScope and OpenAI's image API over one data folder.
 
-    ``routes`` is what to serve. ``image_after_s`` and ``video_after_s`` are how long a generation takes, in seconds
-    of ``clock``. Everything but the clock and the armed faults is in ``data_dir`` and found again there.
+    ``routes`` are the routes to serve. A generation takes ``image_after_s`` or ``video_after_s`` seconds of ``clock``.
+    All state except the clock and the armed faults is in ``data_dir`` and survives a restart.
     """
 
     def __init__(
@@ -37,19 +37,19 @@ class AiEmulator:
         data_dir.mkdir(parents=True, exist_ok=True)
         self._clock = clock
         self._gallery = Gallery(data_dir / "media")
-        self._store = TaskStore(data_dir / "tasks.sqlite3")
-        injector = Injector(faults, clock)
-        studio = Studio(self._store, self._gallery, clock, {"image": image_after_s, "video": video_after_s})
-        results = Results(self._store, studio, clock, injector, secret=api_key)
-        dashscope = DashScopeApi(self._store, studio, results, clock, injector, api_key)
-        openai = OpenAiApi(studio, injector, api_key)
+        self._store = TaskStore(data_dir / "tasks.db")
+        provider_faults = ProviderFaults(faults, clock)
+        runner = TaskRunner(self._store, self._gallery, clock, {"image": image_after_s, "video": video_after_s})
+        results = Results(self._store, runner, clock, provider_faults, secret=api_key)
+        dashscope = DashScopeApi(self._store, runner, results, clock, provider_faults, api_key)
+        openai = OpenAiApi(runner, provider_faults, api_key)
         self.routes: list[BaseRoute] = [*dashscope.routes, *openai.routes, *results.routes]
 
     def charges(self) -> list[dict[str, Any]]:
-        """Return what real providers would have billed by now, first billed first.
+        """Return the generations that real providers would have billed by now, the first one first.
 
-        A generation is billed when it succeeds, whether or not anybody learned of it; what failed, was canceled or
-        came out as an error is not. ``taskId`` is the request id where the answer came without a task.
+        A generation is billed when it succeeds, even if no client has read the result. Failed and canceled tasks
+        and single results with an error are not billed. ``taskId`` is the request id where the API has no tasks.
         """
         return [
             {

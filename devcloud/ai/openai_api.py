@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from devcloud.ai.endpoints import bearer_key, endpoint, json_body, keys_match
-from devcloud.ai.errors import ProviderError
-from devcloud.ai.injection import Effect, Injector
 from devcloud.ai.orders import Order, parse_size
-from devcloud.ai.studio import Studio, is_refused
-from devcloud.ai.tasks import Task
+from devcloud.ai.provider_endpoint import bearer_key, endpoint, json_body, keys_match
+from devcloud.ai.provider_error import ProviderError
+from devcloud.ai.provider_faults import Effect, ProviderFaults
+from devcloud.ai.task_runner import TaskRunner, is_refused
+from devcloud.ai.task_store import Task
 
 _SIZES = ("1024x1024", "1536x1024", "1024x1536")
 _FORMATS = ("png", "jpeg", "webp")
@@ -27,9 +27,9 @@ _CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
 class OpenAiApi:
     """The endpoints below ``/v1``."""
 
-    def __init__(self, studio: Studio, injector: Injector, api_key: str) -> None:
-        self._studio = studio
-        self._injector = injector
+    def __init__(self, runner: TaskRunner, faults: ProviderFaults, api_key: str) -> None:
+        self._runner = runner
+        self._faults = faults
         self._api_key = api_key
         self.routes = [Route("/v1/images/generations", endpoint(self._generate, _as_error), methods=["POST"])]
 
@@ -43,13 +43,13 @@ class OpenAiApi:
                 raise ProviderError(
                     400, "moderation_blocked", "Your request was rejected as a result of our safety system."
                 )
-            task = self._studio.accept(order, request_id, background=False, ending=effect)
-            await self._studio.finished(task)
+            task = self._runner.accept(order, request_id, background=False, ending=effect)
+            await self._runner.finished(task)
             if task.outcome != "SUCCEEDED":
                 raise ProviderError(500, None, "The server had an error while processing your request. Sorry!")
             return JSONResponse(await self._answer(task))
 
-        return await self._injector.run("generate", facts, work)
+        return await self._faults.run("generate", facts, work)
 
     def _check_key(self, key: str) -> None:
         if not key:
@@ -60,7 +60,7 @@ class OpenAiApi:
     async def _answer(self, task: Task) -> dict[str, Any]:
         order, data = task.order, []
         for position in range(order.count):
-            media = await self._studio.media(task, position)
+            media = await self._runner.media(task, position)
             content = await asyncio.to_thread(media.path.read_bytes)
             data.append({"b64_json": base64.b64encode(content).decode()})
         text_tokens, image_tokens = max(1, len(order.prompt) // 4), _TOKENS_PER_IMAGE * order.count

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 
-from devcloud.ai.scenery import Scene, Subject
+from devcloud.ai.landscapes import Scene, Subject
 
 FRAMES_PER_SECOND = 24
 
@@ -16,9 +16,8 @@ _WORKERS = 2
 
 
 def render_image(subject: Subject, path: Path) -> None:
-    """Write the scene as an image in the format that ``path`` is named after."""
-    # A fast PNG: these pictures shrink well at any level, and nobody waits for the last per cent. The other formats
-    # do not know the level.
+    """Write the scene as an image in the format of the suffix of ``path``."""
+    # The fastest PNG compression: these pictures are small at any level. The other formats ignore the level.
     Scene(subject).frame(0).save(path, compress_level=1)
 
 
@@ -56,7 +55,7 @@ class Media:
 
 
 class Gallery:
-    """The rendered files of one folder. Each is rendered once, however often it is asked for."""
+    """The rendered files of one folder. Each file is rendered only once."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +66,7 @@ class Gallery:
         self._stop = threading.Event()
 
     def render(self, name: str, subject: Subject, duration_s: int) -> Future[Media]:
-        """Return the file ``name``, rendering it first if need be: a video if it has a duration, else a still."""
+        """Return the file ``name``, rendered if it is missing: a video if ``duration_s`` is not 0, else a still."""
         with self._lock:
             if name not in self._running:
                 self._running[name] = self._workers.submit(self._make, name, subject, duration_s)
@@ -76,7 +75,7 @@ class Gallery:
     def _make(self, name: str, subject: Subject, duration_s: int) -> Media:
         path = self._folder / name
         if not path.exists():
-            # Renamed into place, so that a file cut short by a kill is never taken for the whole.
+            # Renamed at the end, so that an incomplete file after a kill is never used.
             unfinished = path.with_name(f"unfinished-{name}")
             try:
                 if duration_s:
@@ -90,6 +89,6 @@ class Gallery:
         return Media(path, hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest().upper())
 
     def close(self) -> None:
-        """Stop rendering at once. What is missing is rendered when it is asked for again."""
+        """Stop rendering at once. A missing file is rendered at the next request for it."""
         self._stop.set()
         self._workers.shutdown(cancel_futures=True)

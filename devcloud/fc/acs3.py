@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote
 
 from devcloud.credentials import AccessKey, Credentials
-from devcloud.fc.errors import FcError
+from devcloud.fc.fc_error import FcError
 
 _ALGORITHM = "ACS3-HMAC-SHA256"
 _MAX_SKEW_S = 15 * 60
@@ -22,7 +22,7 @@ _ALWAYS_SIGNED = {"host", "x-acs-content-sha256", "x-acs-date"}
 def sign(
     method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, *, action: str, key: AccessKey
 ) -> dict[str, str]:
-    """Return ``headers`` (``host`` among them) together with what signs the request; names in lower case."""
+    """Return ``headers`` (``host`` among them) and the headers that sign the request; all names in lower case."""
     signed = {
         **{name.lower(): value for name, value in headers.items()},
         "x-acs-action": action,
@@ -57,7 +57,7 @@ def verify(
     intact = hmac.compare_digest(headers.get("x-acs-content-sha256", ""), hashlib.sha256(body).hexdigest())
     expected = _signature(method, path, query, headers, names, key.access_key_secret)
     if not (intact and mandatory <= set(names) and hmac.compare_digest(expected, fields["Signature"])):
-        raise FcError(403, "SignatureDoesNotMatch", "the signature does not fit the request")
+        raise FcError(403, "SignatureDoesNotMatch", "the signature does not match the request")
 
 
 def _check_age(date: str) -> None:
@@ -67,7 +67,7 @@ def _check_age(date: str) -> None:
         raise FcError(400, "InvalidArgument", "x-acs-date must look like 2023-09-05T06:41:11Z") from None
     # The client took this time from its own clock, which is not the emulators' clock.
     if abs(time.time() - signed_at) > _MAX_SKEW_S:
-        raise FcError(403, "RequestTimeTooSkewed", "x-acs-date is more than 15 minutes away from now")
+        raise FcError(403, "RequestTimeTooSkewed", "x-acs-date differs from the present time by more than 15 minutes")
 
 
 def _check_token(key: AccessKey, token: str | None) -> None:

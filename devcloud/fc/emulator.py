@@ -1,4 +1,4 @@
-"""Function Compute, put together."""
+"""The Function Compute emulator as a whole."""
 
 import asyncio
 import contextlib
@@ -16,21 +16,24 @@ from starlette.staticfiles import StaticFiles
 from devcloud.clock import Clock
 from devcloud.credentials import Credentials
 from devcloud.faults import Faults
-from devcloud.fc.api import FunctionApi
-from devcloud.fc.control import Control
-from devcloud.fc.gateway import Gateway
-from devcloud.fc.http import refusing
+from devcloud.fc.async_queue import AsyncQueue
+from devcloud.fc.code_shelf import CodeShelf
+from devcloud.fc.control_requests import ControlRequests
+from devcloud.fc.fc_api import FunctionApi
+from devcloud.fc.http_calls import refusing
+from devcloud.fc.http_trigger import HttpTriggerEndpoint
+from devcloud.fc.invocation_store import InvocationStore
+from devcloud.fc.invocations import Invoker
 from devcloud.fc.manifest import HttpTrigger, Manifest
-from devcloud.fc.pool import CodeShelf, Pool
-from devcloud.fc.service import FunctionService
-from devcloud.fc.store import Store
-from devcloud.fc.triggers import OssEvents, Timers
+from devcloud.fc.oss_trigger import OssEvents
+from devcloud.fc.pool import Pool
+from devcloud.fc.timer_trigger import Timers
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 class _AnyPath(PathConvertor):
-    """A path that may hold encoded line breaks, too; Starlette's own stops at them."""
+    """A path that may contain encoded line breaks; Starlette's own convertor stops at a line break."""
 
     regex = "(?s:.*)"
 
@@ -39,10 +42,10 @@ register_url_convertor("any_path", _AnyPath())
 
 
 class FunctionComputeEmulator:
-    """The functions of a project, with everything that starts them.
+    """The functions of a project, with their triggers, the queue, FC's own API and the control requests.
 
-    It keeps its queue in ``data_dir`` and takes the source from ``project_dir``. The routes of the HTTP trigger are
-    ``http_routes``; those of FC's own API and of the control requests are ``api_routes``.
+    The emulator keeps its queue in ``data_dir`` and reads the source in ``project_dir``. ``http_routes`` are the routes
+    of the HTTP trigger; ``api_routes`` are those of FC's own API and of the control requests.
     """
 
     def __init__(
@@ -56,24 +59,30 @@ class FunctionComputeEmulator:
         faults: Faults,
         charges: Callable[[], Sequence[Any]],
     ) -> None:
-        self._project_dir = project_dir
+        self._studio_dir = project_dir / "web" / "studio"
         self._manifest = manifest
         self._loop = asyncio.get_running_loop()
-        self._store = Store(data_dir / "fc.db")
+        self._store = InvocationStore(data_dir / "fc.db")
         self._store.recover(clock.now())
         code = CodeShelf(project_dir, data_dir / "code")
         self._pool = Pool(manifest, data_dir, code, credentials, clock)
-        self._service = FunctionService(manifest, self._pool, self._store, faults, clock)
-        self._timers = Timers(manifest, self._service, clock)
+        self._invoker = Invoker(manifest, self._pool, self._store, faults, clock)
+        self._queue = AsyncQueue(manifest, self._invoker, self._pool, self._store, clock)
+        self._timers = Timers(manifest, self._queue, clock)
         self._events = OssEvents(manifest, self._store, faults, clock)
-        self._api = FunctionApi(manifest, self._service, self._store, credentials)
-        self._control = Control(self._pool, self._store, faults, clock, charges)
+        self._api = FunctionApi(manifest, self._invoker, self._queue, self._store, credentials)
+        self._control = ControlRequests(self._pool, self._store, faults, clock, charges)
         self._background: list[asyncio.Task[None]] = []
 
     @property
+    def has_studio(self) -> bool:
+        """Whether the project has a studio page."""
+        return self._studio_dir.is_dir()
+
+    @property
     def http_routes(self) -> list[BaseRoute]:
-        """The studio page, and the function with an HTTP trigger everywhere else."""
-        return [*_studio(self._project_dir / "web" / "studio"), *self._gateway()]
+        """The studio page below ``/studio/``; every other path goes to the function with an HTTP trigger."""
+        return [*_studio(self._studio_dir), *self._http_trigger()]
 
     @property
     def api_routes(self) -> list[BaseRoute]:
@@ -81,38 +90,38 @@ class FunctionComputeEmulator:
         return [*self._api.routes, Mount("/control", routes=self._control.routes)]
 
     def start(self) -> None:
-        """Begin with the queue and the timers."""
-        for work in (self._service.run_queue(), self._timers.run()):
+        """Start to run the queue and the timers."""
+        for work in (self._queue.run(), self._timers.run()):
             running = asyncio.create_task(work)
             running.add_done_callback(_report)
             self._background.append(running)
 
     def publish(self, record: Mapping[str, Any]) -> None:
-        """Take an event record of the OSS emulator, from any thread; it is durable on return."""
+        """Queue an event record of the OSS emulator, from any thread; the event is durable on return."""
         self._events.publish(record)
-        self._loop.call_soon_threadsafe(self._service.wake)
+        self._loop.call_soon_threadsafe(self._queue.wake)
 
     async def stop(self) -> None:
-        """End every instance; what was still running stays queued."""
+        """End every instance; asynchronous invocations that were still running stay queued."""
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await self._service.close()
+        await self._queue.close()
         await self._pool.close(hook_limit_s=2.0)
 
     def close(self) -> None:
-        """Close the files, once no request is served any more."""
+        """Close the files, after the servers have stopped."""
         self._store.close()
 
-    def _gateway(self) -> list[BaseRoute]:
+    def _http_trigger(self) -> list[BaseRoute]:
         served = [
-            Gateway(self._service, function, trigger, self._manifest.account_id)
+            HttpTriggerEndpoint(self._invoker, self._queue, function, trigger, self._manifest.account_id)
             for function in self._manifest.functions.values()
             for trigger in function.triggers
             if isinstance(trigger, HttpTrigger)
         ]
-        # On the platform each HTTP trigger has a domain of its own; here is one address, for the first of them.
-        return [Route("/{path:any_path}", refusing(gateway.handle), methods=_METHODS) for gateway in served[:1]]
+        # On the platform each HTTP trigger has its own domain; here the only address serves the first trigger.
+        return [Route("/{path:any_path}", refusing(endpoint.handle), methods=_METHODS) for endpoint in served[:1]]
 
 
 def _studio(folder: Path) -> list[BaseRoute]:
@@ -120,7 +129,7 @@ def _studio(folder: Path) -> list[BaseRoute]:
         return RedirectResponse("/studio/", 307)
 
     async def missing(_: Request) -> Response:
-        return Response("There is no studio page.", 404)
+        return Response("The studio page does not exist.", 404)
 
     page: BaseRoute = Route("/studio/{path:path}", missing)
     if folder.is_dir():

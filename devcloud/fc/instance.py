@@ -5,13 +5,11 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,12 +18,12 @@ from pathlib import Path
 import psutil
 
 from devcloud.credentials import AccessKey
-from devcloud.fc.errors import FcError
+from devcloud.fc.instance_log import InstanceLog
 from devcloud.fc.manifest import Function, Hook
+from devcloud.fc.temp_disk import mount_disk, remove_folder
 
-_BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+_RUNTIME = Path(__file__).with_name("runtime.py")
 _WATCH_INTERVAL_S = 0.1
-_LOG_TAIL_BYTES = 4096
 _UNHANDLED = "UnhandledInvocationError"
 _MEBIBYTE = 1 << 20
 
@@ -50,7 +48,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Site:
-    """Where an instance lives and who it is: its folders, its log and what FC puts into its environment."""
+    """The folders and the log of an instance, and the values that FC puts into its environment."""
 
     data_dir: Path
     folder: Path
@@ -77,10 +75,20 @@ class Instance:
     _process: asyncio.subprocess.Process = field(init=False, repr=False)
     _reader: asyncio.StreamReader = field(init=False, repr=False)
     _writer: asyncio.StreamWriter = field(init=False, repr=False)
-    _tail: bytearray = field(default_factory=bytearray, repr=False)
-    _pumped_bytes: int = 0
+    _log: InstanceLog = field(init=False, repr=False)
     _over_memory: bool = False
     _killed: bool = False
+
+    def __post_init__(self) -> None:
+        site = self.site
+        places = {
+            site.code_dir: "/code",
+            site.folder / "tmp": "/tmp",  # noqa: S108  # the platform's name for it
+            site.folder: "/var/fc/instance",
+            site.data_dir: "/var/fc/data",
+            _RUNTIME.parent: "/var/fc/runtime/python3",
+        }
+        self._log = InstanceLog(site.folder / "output", site.log_file, places)
 
     @property
     def pid(self) -> int:
@@ -89,7 +97,7 @@ class Instance:
 
     @property
     def temp_dir(self) -> Path:
-        """What the function sees as ``TEMP_DIR``."""
+        """The folder that the function gets as ``TEMP_DIR``."""
         return self.site.folder / "tmp" / "dream-factory"
 
     @property
@@ -115,11 +123,11 @@ class Instance:
                 "qualifier": "LATEST",
             },
         }
-        with theirs, self._output.open("ab") as output:
-            # Output goes to a file and not through a pipe: what was printed before an answer is there with it.
-            # A session of its own keeps a terminal's Ctrl-C away, and lets helpers it started be ended with it.
+        with theirs, self._log.output.open("ab") as output:
+            # Output goes to a file, not through a pipe: with an answer, all earlier output is complete.
+            # Its own session keeps the terminal's Ctrl-C away, and lets its child processes be killed together.
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-W", "ignore", str(_BOOTSTRAP), json.dumps(description)),
+                *(sys.executable, "-W", "ignore", str(_RUNTIME), json.dumps(description)),
                 cwd=self.site.code_dir,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
@@ -138,16 +146,16 @@ class Instance:
         return Outcome(outcome.payload, "InitializationError", outcome.duration_ms, log_tail=outcome.log_tail)
 
     async def invoke(self, request_id: str, event: bytes, *, kill_after_s: float | None = None) -> Outcome:
-        """Hand one event to the handler and wait for its end.
+        """Pass one event to the handler and wait for the result.
 
-        With ``kill_after_s`` the instance is killed that long after it got the event, and its answer is lost.
+        With ``kill_after_s`` the instance is killed so many seconds after it got the event, and its answer is lost.
         """
         self.requests += 1
         handler, timeout_s = self.function.handler, self.function.timeout_s
         return await self._request("invoke", "Invoke", handler, request_id, event, timeout_s, kill_after_s)
 
     async def stop(self, hook_limit_s: float | None = None) -> None:
-        """Run the preStop hook of an idle instance, end the process and give its temp disk back."""
+        """Run the preStop hook of an idle instance, end the process and remove its folder and temp disk."""
         hook = self.function.pre_stop
         if hook is not None and self.alive and not self.busy:
             limit_s = hook.timeout_s if hook_limit_s is None else min(hook.timeout_s, hook_limit_s)
@@ -158,7 +166,7 @@ class Instance:
         await asyncio.to_thread(remove_folder, self.site.folder)
 
     def kill(self) -> None:
-        """End the process and whatever it started, at once."""
+        """Kill the process and its child processes."""
         if self.alive:
             self._killed = True
             with contextlib.suppress(ProcessLookupError):
@@ -174,8 +182,7 @@ class Instance:
         timeout_s: float,
         kill_after_s: float | None = None,
     ) -> Outcome:
-        self._tail.clear()
-        self._log(f"FC {title} Start RequestId: {request_id}\n".encode())
+        self._log.start(f"FC {title} Start RequestId: {request_id}")
         began = time.monotonic()
         watch = asyncio.create_task(self._watch())
         try:
@@ -191,14 +198,13 @@ class Instance:
             error_type, body = _UNHANDLED, self._death(duration_ms)
         finally:
             watch.cancel()
-        self._pump(to_the_end=True)
-        self._log(f"FC {title} End RequestId: {request_id}\n".encode())
+        self._log.end(f"FC {title} End RequestId: {request_id}")
         return Outcome(
-            payload=body if error_type is None else self._as_on_platform(body),
+            payload=body if error_type is None else self._log.as_on_platform(body),
             error_type=error_type,
             duration_ms=round((time.monotonic() - began) * 1000),
             max_memory_mb=self.max_memory_mb,
-            log_tail=bytes(self._tail[-_LOG_TAIL_BYTES:]),
+            log_tail=self._log.tail,
         )
 
     async def _exchange(
@@ -214,7 +220,7 @@ class Instance:
         header_length, body_length = struct.unpack(">II", await self._reader.readexactly(8))
         answer = json.loads(await self._reader.readexactly(header_length))
         body = await self._reader.readexactly(body_length)
-        # The peak may have come and gone between two looks of the watch.
+        # The peak may have passed between two checks of the watch.
         if self._exceeds_memory(answer["maxMemoryKb"] // 1024):
             raise ProcessLookupError
         return answer["succeeded"], body
@@ -222,7 +228,7 @@ class Instance:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_WATCH_INTERVAL_S)
-            self._pump()
+            self._log.pump()
             try:
                 resident_mb = psutil.Process(self.pid).memory_info().rss // _MEBIBYTE
             except psutil.NoSuchProcess:
@@ -248,43 +254,6 @@ class Instance:
             "Process exited unexpectedly before completing request "
             f"(duration: {duration_ms}ms, maxMemoryUsage: {self.max_memory_mb}MB)"
         )
-
-    @property
-    def _output(self) -> Path:
-        return self.site.folder / "output"
-
-    def _pump(self, *, to_the_end: bool = False) -> None:
-        """Copy what the function printed into the function's log, line by line."""
-        with contextlib.suppress(FileNotFoundError), self._output.open("rb") as output:
-            output.seek(self._pumped_bytes)
-            text = output.read()
-            if not to_the_end:  # half a line may hold half a path
-                text = text[: text.rfind(b"\n") + 1]
-            self._pumped_bytes += len(text)
-            self._log(self._as_on_platform(text))
-
-    def _log(self, text: bytes) -> None:
-        if not text:
-            return
-        self._tail += text
-        del self._tail[: -2 * _LOG_TAIL_BYTES]
-        with self.site.log_file.open("ab") as log:
-            log.write(text)
-
-    def _as_on_platform(self, text: bytes) -> bytes:
-        """Show the places of this machine as those of the platform."""
-        places = {
-            self.site.code_dir: "/code",
-            self.site.folder / "tmp": "/tmp",  # noqa: S108  # the platform's name for it
-            self.site.folder: "/var/fc/instance",
-            self.site.data_dir: "/var/fc/data",
-            _BOOTSTRAP.parent: "/var/fc/runtime/python3",
-            Path(sysconfig.get_path("purelib")): "/var/fc/lang/python3/site-packages",
-            Path(sysconfig.get_path("stdlib")): "/var/fc/lang/python3",
-        }
-        for local, there in places.items():
-            text = text.replace(bytes(local), there.encode())
-        return text
 
     def _make_folder(self) -> None:
         temp = self.site.folder / "tmp"
@@ -315,24 +284,6 @@ class Instance:
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
         }
-
-
-def mount_disk(folder: Path, size_bytes: int) -> None:
-    """Mount a temp disk of that size at ``folder`` (Linux, root). Raises ``FcError`` when the machine refuses."""
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes},mode=700", "tmpfs", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = getattr(error, "stderr", None) or str(error)
-        raise FcError(400, "InvalidArgument", f"diskBytes needs the right to mount a tmpfs: {reason.strip()}") from None
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove an instance's folder together with the temp disk that may be mounted in it."""
-    temp = folder / "tmp"
-    if temp.is_mount():
-        subprocess.run(["umount", "--lazy", str(temp)], check=False, capture_output=True)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _error(message: str, error_type: str | None = None) -> bytes:

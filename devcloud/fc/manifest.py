@@ -1,8 +1,4 @@
-"""Reads ``s.yaml`` (Serverless Devs 3, component ``fc3``) into typed models.
-
-What Serverless Devs does with the file is done here: templates and ``extend``, YAML anchors, and the expressions
-``${env('NAME', 'default')}``, ``${env(…) ? 'set' : 'empty'}``, ``${vars.path}`` and ``${resources.name.props.path}``.
-"""
+"""The functions of ``s.yaml`` (component ``fc3``) as typed models."""
 
 import re
 from collections.abc import Mapping
@@ -10,17 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from devcloud.fc.serverless_devs import ManifestError, read_document
 
-_EXPRESSION = re.compile(r"\$\{([^}]*)\}")
-_ENV = re.compile(r"""env\(\s*(['"])(?P<name>.*?)\1\s*(?:,\s*(['"])(?P<default>.*?)\3\s*)?\)""")
-_CHOICE = re.compile(r"""(?P<condition>env\(.*\))\s*\?\s*(['"])(?P<yes>.*?)\2\s*:\s*(['"])(?P<no>.*?)\4""")
 _FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _ENVIRONMENT_LIMIT_BYTES = 4096
-
-
-class ManifestError(Exception):
-    """``s.yaml`` cannot be used; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +22,7 @@ class Hook:
 
 @dataclass(frozen=True)
 class AsyncConfig:
-    """How asynchronous invocations are kept and retried; the defaults are Function Compute's."""
+    """Limits and retries of asynchronous invocations; the defaults are those of Function Compute."""
 
     async_task: bool = False
     max_retries: int = 3
@@ -69,7 +58,7 @@ class OssTrigger:
     suffix: str
 
     def fits(self, bucket: str, event_name: str, key: str) -> bool:
-        """Tell whether this trigger wants an event; ``event_name`` comes without the ``oss:`` of the configuration."""
+        """Tell whether an event matches; ``event_name`` is without the ``oss:`` of the configuration."""
         kind = event_name.partition(":")[0]
         return (
             bucket == self.bucket
@@ -117,90 +106,21 @@ class Manifest:
 
 
 def load_manifest(path: Path, env: Mapping[str, str]) -> Manifest:
-    """Read ``path``, taking ``${env(…)}`` from ``env``. Raises ``ManifestError``."""
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ManifestError(f"{path.name}: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("resources"), dict):
-        raise ManifestError(f"{path.name}: no resources")
-    resources = {name: _extend(name, resource, document) for name, resource in document["resources"].items()}
-    resolver = _Resolver(env, {**document, "resources": resources})
-    functions = {}
-    for name, resource in resources.items():
-        if resource.get("component") == "fc3":
-            function = _function(resolver.resolve(resource["props"], f"resources.{name}.props"), f"resources.{name}")
-            functions[function.name] = function
-    variables = resolver.resolve(document.get("vars") or {}, "vars")
+    """Read ``path``, with the values of ``${env(…)}`` from ``env``. Raises ``ManifestError``."""
+    document = read_document(path, env, component="fc3")
+    functions = [_function(resource["props"], f"resources.{name}") for name, resource in document.resources.items()]
     return Manifest(
-        region=str(variables.get("region", "cn-hangzhou")),
-        account_id=str(variables.get("account", "0000000000000000")),
-        functions=functions,
+        region=str(document.variables.get("region", "cn-hangzhou")),
+        account_id=str(document.variables.get("account", "0000000000000000")),
+        functions={function.name: function for function in functions},
     )
-
-
-def _extend(name: str, resource: Any, document: Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(resource, dict) or not isinstance(resource.get("props"), dict):
-        raise ManifestError(f"resources.{name}: no props")
-    template_name = (resource.get("extend") or {}).get("name")
-    if template_name is None:
-        return resource
-    template = (document.get("template") or {}).get(template_name)
-    if template is None:
-        raise ManifestError(f"resources.{name}.extend: there is no template {template_name!r}")
-    return {**resource, "props": _merge(template, resource["props"])}
-
-
-def _merge(below: Any, above: Any) -> Any:
-    if isinstance(below, dict) and isinstance(above, dict):
-        return {key: _merge(below.get(key), above[key]) if key in above else below[key] for key in {**below, **above}}
-    return above
-
-
-class _Resolver:
-    def __init__(self, env: Mapping[str, str], document: Mapping[str, Any]) -> None:
-        self._env = env
-        self._document = document
-
-    def resolve(self, node: Any, where: str, seen: tuple[str, ...] = ()) -> Any:
-        if isinstance(node, dict):
-            return {key: self.resolve(value, f"{where}.{key}", seen) for key, value in node.items()}
-        if isinstance(node, list):
-            return [self.resolve(value, f"{where}[{index}]", seen) for index, value in enumerate(node)]
-        if not isinstance(node, str):
-            return node
-        whole = _EXPRESSION.fullmatch(node)
-        if whole:  # an expression that stands alone keeps the type of its value
-            return self._value(whole[1].strip(), where, seen)
-        return _EXPRESSION.sub(lambda found: str(self._value(found[1].strip(), where, seen)), node)
-
-    def _value(self, expression: str, where: str, seen: tuple[str, ...]) -> Any:
-        error = ManifestError(f"{where}: cannot resolve ${{{expression}}}")
-        if expression in seen:
-            raise ManifestError(f"{where}: ${{{expression}}} refers to itself")
-        if choice := _CHOICE.fullmatch(expression):
-            return choice["yes"] if self._value(choice["condition"], where, seen) else choice["no"]
-        if call := _ENV.fullmatch(expression):
-            value = self._env.get(call["name"], call["default"])
-            if value is None:
-                raise error
-            return value
-        root, _, _ = expression.partition(".")
-        if root not in ("vars", "resources"):
-            raise error
-        node: Any = self._document
-        for step in expression.split("."):
-            if not isinstance(node, dict) or step not in node:
-                raise error
-            node = node[step]
-        return self.resolve(node, expression, (*seen, expression))
 
 
 def _function(props: Mapping[str, Any], where: str) -> Function:
     fields = _Fields(props, f"{where}.props")
     name = fields.text("functionName")
     if not _FUNCTION_NAME.fullmatch(name):
-        raise ManifestError(f"{where}.props.functionName: {name!r} is not a function name")
+        raise ManifestError(f"{where}.props.functionName: {name!r} is not a valid function name")
     configured = fields.section("asyncInvokeConfig")
     hooks = fields.section("instanceLifecycleConfig")
     return Function(
@@ -232,9 +152,9 @@ def _environment(values: Mapping[str, Any], where: str) -> dict[str, str]:
     environment = {}
     for name, value in values.items():
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name.startswith("FC_"):
-            raise ManifestError(f"{where}.{name}: Function Compute refuses this name")
+            raise ManifestError(f"{where}.{name}: Function Compute does not allow this name")
         if not isinstance(value, str):
-            raise ManifestError(f"{where}.{name}: must be a string, quote it")
+            raise ManifestError(f"{where}.{name}: must be a string; put the value in quotes")
         environment[name] = value
     if sum(len(name) + len(value.encode()) for name, value in environment.items()) > _ENVIRONMENT_LIMIT_BYTES:
         raise ManifestError(f"{where}: more than {_ENVIRONMENT_LIMIT_BYTES} bytes")
@@ -268,12 +188,12 @@ def _trigger(trigger: "_Fields") -> Trigger:
             prefix=key.text("prefix", ""),
             suffix=key.text("suffix", ""),
         )
-    raise ManifestError(f"{trigger.where}.triggerType: the local cloud does not know {kind!r}")
+    raise ManifestError(f"{trigger.where}.triggerType: the local cloud does not support {kind!r}")
 
 
 @dataclass(frozen=True)
 class _Fields:
-    """A mapping of the file together with where it stands, so that every complaint can name the place."""
+    """A mapping of the file and its place, so that every error can name the place."""
 
     values: Mapping[str, Any]
     where: str

@@ -2,10 +2,7 @@
 
 import asyncio
 import contextlib
-import logging
 import secrets
-import shutil
-import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,61 +11,22 @@ from typing import Any
 
 from devcloud.clock import Clock
 from devcloud.credentials import Credentials
-from devcloud.fc.errors import FcError
-from devcloud.fc.instance import Instance, Outcome, Site, remove_folder
+from devcloud.fc.code_shelf import Assembly, CodeShelf
+from devcloud.fc.fc_error import FcError
+from devcloud.fc.instance import Instance, Outcome, Site
 from devcloud.fc.manifest import Function, Manifest
-from devcloud.packages import assemble, fingerprint
-
-_log = logging.getLogger("devcloud.fc")
+from devcloud.fc.temp_disk import remove_folder
 
 MAX_INSTANCES = 10
 IDLE_S = 300.0
 
 
-@dataclass(frozen=True)
-class Assembly:
-    """One state of a function's code."""
-
-    folder: Path
-    fingerprint: int
-
-
 class InitializationError(Exception):
-    """A new instance could not serve; ``outcome`` says why."""
+    """The initializer of a new instance failed; ``outcome`` says why."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.error_message)
         self.outcome = outcome
-
-
-class CodeShelf:
-    """Assembles functions from their source and notices when the source has been edited."""
-
-    def __init__(self, project_dir: Path, folder: Path) -> None:
-        self._project_dir = project_dir
-        self._folder = folder
-        self._current: dict[str, Assembly] = {}
-        self._lock = threading.Lock()
-        self._count = 0
-        shutil.rmtree(folder, ignore_errors=True)
-
-    def current(self, function: Function) -> Assembly:
-        """Return the assembly of the source as it is now. Raises ``FcError`` when it cannot be read."""
-        source, shared = self._project_dir / "functions" / function.folder, self._project_dir / "shared"
-        try:
-            with self._lock:
-                found = fingerprint(source, shared)
-                assembly = self._current.get(function.name)
-                if assembly is None or assembly.fingerprint != found:
-                    self._count += 1
-                    assembly = Assembly(self._folder / function.name / str(self._count), found)
-                    assemble(source, shared, assembly.folder)
-                    self._current[function.name] = assembly
-                return assembly
-        except OSError as error:  # missing, or being edited just now
-            _log.warning("the code of %s cannot be assembled: %s", function.name, error)
-            message = f"the code of {function.name!r} cannot be assembled; the local cloud's output says why"
-            raise FcError(500, "InternalServerError", message) from error
 
 
 @dataclass
@@ -99,7 +57,7 @@ class Pool:
         self._logs_dir.mkdir(parents=True, exist_ok=True)
 
     def log_file(self, function: str) -> Path:
-        """Return the file that holds what a function printed."""
+        """Return the log file of a function."""
         return self._logs_dir / f"{function}.log"
 
     def describe(self) -> list[dict[str, Any]]:
@@ -123,7 +81,7 @@ class Pool:
     async def instance(
         self, function: Function, request_id: str, disk_bytes: Callable[[], int | None]
     ) -> AsyncIterator[Instance]:
-        """Lend one instance for one request; ``disk_bytes`` is asked when a new one starts."""
+        """Lend one instance for one request; ``disk_bytes`` is called when a new instance starts."""
         pool = self._functions[function.name]
         async with pool.slots:
             if self._closed:
@@ -136,7 +94,7 @@ class Pool:
             try:
                 yield instance
             except BaseException:
-                # The request was given up half way, so the channel may hold its answer still.
+                # The request was cancelled, so the channel may still contain its answer.
                 instance.kill()
                 raise
             finally:
@@ -147,7 +105,7 @@ class Pool:
                     await self._end(pool, instance)
 
     def kill(self, instance_id: str) -> None:
-        """Kill the instance of that id, if it is still there."""
+        """Kill the instance with that id, if it still exists."""
         for pool in self._functions.values():
             for instance in pool.instances:
                 if instance.id == instance_id:
@@ -222,7 +180,7 @@ class Pool:
 
 
 def sweep_instances(data_dir: Path) -> None:
-    """Remove what instances of a killed local cloud left."""
+    """Remove the folders of the instances of a killed local cloud."""
     folder = data_dir / "instances"
     for left in folder.iterdir() if folder.is_dir() else ():
         remove_folder(left)

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from devcloud.clock import Clock
 from devcloud.credentials import AccessKey, Credentials
-from devcloud.data import Secrets, data_folder
+from devcloud.data_folder import Secrets, data_folder
 from devcloud.faults import Faults
 from devcloud.oss.control import control_app
 from devcloud.oss.emulator import OssEmulator

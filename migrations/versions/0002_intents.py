@@ -1,4 +1,4 @@
-"""What is about to be put to OSS; wishes to cancel; where jobs of the former system kept their result."""
+"""Intents of objects that will be stored in OSS; requests to cancel; result URLs of jobs of the previous system."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,7 +23,7 @@ def upgrade() -> None:
         sa.Column("job_id", sa.String(64), primary_key=True),
         sa.Column("position", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
-        # The row of job_outputs, as it will be once the object is there.
+        # The later row of job_outputs, for when the object is stored.
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("user_id", sa.String(255), nullable=False),
         sa.Column("type", sa.String(16), nullable=False),

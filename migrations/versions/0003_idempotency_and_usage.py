@@ -1,4 +1,4 @@
-"""Idempotency keys outlive their jobs; how many jobs each user began on the day of the last one."""
+"""Idempotency keys outlive their jobs; the number of jobs of each user on the day of the user's last job."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -21,7 +21,7 @@ def upgrade() -> None:
         sa.Column("request_hash", sa.String(64), nullable=False),
         sa.Column("job_id", sa.String(64), nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
-        # What was answered first: {"status", "headers", "body"}; null while that is not known.
+        # The first answer: {"status", "headers", "body"}; null until the answer is known.
         sa.Column("answer", sa.Text()),
         **_TABLE,
     )
@@ -36,7 +36,7 @@ def upgrade() -> None:
     op.create_index("idempotency_keys_of_job", "idempotency_keys", ["job_id"])
     op.create_table(
         "daily_usage",
-        # One row for each user, whatever the day: it is also the lock under which a user's jobs begin.
+        # One row for each user and not for each day: the row is also the lock under which the user's jobs start.
         sa.Column("user_id", sa.String(255), primary_key=True),
         sa.Column("day", sa.String(10), nullable=False),  # a date in UTC, like 2026-11-24
         sa.Column("jobs", sa.Integer(), nullable=False),
@@ -53,7 +53,7 @@ def downgrade() -> None:
     op.drop_table("daily_usage")
     op.add_column("jobs", sa.Column("idempotency_key", sa.String(255)))
     op.add_column("jobs", sa.Column("request_hash", sa.String(64)))
-    # A key whose job was deleted has no place there.
+    # The old schema cannot store the key of a deleted job.
     op.execute(
         "UPDATE jobs SET"
         " idempotency_key = (SELECT k.idempotency_key FROM idempotency_keys k WHERE k.job_id = jobs.id),"

@@ -12,7 +12,7 @@ def upgrade() -> None:
     op.create_index("job_outputs_of_user_by_type", "job_outputs", ["user_id", "type", "created_at", "id"])
     op.create_index("jobs_of_user_by_type", "jobs", ["user_id", "type", "created_at", "id"])
     op.create_index("jobs_of_user_by_type_and_status", "jobs", ["user_id", "type", "status", "created_at", "id"])
-    # In place of the former index of user and status, which goes last: unfinished jobs are counted meanwhile.
+    # Replaces the index of user and status, which is dropped last because the count of unfinished jobs uses it.
     op.create_index("jobs_of_user_by_status_and_time", "jobs", ["user_id", "status", "created_at", "id"])
     op.drop_index("jobs_of_user_by_status", "jobs")
 

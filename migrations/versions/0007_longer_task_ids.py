@@ -1,4 +1,4 @@
-"""Room for longer task ids of providers: one that does not fit loses a task that is paid for."""
+"""Longer task ids of providers: a task whose id does not fit would be lost although it is paid for."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +18,7 @@ def downgrade() -> None:
 
 
 def _resize(before: int, after: int) -> None:
-    # SQLite bounds no text. MySQL keeps the length of both in two bytes, so it touches no row.
+    # SQLite does not limit the length of text. MySQL stores both lengths in two bytes, so no row changes.
     if op.get_bind().dialect.name != "sqlite":
         op.alter_column(
             "jobs",

@@ -1,4 +1,4 @@
-"""Turns of deletions: how many have failed, and when the next one is due."""
+"""Attempts of deletions: the number of failures, and the time of the next attempt."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # The release before this one inserts rows without them.
+    # The previous release inserts rows without these columns.
     op.add_column("deletions", sa.Column("failures", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("deletions", sa.Column("next_attempt_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=3), "mysql")))
 

@@ -25,8 +25,8 @@ from shared.domain.jobs import JobStatus, OutputIntent
 from shared.ports import DeletionStore, JobStore, OutputStore
 from shared.services.batches import pages
 from tests.contract.databases import KINDS, database_url, open_database
+from tests.database_connection import open_database as look_at
 from tests.fakes import NOW, USER, InMemoryDeletionStore, InMemoryJobStore, InMemoryOutputStore, make_job, make_output
-from tests.looking import open_database as look_at
 
 SECOND = timedelta(seconds=1)
 

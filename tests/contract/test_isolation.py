@@ -44,8 +44,8 @@ from shared.services.reconcile import reconcile
 from shared.services.revival import RevivalPorts, dispatch_due_jobs, poll_due_jobs
 from shared.services.webhooks import WebhookPorts, deliver_webhooks
 from tests.contract.databases import SQL_KINDS, database_url, open_database
+from tests.database_connection import open_database as look_at
 from tests.fakes import NOW, HeldObject, StubProbe, World, make_job, make_output, make_png
-from tests.looking import open_database as look_at
 
 ITEMS = [f"item-{letter}" for letter in "abcdef"]
 TABLES = ("jobs", "job_outputs", "output_intents", "deletions", "webhook_deliveries")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.contract.databases import SQL_KINDS
-from tests.looking import open_database
+from tests.database_connection import open_database
 from tests.mariadb import MariaDb, migrate
 
 _CREATED_AT = "2026-11-24 05:51:17.249000"

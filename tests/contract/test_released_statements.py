@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract.databases import SQL_KINDS, database_url, open_database
 from tests.contract.released_statements import FOLDER, Watched, drive, methods
-from tests.looking import open_database as look_at
+from tests.database_connection import open_database as look_at
 
 
 def replay(kind: str, url: str) -> int:

@@ -1,4 +1,4 @@
-"""The AI emulator on a port of its own, for tests; run as a program, it serves the folder named on the command line."""
+"""The AI emulator on its own port, for tests; as a program, it serves the folder named on the command line."""
 
 import asyncio
 import atexit
@@ -28,7 +28,7 @@ IMAGE_GENERATION = "/api/v1/services/aigc/image-generation/generation"
 MULTIMODAL = "/api/v1/services/aigc/multimodal-generation/generation"
 VIDEO = "/api/v1/services/aigc/video-generation/video-synthesis"
 
-# Nothing here is encrypted, but each client would read the certificates anew: longer than most of the tests take.
+# No connection here is encrypted, but each client would read the certificates again: longer than most of the tests.
 _TLS = ssl.create_default_context()
 
 
@@ -50,7 +50,7 @@ class _Server:
         self.loop = self._ready.result()
 
     async def _serve(self) -> None:
-        # The socket listens already: who connects now is answered as soon as the server runs.
+        # The socket listens already: connections are answered as soon as the server runs.
         self._ready.set_result(asyncio.get_running_loop())
         await self._server.serve(sockets=[self._socket])
 
@@ -70,7 +70,7 @@ def _shared_server() -> _Server:
 
 
 class ServedEmulator:
-    """A running emulator and what a test does with it. Times are turned, never waited for."""
+    """A running emulator with its clients. A test moves the clock and never waits."""
 
     def __init__(self, data_dir: Path, **after_s: float) -> None:
         self.clock, self.faults = Clock(), Faults()
@@ -94,14 +94,19 @@ class ServedEmulator:
 
     def advance(self, seconds: float) -> None:
         turned = threading.Event()
-        self._server.loop.call_soon_threadsafe(lambda: (self.clock.advance(seconds), turned.set()))
+
+        def turn() -> None:
+            self.clock.advance(seconds)
+            turned.set()
+
+        self._server.loop.call_soon_threadsafe(turn)
         turned.wait()
 
     def arm(self, effect: Mapping[str, Any], times: int = 1, **match: str) -> None:
         self.faults.arm(Fault("provider", dict(match), dict(effect), times))
 
-    def submit(self, path: str, model: str, wish: Mapping[str, Any], **parameters: Any) -> httpx.Response:
-        return self.http.post(path, json={"model": model, "input": wish, "parameters": parameters})
+    def submit(self, path: str, model: str, input_: Mapping[str, Any], **parameters: Any) -> httpx.Response:
+        return self.http.post(path, json={"model": model, "input": input_, "parameters": parameters})
 
     def submit_image(self, prompt: str = "a lake", **parameters: Any) -> str:
         answer = self.submit(

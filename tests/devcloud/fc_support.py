@@ -235,7 +235,8 @@ class LocalCloud:
         if self.process.poll() is None:
             self.process.send_signal(number)
         assert self.process.stdout is not None
-        self.output += self.process.stdout.readlines()
+        with self.process.stdout as output:
+            self.output += output.readlines()
         self.api.close()
         self.control.close()
         return self.process.wait(20)

@@ -12,6 +12,7 @@ import pytest
 from ai_support import API_KEY, IMAGE_GENERATION, MULTIMODAL, TEXT2IMAGE, VIDEO, ServedEmulator, served
 from dashscope import ImageSynthesis, VideoSynthesis
 from dashscope.aigc.image_generation import ImageGeneration
+from dashscope.api_entities.dashscope_response import ImageGenerationResponse, Message
 from PIL import Image
 from pymediainfo import MediaInfo
 
@@ -82,32 +83,34 @@ def test_sdk_makes_a_video_from_an_image(sdk: ServedEmulator) -> None:
 
 
 def test_sdk_makes_images_with_choices(sdk: ServedEmulator) -> None:
-    message = dashscope.api_entities.dashscope_response.Message(role="user", content=[{"text": "a lake"}])
+    message = Message(role="user", content=[{"text": "a lake"}])
     submitted = ImageGeneration.async_call(model="wan2.6-t2i", messages=[message], n=2, size="1280*1280")
     sdk.advance(1)
+    assert isinstance(submitted, ImageGenerationResponse)
     done = ImageGeneration.wait(submitted)
     assert [choice.finish_reason for choice in done.output.choices] == ["stop", "stop"]
 
 
 def test_sdk_v2_makes_images(ai: ServedEmulator) -> None:
-    client = dashscope.Client(api_key=API_KEY, base_url=f"{ai.url}/api/v1")
-    job = client.images.jobs.create(model="wan2.6-t2i", prompt="a lake", n=1, size="1280*1280")
-    ai.advance(1)
-    done = client.images.jobs.wait(job.task_id)
+    with dashscope.Client(api_key=API_KEY, base_url=f"{ai.url}/api/v1") as client:
+        job = client.images.jobs.create(model="wan2.6-t2i", prompt="a lake", n=1, size="1280*1280")
+        ai.advance(1)
+        done = client.images.jobs.wait(job.task_id)
     assert done.succeeded
     assert image_size(ai, done.image_urls[0]) == (1280, 1280)
 
 
 def test_sdk_cancels_and_lists(sdk: ServedEmulator) -> None:
+    synthesis: Any = ImageSynthesis  # the SDK's types lack cancel and list
     first, second = (ImageSynthesis.async_call("wan2.2-t2i-flash", "a lake", n=1) for _ in range(2))
-    assert ImageSynthesis.cancel(first).status_code == 200
+    assert synthesis.cancel(first).status_code == 200
     assert ImageSynthesis.fetch(first).output.task_status == "CANCELED"
-    refused = ImageSynthesis.cancel(first)
+    refused = synthesis.cancel(first)
     assert (refused.status_code, refused.code) == (400, "UnsupportedOperation")
-    page = ImageSynthesis.list(page_size=1).output
+    page = synthesis.list(page_size=1).output
     assert (page["total"], page["total_page"], len(page["data"])) == (2, 2, 1)
     assert page["data"][0]["task_id"] == second.output.task_id
-    assert [row["task_id"] for row in ImageSynthesis.list(status="CANCELED").output["data"]] == [first.output.task_id]
+    assert [row["task_id"] for row in synthesis.list(status="CANCELED").output["data"]] == [first.output.task_id]
     assert sdk.emulator.charges() == []
 
 
@@ -140,7 +143,7 @@ def test_states_and_bodies_of_an_image_task(ai: ServedEmulator) -> None:
     assert ai.poll(task_id)["output"] == output
 
 
-def test_times_are_beijings(ai: ServedEmulator) -> None:
+def test_times_are_in_beijing_time(ai: ServedEmulator) -> None:
     submitted = ai.poll(ai.submit_image("[slow] a lake"))
     assert submitted["output"]["task_status"] == "PENDING"
     row = ai.http.get("/api/v1/tasks/").json()["data"][0]
@@ -148,7 +151,7 @@ def test_times_are_beijings(ai: ServedEmulator) -> None:
     assert abs(created.timestamp() - ai.clock.now()) < 60
 
 
-def test_a_task_is_unknown_after_a_day_and_if_it_never_was(ai: ServedEmulator) -> None:
+def test_expired_and_unknown_task_ids_have_the_status_unknown(ai: ServedEmulator) -> None:
     task_id = ai.submit_image()
     ai.advance(24 * 3600 - 60)
     assert ai.poll(task_id)["output"]["task_status"] == "SUCCEEDED"
@@ -165,7 +168,7 @@ def test_running_and_finished_tasks_cannot_be_canceled(ai: ServedEmulator) -> No
         assert (answer.status_code, answer.json()["code"]) == (400, "UnsupportedOperation")
 
 
-def test_qwen_answers_at_once(ai_at_once: ServedEmulator) -> None:
+def test_qwen_answers_without_a_task(ai_at_once: ServedEmulator) -> None:
     del ai_at_once.http.headers["X-DashScope-Async"]
     answer = ai_at_once.submit(MULTIMODAL, "qwen-image-plus", LAKE_MESSAGES, size="1328*1328").json()
     assert answer["usage"] == {"width": 1328, "height": 1328, "image_count": 1}
@@ -177,14 +180,14 @@ def test_qwen_answers_at_once(ai_at_once: ServedEmulator) -> None:
     assert ai_at_once.poll(answer["request_id"])["output"]["task_status"] == "UNKNOWN"
 
 
-def test_wan26_answers_at_once_too(ai_at_once: ServedEmulator) -> None:
+def test_wan26_answers_without_a_task(ai_at_once: ServedEmulator) -> None:
     del ai_at_once.http.headers["X-DashScope-Async"]
     answer = ai_at_once.submit(MULTIMODAL, "wan2.6-t2i", LAKE_MESSAGES, n=2).json()
     assert answer["usage"]["size"] == "1280*1280"
     assert answer["usage"]["image_count"] == len(answer["output"]["choices"]) == 2
 
 
-def test_n_is_four_unless_said(ai: ServedEmulator) -> None:
+def test_n_is_four_by_default(ai: ServedEmulator) -> None:
     ai.submit(TEXT2IMAGE, "wanx2.1-t2i-turbo", LAKE, size="512*512")
     ai.advance(1)
     assert ai.emulator.charges()[0]["count"] == 4
@@ -209,19 +212,19 @@ def test_keys_are_checked(ai: ServedEmulator, headers: dict[str, str], message: 
 
 
 @pytest.mark.parametrize("path", [TEXT2IMAGE, IMAGE_GENERATION, VIDEO])
-def test_background_work_must_be_asked_for(ai: ServedEmulator, path: str) -> None:
+def test_a_task_endpoint_refuses_synchronous_calls(ai: ServedEmulator, path: str) -> None:
     answer = ai.http.post(path, json={}, headers={"X-DashScope-Async": ""})
     assert (answer.status_code, answer.json()["code"]) == (403, "AccessDenied")
     assert answer.json()["message"] == "current user api does not support synchronous calls."
 
 
-def test_what_is_answered_at_once_has_no_background(ai: ServedEmulator) -> None:
+def test_a_synchronous_endpoint_refuses_background_work(ai: ServedEmulator) -> None:
     answer = ai.submit(MULTIMODAL, "qwen-image", LAKE_MESSAGES)
     assert (answer.status_code, answer.json()["code"]) == (403, "AccessDenied")
 
 
 @pytest.mark.parametrize(
-    ("path", "model", "wish", "parameters", "code"),
+    ("path", "model", "input_", "parameters", "code"),
     [
         (TEXT2IMAGE, "", LAKE, {}, "BadRequest.EmptyModel"),
         (TEXT2IMAGE, "wan2.2-t2i-flash", {}, {}, "BadRequest.EmptyInput"),
@@ -246,16 +249,16 @@ def test_what_is_answered_at_once_has_no_background(ai: ServedEmulator) -> None:
     ],
 )
 def test_parameters_are_checked(
-    ai: ServedEmulator, path: str, model: str, wish: dict[str, Any], parameters: dict[str, Any], code: str
+    ai: ServedEmulator, path: str, model: str, input_: dict[str, Any], parameters: dict[str, Any], code: str
 ) -> None:
-    answer = ai.submit(path, model, wish, **parameters)
+    answer = ai.submit(path, model, input_, **parameters)
     assert answer.json()["code"] == code
     assert answer.status_code == (404 if code == "ModelNotFound" else 400)
     assert answer.json()["request_id"].startswith("fake-")
 
 
 @pytest.mark.parametrize("body", [b"", b"no json", b"[]"])
-def test_a_body_that_is_no_object_is_refused(ai: ServedEmulator, body: bytes) -> None:
+def test_a_body_that_is_not_an_object_is_refused(ai: ServedEmulator, body: bytes) -> None:
     assert ai.http.post(TEXT2IMAGE, content=body).json()["code"] == "InvalidParameter"
 
 
@@ -276,7 +279,7 @@ def test_sizes_of_videos(ai: ServedEmulator, parameters: dict[str, str], size: t
     assert done["usage"]["size"] == "{}*{}".format(*size)
 
 
-def test_a_long_prompt_is_cut_without_a_word(ai: ServedEmulator) -> None:
+def test_a_long_prompt_is_cut_silently(ai: ServedEmulator) -> None:
     task_id = ai.submit_image("x" * 600)
     ai.advance(1)
     assert ai.poll(task_id)["output"]["results"][0]["orig_prompt"] == "x" * 500
@@ -332,7 +335,7 @@ def test_lists_by_time_model_and_page(ai: ServedEmulator) -> None:
     assert [ai.http.get("/api/v1/tasks/", params=query).status_code for query in wrong] == [400] * 3
 
 
-def test_charges_say_who_what_and_when(ai: ServedEmulator) -> None:
+def test_charges_name_task_model_prompt_and_time(ai: ServedEmulator) -> None:
     image, video = ai.submit_image("a lake", n=2), ai.submit_video("a film")
     assert ai.emulator.charges() == []
     ai.advance(2)

@@ -62,7 +62,7 @@ def test_poll_and_cancel_fail_once(ai: ServedEmulator) -> None:
     assert ai.poll(task_id)["output"]["task_status"] == "PENDING"
 
 
-def test_a_fault_waits_for_what_it_matches(ai: ServedEmulator) -> None:
+def test_a_fault_waits_for_a_matching_request(ai: ServedEmulator) -> None:
     ai.arm({"status": 500}, operation="submit", type="video", model="wan2.6-*")
     ai.submit_image()
     assert ai.submit(VIDEO, "wan2.6-t2v", LAKE).status_code == 500

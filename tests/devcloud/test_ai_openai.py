@@ -56,7 +56,7 @@ def test_a_wrong_key_is_refused(ai: ServedEmulator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "param", "code"),
+    ("change", "param", "code"),
     [
         ({"prompt": ""}, "prompt", "missing_required_parameter"),
         ({"model": "dall-e-3"}, "model", "model_not_found"),
@@ -66,9 +66,9 @@ def test_a_wrong_key_is_refused(ai: ServedEmulator) -> None:
         ({"output_format": "gif"}, "output_format", "invalid_value"),
     ],
 )
-def test_parameters_are_checked(client: openai.OpenAI, wish: dict[str, Any], param: str, code: str) -> None:
+def test_parameters_are_checked(client: openai.OpenAI, change: dict[str, Any], param: str, code: str) -> None:
     with pytest.raises(openai.BadRequestError) as refusal:
-        client.images.generate(**{"model": "gpt-image-1", "prompt": "a lake", **wish})
+        client.images.generate(**{"model": "gpt-image-1", "prompt": "a lake", **change})
     assert (refusal.value.param, refusal.value.code, refusal.value.type) == (param, code, "invalid_request_error")
 
 

@@ -16,8 +16,8 @@ import pytest
 from ai_support import API_KEY, ServedEmulator, served
 from PIL import Image
 
+from devcloud.ai.landscapes import Scene, Subject
 from devcloud.ai.rendering import render_image, render_video
-from devcloud.ai.scenery import Scene, Subject
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +71,7 @@ def test_a_link_cannot_be_changed(ai: ServedEmulator, part: str, instead: str, c
     assert f"<Code>{code}</Code>" in answer.text
 
 
-def test_the_host_is_the_one_that_was_asked(ai: ServedEmulator) -> None:
+def test_links_use_the_host_of_the_request(ai: ServedEmulator) -> None:
     task_id = ai.submit_image()
     ai.advance(1)
     answer = ai.http.get(f"/api/v1/tasks/{task_id}", headers={"Host": "media.test:8080"}).json()
@@ -118,7 +118,7 @@ def test_body_fault(ai: ServedEmulator, body: str, kind: str, start: bytes) -> N
     assert answer.content[: len(start) or None] == start
 
 
-def test_a_lie_about_a_wrong_body(ai: ServedEmulator) -> None:
+def test_a_wrong_body_with_a_false_content_type(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"body": "html", "contentType": "image/png"}, operation="result")
     answer = ai.web.get(url)
@@ -195,7 +195,7 @@ def test_any_prompt_at_any_size_makes_a_picture(prompt: str) -> None:
         assert Scene(Subject(prompt, 0, 0, *size)).frame(0).size == size
 
 
-def test_pictures_follow_from_prompt_seed_and_position(tmp_path: Path) -> None:
+def test_pictures_depend_only_on_prompt_seed_and_position(tmp_path: Path) -> None:
     subject = Subject("a lake", 1, 0, 256, 256)
     others = [Subject("a sea", 1, 0, 256, 256), Subject("a lake", 2, 0, 256, 256), Subject("a lake", 1, 1, 256, 256)]
     contents = []

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import jwt
@@ -74,7 +75,7 @@ def test_secrets_are_private(cloud: LocalCloud) -> None:
     ]
 
 
-def test_the_next_up_is_the_one_that_is_meant(cloud: LocalCloud, tmp_path: Path) -> None:
+def test_commands_use_the_local_cloud_that_started_last(cloud: LocalCloud, tmp_path: Path) -> None:
     with local_cloud(cloud.project, "--data", str(tmp_path / "data")) as second:
         assert second.variables["API_URL"] in devcloud("env", project=cloud.project).stdout
         chosen = devcloud("env", "--data", str(cloud.data), project=cloud.project)
@@ -82,14 +83,14 @@ def test_the_next_up_is_the_one_that_is_meant(cloud: LocalCloud, tmp_path: Path)
     assert cloud.variables["API_URL"] in devcloud("env", project=cloud.project).stdout
 
 
-def test_nothing_runs(project: Path) -> None:
+def test_commands_fail_without_a_running_local_cloud(project: Path) -> None:
     for command in (["env"], ["token", "--user", "a"], ["invoke", "work"]):
         refused = devcloud(*command, project=project)
         assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
         assert "no local cloud is running" in refused.stderr
 
 
-def test_ports_and_data_of_another(project: Path, tmp_path: Path) -> None:
+def test_ports_and_data_in_use_are_refused(project: Path, tmp_path: Path) -> None:
     data = str(tmp_path / "data")
     with local_cloud(project, "--data", data):
         refused = devcloud("up", "--port", "0", "--data", data, project=project)
@@ -103,7 +104,7 @@ def test_ports_and_data_of_another(project: Path, tmp_path: Path) -> None:
         assert f"port {port} cannot be used" in refused.stderr
 
 
-def test_fresh_empties_only_what_is_ours(project: Path, tmp_path: Path) -> None:
+def test_fresh_empties_only_a_data_folder(project: Path, tmp_path: Path) -> None:
     data, foreign = tmp_path / "data", tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "letter").touch()
@@ -126,7 +127,7 @@ def test_a_mistake_in_the_manifest_is_one_line(project: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_end_leaves_nothing(project: Path, number: signal.Signals) -> None:
+def test_stopping_leaves_no_process_and_no_file(project: Path, number: signal.Signals) -> None:
     cloud = LocalCloud(project)
     assert devcloud("invoke", "slow-job", "--event", '{"quick": true}', project=project).stdout == "done\n"
     assert devcloud("invoke", "slow-job", "--async", "--event", '{"note": "busy"}', project=project).returncode == 0
@@ -144,12 +145,12 @@ def test_the_end_leaves_nothing(project: Path, number: signal.Signals) -> None:
     assert "Traceback" not in "".join(cloud.output)
 
 
-def test_killed_and_started_again(project: Path, tmp_path: Path) -> None:
+def test_a_killed_local_cloud_continues_after_a_restart(project: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     cloud = LocalCloud(project, "--data", str(data))
     for note in ("first", "second"):
         devcloud("invoke", "slow-job", "--async", "--event", json.dumps({"note": note}), project=project)
-        eventually(lambda note=note: cloud.lines(note))
+        eventually(partial(cloud.lines, note))
     cloud.arm("fc", {"throttle": True}, times=100, function="work")
     queued = devcloud("invoke", "work", "--async", "--event", '{"note": "queued"}', project=project).stdout.strip()
     children = psutil.Process(cloud.process.pid).children(recursive=True)
@@ -165,7 +166,7 @@ def test_killed_and_started_again(project: Path, tmp_path: Path) -> None:
         assert len(list((data / "instances").iterdir())) == len(again.control.get("/instances").json())
 
 
-def test_what_a_killed_one_left_is_removed(project: Path) -> None:
+def test_the_data_of_a_killed_local_cloud_is_removed(project: Path) -> None:
     killed = LocalCloud(project)
     killed.end(signal.SIGKILL)
     assert killed.data.exists()

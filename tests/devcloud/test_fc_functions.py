@@ -168,7 +168,7 @@ def test_the_end_of_an_instance(cloud: LocalCloud, functions: Functions, do: str
     assert functions.invoke("work", {}).status_code == 200
 
 
-def test_temp_folder_is_the_instances_own_and_stays_with_it(cloud: LocalCloud, functions: Functions) -> None:
+def test_each_instance_keeps_its_own_temp_folder(cloud: LocalCloud, functions: Functions) -> None:
     functions.invoke("work", {"do": "keep"})
     assert "kept" in json.loads(functions.invoke("work", {"do": "look"}).payload)["temp"]
     instance = cloud.instances("work")[0]
@@ -180,7 +180,7 @@ def test_temp_folder_is_the_instances_own_and_stays_with_it(cloud: LocalCloud, f
     assert json.loads(functions.invoke("work", {"do": "look"}).payload)["temp"] == []
 
 
-def test_requests_at_the_same_time_get_instances_of_their_own(cloud: LocalCloud, functions: Functions) -> None:
+def test_simultaneous_requests_get_separate_instances(cloud: LocalCloud, functions: Functions) -> None:
     for number in range(12):
         functions.accept("slow-job", {"note": f"together-{number}"}, f"together-{number}")
     eventually(lambda: len([item for item in cloud.instances("slow-job") if item["busy"]]) == 10)
@@ -262,7 +262,7 @@ def test_retries_end_in_failure(cloud: LocalCloud, functions: Functions) -> None
     assert len(cloud.lines("never")) == 3
 
 
-def test_too_old_is_expired(cloud: LocalCloud, functions: Functions) -> None:
+def test_an_invocation_that_is_too_old_expires(cloud: LocalCloud, functions: Functions) -> None:
     cloud.arm("fc", {"throttle": True}, times=20, function="work")
     functions.accept("work", {"note": "old"}, "old")
     eventually(lambda: functions.task("work", "old").status == "Retrying")
@@ -271,7 +271,7 @@ def test_too_old_is_expired(cloud: LocalCloud, functions: Functions) -> None:
     assert not cloud.lines("old")
 
 
-def test_throttling_is_no_attempt(functions: Functions, cloud: LocalCloud) -> None:
+def test_a_throttled_invocation_does_not_count_as_an_attempt(functions: Functions, cloud: LocalCloud) -> None:
     cloud.arm("fc", {"throttle": True}, function="work", kind="async")
     functions.accept("work", {}, "throttled")
     assert functions.ended("work", "throttled", "Succeeded").already_retried_times == 0

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from devcloud.fc.manifest import AsyncConfig, Manifest, ManifestError, OssTrigger, TimerTrigger, load_manifest
-from devcloud.fc.triggers import next_fire
+from devcloud.fc.manifest import AsyncConfig, Manifest, OssTrigger, TimerTrigger, load_manifest
+from devcloud.fc.serverless_devs import ManifestError
+from devcloud.fc.timer_trigger import next_fire
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -60,10 +61,10 @@ def test_a_variable_chooses_between_two_values(tmp_path: Path, env: dict[str, st
         ("env('B', 'default')", "env('B')", r"environmentVariables.B: cannot resolve \$\{env\('B'\)\}"),
         ("env('B', 'default')", "config('X')", r"cannot resolve \$\{config\('X'\)\}"),
         ("env('B', 'default')", "resources.one.props.environmentVariables.B", "refers to itself"),
-        ("{name: base}", "{name: other}", "no template 'other'"),
-        ("functionName: one", "functionName: 1one", "is not a function name"),
+        ("{name: base}", "{name: other}", "template 'other' does not exist"),
+        ("functionName: one", "functionName: 1one", "is not a valid function name"),
         ("memorySize: ${vars.deep.a}", "memorySize: much", "memorySize: must be a number"),
-        ("{B: ", "{FC_B: ", "FC_B: Function Compute refuses this name"),
+        ("{B: ", "{FC_B: ", "FC_B: Function Compute does not allow this name"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, complaint: str) -> None:
@@ -80,7 +81,7 @@ def test_the_projects_own_manifest() -> None:
     assert all(next_fire(timer.cron, 0) > 0 for timer in timers)
 
 
-def test_the_functions_that_make_urls_and_those_that_store_know_how_long_urls_hold() -> None:
+def test_functions_that_make_or_store_urls_know_how_long_urls_are_valid() -> None:
     functions = load_manifest(PROJECT / "s.yaml", {"OSS_URL_TTL_S": "42"}).functions
     told = {name for name, function in functions.items() if function.environment.get("OSS_URL_TTL_S") == "42"}
     assert told == {"api", "deliver-webhooks", "generate-image", "generate-video"}
@@ -110,6 +111,6 @@ def test_next_fire(cron: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("cron", ["* * * * *", "@every", "61 * * * * *", "CRON_TZ=Nowhere/At 0 0 4 * * *", "nonsense"])
-def test_what_is_no_schedule(cron: str) -> None:
+def test_an_invalid_schedule_is_refused(cron: str) -> None:
     with pytest.raises(ManifestError, match="cronExpression"):
         next_fire(cron, 0)

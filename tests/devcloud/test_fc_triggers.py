@@ -26,7 +26,7 @@ def deliveries(cloud: LocalCloud, key: str) -> list[str]:
     return [line.split()[0] for line in cloud.lines("seen") if line.endswith(f" {key}")]
 
 
-def test_a_turned_clock_fires_a_timer_once(cloud: LocalCloud) -> None:
+def test_a_moved_clock_fires_a_timer_once(cloud: LocalCloud) -> None:
     assert not cloud.lines("ticks")
     cloud.control.post("/clock", json={"advanceSeconds": 3 * YEAR_S}).raise_for_status()
     event = json.loads(eventually(lambda: cloud.lines("ticks"))[0])
@@ -36,7 +36,7 @@ def test_a_turned_clock_fires_a_timer_once(cloud: LocalCloud) -> None:
     assert cloud.invocations("tick")[0]["kind"] == "timer"
 
 
-def test_events_that_fit_are_delivered(cloud: LocalCloud, bucket: oss2.Bucket) -> None:
+def test_matching_events_are_delivered(cloud: LocalCloud, bucket: oss2.Bucket) -> None:
     bucket.put_object("other/a.png", b"1")
     bucket.put_object("users/a.txt", b"1")
     bucket.put_object("users/a.png", b"1")

@@ -17,7 +17,7 @@ from oss2.exceptions import NoSuchKey, PositionNotEqualToLength
 from oss2.models import PartInfo, Tagging, TaggingRule
 from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
 
-from tests.node import install
+from tests.node_packages import install
 
 NODE = Path(__file__).with_name("node")
 PART = 100 * 1024

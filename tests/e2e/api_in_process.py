@@ -76,7 +76,7 @@ def _main() -> None:
     connect = sqlite3.connect
 
     def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **options)
+        connection: sqlite3.Connection = connect(*arguments, **options)
         connection.set_trace_callback(work.append)
         return connection
 
@@ -84,7 +84,7 @@ def _main() -> None:
         if event == "socket.connect":
             work.append(f"connect to {arguments[1]}")
 
-    sqlite3.connect = traced
+    sqlite3.connect = traced  # type: ignore[assignment]  # not all the overloads are needed
     sys.addaudithook(look)
     served = []
     for number, asked in enumerate(json.load(sys.stdin)):

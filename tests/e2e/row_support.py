@@ -3,6 +3,7 @@
 import io
 import json
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -76,7 +77,7 @@ def add_job(cloud: LocalCloud, status: str = "succeeded", **columns: object) -> 
     return str(values["id"])
 
 
-def insert(cloud: LocalCloud, table: str, values: dict[str, object]) -> None:
+def insert(cloud: LocalCloud, table: str, values: Mapping[str, object]) -> None:
     places = ", ".join("?" * len(values))
     cloud.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", *values.values())
 

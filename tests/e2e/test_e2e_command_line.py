@@ -17,12 +17,12 @@ VARIABLES = {
 }
 
 
-def test_env_prints_what_others_need(cloud: LocalCloud) -> None:
+def test_env_prints_all_variables(cloud: LocalCloud) -> None:
     printed = dict(line.split("=", 1) for line in cloud.command("env").stdout.splitlines())
     assert printed == cloud.variables and printed.keys() == VARIABLES
 
 
-def test_a_printed_token_is_good_for_its_user(cloud: LocalCloud, prompt: str) -> None:
+def test_a_printed_token_is_valid_for_its_user(cloud: LocalCloud, prompt: str) -> None:
     token = cloud.command("token", "--user", USER).stdout.strip()
     headers = {"Authorization": f"Bearer {token}"}
     body = {"prompt": prompt, "size": "512x512"}
@@ -38,7 +38,7 @@ def test_a_printed_service_token_acts_for_a_user(cloud: LocalCloud, prompt: str)
         assert cloud.finish(cloud.api(USER), answer.json()["id"])["status"] == "succeeded"
 
 
-def test_a_token_of_nobody_is_not_printed(cloud: LocalCloud) -> None:
+def test_token_without_a_user_is_refused(cloud: LocalCloud) -> None:
     with pytest.raises(subprocess.CalledProcessError) as refused:
         cloud.command("token")
     assert refused.value.returncode == 2 and "--user" in refused.value.stderr

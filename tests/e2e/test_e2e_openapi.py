@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.local_cloud import ROOT, LocalCloud
+from tests.answer_checker import ROOT
+from tests.local_cloud import LocalCloud
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/api/openapi.json"])

@@ -1,4 +1,4 @@
-"""The README's examples, run as they stand there."""
+"""The examples of the README, run unchanged."""
 
 import json
 import os
@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.answer_checker import ROOT
 from tests.e2e.job_support import check_job_shape
-from tests.local_cloud import ROOT, LocalCloud, eventually
+from tests.local_cloud import LocalCloud, eventually
 
 USER = "reader@factory-buy.com"
 SECTION = re.search(r"^## Try the API\n(.*?)^## ", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.answer_checker import ROOT
 from tests.e2e.job_support import Case, check_succeeded
-from tests.local_cloud import ROOT, LocalCloud
-from tests.node import install
+from tests.local_cloud import LocalCloud
+from tests.node_packages import install
 
 PAGE = (ROOT / "docs" / "typescript.md").read_text(encoding="utf-8")
 BIN = Path(__file__).with_name("typescript") / "node_modules" / ".bin"

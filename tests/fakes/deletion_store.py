@@ -41,8 +41,7 @@ class InMemoryDeletionStore:
         row = self._rows.get(over.id)
         if row is None or (row.failures, row.due_at) != (over.failures, over.due_at):
             raise LeaseLostError("another run has taken this deletion up")
-        turns = {"failures": deletion.failures, "next_attempt_at": deletion.next_attempt_at}
-        self._rows[row.id] = replace(row, **turns)
+        self._rows[row.id] = replace(row, failures=deletion.failures, next_attempt_at=deletion.next_attempt_at)
 
     def finish(self, deletion: Deletion, now: datetime) -> None:
         if (row := self._rows.get(deletion.id)) and row.finished_at is None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.looking import open_database
+from tests.database_connection import open_database
 
 _PAST = "2020-01-01 00:00:00"
 

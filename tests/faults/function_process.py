@@ -22,7 +22,7 @@ import traceback
 from types import SimpleNamespace
 from typing import Any
 
-from crash_points import CrashPoints, watch
+from crash_points import CrashPoints, watch  # type: ignore[import-not-found]  # beside this script when it runs
 
 
 def _die_with_parent() -> None:

@@ -18,7 +18,7 @@ _NOT_AN_INTEGER = "must be an integer, not a number with a fraction or an expone
 
 
 @schemathesis.hook
-def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
     """Wait for no job, but keep invalid waits. Do not delete the jobs that other requests must find."""
     if case.method == "DELETE" and case.path_parameters.get("jobId") in _FINISHED_JOBS:
         case.path_parameters["jobId"] = "deleted"
@@ -31,7 +31,7 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
 
 @schemathesis.hook
 def filter_failure(
-    context: schemathesis.HookContext, failure: Failure, case: schemathesis.Case, response: schemathesis.Response
+    context: schemathesis.HookContext, failure: Failure, case: schemathesis.Case[Any], response: schemathesis.Response
 ) -> bool:
     """Accept a refusal of valid data only if the answer names a rule that no schema can express."""
     if not isinstance(failure, RejectedPositiveData):

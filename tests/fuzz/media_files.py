@@ -36,6 +36,7 @@ def make_video(container: str, codec: str, movflags: str = "") -> bytes:
             stream = output.add_stream(
                 codec, rate=10, options={"threads": "1", "x265-params": "log-level=none:pools=1"}
             )
+            assert isinstance(stream, av.VideoStream)
             stream.width, stream.height = SIDE
             stream.pix_fmt = "yuv420p"
             stream.codec_context.flags |= av.codec.context.Flags.bitexact

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from tests.answer_checker import ROOT
 from tests.e2e.job_support import run
-from tests.local_cloud import ROOT, LocalCloud
+from tests.local_cloud import LocalCloud
 
 USER = "fuzz@factory-buy.com"
 EXAMPLES_AT_LEAST = 2000

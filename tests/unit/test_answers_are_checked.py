@@ -95,7 +95,7 @@ ALLOWED = {
     "fuzz/test_api_schema.py": "schemathesis asks, and the test has each of its answers looked through",
     "local_cloud.py": "makes the clients whose answers the checker sees",
     "devcloud/fc_support.py": "another project's function, by which the gateway itself is tested",
-    "devcloud/test_fc_gateway.py": "asks each server under foreign names, before any function is reached",
+    "devcloud/test_fc_http_trigger.py": "asks each server under foreign names, before any function is reached",
     "devcloud/test_cloud.py": "looks at the addresses that are printed",
     "e2e/test_e2e_command_line.py": "looks at the names of the variables that are printed",
     "e2e/api_in_process.py": "checks what the handler returned",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def install(folder: Path) -> Path:
-    """Install the packages that the lock file of ``folder`` names; once per checkout, not by two workers at a time."""
+    """Install the packages that the lock file of ``folder`` names; once per checkout, and one worker at a time."""
     if shutil.which("node") is None:
         subprocess.run(["apt-get", "install", "-y", "-qq", "nodejs", "npm"], check=True, stdout=subprocess.DEVNULL)
     with (folder / "package-lock.json").open() as lock:

@@ -8,14 +8,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from devcloud.ai.injection import DroppedResponse
+from devcloud.broken_responses import DroppedResponse
 from devcloud.credentials import Credentials
 from devcloud.fc import acs3
-from devcloud.fc.errors import FcError
-from devcloud.fc.http import is_async, raw_path, refusing, suffer_call_faults
+from devcloud.fc.async_queue import AsyncQueue
+from devcloud.fc.fc_error import FcError
+from devcloud.fc.http_calls import apply_call_faults, is_async, raw_path, refusing
+from devcloud.fc.invocation_store import AsyncTask, InvocationStore
+from devcloud.fc.invocations import Invocation, Invoker
 from devcloud.fc.manifest import Function, Manifest
-from devcloud.fc.service import FunctionService, Invocation
-from devcloud.fc.store import Store, Task
 
 _PREFIX = "/2023-03-30/functions"
 _PAGE_LIMIT = 100
@@ -24,9 +25,17 @@ _PAGE_LIMIT = 100
 class FunctionApi:
     """The endpoints; every request must be signed by a key of ``credentials``."""
 
-    def __init__(self, manifest: Manifest, service: FunctionService, store: Store, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        invoker: Invoker,
+        queue: AsyncQueue,
+        store: InvocationStore,
+        credentials: Credentials,
+    ) -> None:
         self._manifest = manifest
-        self._service = service
+        self._invoker = invoker
+        self._queue = queue
         self._store = store
         self._credentials = credentials
 
@@ -58,7 +67,7 @@ class FunctionApi:
         return Route(path, refusing(verified), methods=[method])
 
     def _function(self, request: Request) -> Function:
-        return self._service.function(request.path_params["function"])
+        return self._invoker.function(request.path_params["function"])
 
     async def _list_functions(self, request: Request) -> Response:
         prefix = request.query_params.get("prefix", "")
@@ -71,16 +80,16 @@ class FunctionApi:
     async def _invoke(self, request: Request) -> Response:
         function, body = self._function(request), await request.body()
         kind = "async" if is_async(request) else "sync"
-        drop = await suffer_call_faults(self._service, function, kind)
+        drop = await apply_call_faults(self._invoker, function, kind)
         if kind == "async":
-            task = self._service.accept(function, body, kind, task_id=request.headers.get("x-fc-async-task-id"))
+            task = self._queue.accept(function, body, kind, task_id=request.headers.get("x-fc-async-task-id"))
             response = Response(
                 status_code=202,
                 headers={"X-Fc-Request-Id": task.request_id, "X-Fc-Async-Task-Id": task.task_id or task.request_id},
             )
         else:
             wants_log = request.headers.get("x-fc-log-type", "").lower() == "tail"
-            response = _answer(await self._service.invoke(function, body, kind), wants_log)
+            response = _answer(await self._invoker.invoke(function, body, kind), wants_log)
         return DroppedResponse() if drop else response
 
     async def _list_tasks(self, request: Request) -> Response:
@@ -102,11 +111,11 @@ class FunctionApi:
         return JSONResponse(page | more)
 
     async def _get_task(self, request: Request) -> Response:
-        task = self._service.task(self._function(request), request.path_params["task"])
+        task = self._queue.task(self._function(request), request.path_params["task"])
         return JSONResponse(self._describe_task(task, with_payload=True))
 
     async def _stop_task(self, request: Request) -> Response:
-        self._service.stop(self._function(request), request.path_params["task"])
+        self._queue.stop(self._function(request), request.path_params["task"])
         return Response(status_code=204)
 
     def _arn(self, name: str) -> str:
@@ -127,7 +136,7 @@ class FunctionApi:
             "state": "Active",
         }
 
-    def _describe_task(self, task: Task, with_payload: bool) -> dict[str, Any]:
+    def _describe_task(self, task: AsyncTask, with_payload: bool) -> dict[str, Any]:
         described: dict[str, Any] = {
             "taskId": task.task_id or task.request_id,
             "requestId": task.request_id,

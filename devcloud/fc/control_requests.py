@@ -1,4 +1,4 @@
-"""The control requests: looking into the local cloud, arming faults and turning the clock."""
+"""The control requests: they show the state of the local cloud, arm faults and move the clock."""
 
 import json
 import math
@@ -16,21 +16,22 @@ from starlette.routing import Route
 
 from devcloud.clock import Clock
 from devcloud.faults import TARGETS, Fault, Faults
-from devcloud.fc.errors import FcError
-from devcloud.fc.instance import mount_disk, remove_folder
+from devcloud.fc.fc_error import FcError
+from devcloud.fc.invocation_store import InvocationStore
+from devcloud.fc.invocations import FAULT_EFFECTS
+from devcloud.fc.oss_trigger import EVENT_EFFECTS
 from devcloud.fc.pool import Pool
-from devcloud.fc.service import FAULT_EFFECTS
-from devcloud.fc.store import Store
-from devcloud.fc.triggers import EVENT_EFFECTS
+from devcloud.fc.temp_disk import mount_disk, remove_folder
 
+_FIELDS = ("target", "match", "effect", "times")
 _EFFECTS = {"fc": FAULT_EFFECTS, "events": EVENT_EFFECTS}
 
 
-class Control:
-    """The endpoints under ``/control``, for loopback alone."""
+class ControlRequests:
+    """The endpoints under ``/control``, only on loopback."""
 
     def __init__(
-        self, pool: Pool, store: Store, faults: Faults, clock: Clock, charges: Callable[[], Sequence[Any]]
+        self, pool: Pool, store: InvocationStore, faults: Faults, clock: Clock, charges: Callable[[], Sequence[Any]]
     ) -> None:
         self._pool = pool
         self._store = store
@@ -47,7 +48,7 @@ class Control:
             _route("/invocations", self._invocations, "GET"),
             _route("/faults", self._arm, "POST"),
             _route("/faults", self._disarm, "DELETE"),
-            _route("/clock", self._turn, "POST"),
+            _route("/clock", self._move_clock, "POST"),
         ]
 
     async def _instances(self, _: Request) -> Response:
@@ -88,7 +89,7 @@ class Control:
         self._faults.clear()
         return JSONResponse({"armed": 0})
 
-    async def _turn(self, request: Request) -> Response:
+    async def _move_clock(self, request: Request) -> Response:
         seconds = (await _json(request)).get("advanceSeconds")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
             raise FcError(400, "InvalidArgument", "advanceSeconds must be a number")
@@ -103,7 +104,7 @@ def _route(path: str, endpoint: Callable[[Request], Awaitable[Response]], method
     async def guarded(request: Request) -> Response:
         try:
             if "origin" in request.headers:
-                raise FcError(403, "Forbidden", "control requests are not taken from web pages")
+                raise FcError(403, "Forbidden", "control requests from web pages are refused")
             return await endpoint(request)
         except FcError as error:
             return JSONResponse({"code": error.code, "message": error.message}, error.status)
@@ -115,21 +116,21 @@ async def _json(request: Request) -> dict[str, Any]:
     try:
         body = json.loads(await request.body())
     except ValueError as error:
-        raise FcError(400, "InvalidArgument", f"the body is not JSON: {error}") from error
+        raise FcError(400, "InvalidArgument", f"the body is not valid JSON: {error}") from error
     if not isinstance(body, dict):
         raise FcError(400, "InvalidArgument", "the body must be a JSON object")
     return body
 
 
 def _fault(body: dict[str, Any]) -> Fault:
-    target, match, effect, times = (body.get(name) for name in ("target", "match", "effect", "times"))
+    target, match, effect, times = (body.get(name) for name in _FIELDS)
     match, times = {} if match is None else match, 1 if times is None else times
-    if unknown := body.keys() - {"target", "match", "effect", "times"}:
-        raise FcError(400, "InvalidArgument", f"unknown field: {', '.join(sorted(unknown))}")
+    if unknown := body.keys() - set(_FIELDS):
+        raise FcError(400, "InvalidArgument", f"unknown field {min(unknown)!r}; allowed fields: {', '.join(_FIELDS)}")
     if target not in TARGETS:
         raise FcError(400, "InvalidArgument", f"target must be one of {', '.join(TARGETS)}, got {target!r}")
     if not isinstance(match, dict):
-        raise FcError(400, "InvalidArgument", "match must be an object of patterns by name")
+        raise FcError(400, "InvalidArgument", "match must be an object that maps names to patterns")
     if not isinstance(effect, dict) or not effect:
         raise FcError(400, "InvalidArgument", "effect must be an object that is not empty")
     if isinstance(times, bool) or not isinstance(times, int):
@@ -142,16 +143,18 @@ def _fault(body: dict[str, Any]) -> Fault:
 def _check_effect(target: str, effect: dict[str, Any], known: Sequence[str]) -> None:
     for name, value in effect.items():
         if name not in known:
-            raise FcError(400, "InvalidArgument", f"{target} knows the effects {', '.join(known)}, not {name!r}")
+            raise FcError(
+                400, "InvalidArgument", f"unknown effect {name!r} of {target}; allowed effects: {', '.join(known)}"
+            )
         if name in ("status", "diskBytes", "copies", "delayS", "afterS") and (
             isinstance(value, bool) or not isinstance(value, int | float) or value < 0
         ):
-            raise FcError(400, "InvalidArgument", f"{name} must be a number that is not negative")
+            raise FcError(400, "InvalidArgument", f"{name} must be a number of 0 or more, got {value!r}")
 
 
 def _try_disk(size_bytes: int) -> None:
     if sys.platform != "linux" or os.geteuid() != 0:
-        raise FcError(400, "InvalidArgument", "diskBytes needs Linux and root, to mount a tmpfs")
+        raise FcError(400, "InvalidArgument", "diskBytes requires Linux and root, because it mounts a tmpfs")
     folder = Path(tempfile.mkdtemp(prefix="devcloud-disk-"))
     (folder / "tmp").mkdir()
     try:
@@ -170,7 +173,7 @@ def _moment(text: str | None) -> float:
     try:
         moment = datetime.fromisoformat(text.replace(" ", "+"))
     except ValueError:
-        raise FcError(400, "InvalidArgument", "since must be RFC 3339 or Unix seconds") from None
+        raise FcError(400, "InvalidArgument", "since must be an RFC 3339 time or Unix seconds") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 

@@ -1,4 +1,4 @@
-"""The work behind every provider's API: taking an order, letting it run its course, and handing out the files."""
+"""Runs the tasks of every provider's API: accepts orders, renders their results and returns the files."""
 
 import asyncio
 import uuid
@@ -6,30 +6,30 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
+from devcloud.ai.landscapes import Subject
 from devcloud.ai.orders import MediaType, Order
 from devcloud.ai.rendering import Gallery, Media
-from devcloud.ai.scenery import Subject
-from devcloud.ai.tasks import Task, TaskStore
+from devcloud.ai.task_store import Task, TaskStore
 from devcloud.clock import Clock
 
 DAY_S = 24 * 3600
 
-# A task waits this part of its time before it runs: long enough to be canceled by hand under [slow].
+# A task is PENDING for this share of its time: long enough to be canceled by hand with [slow].
 _WAITING_SHARE = 0.25
 _SLOW_S = 60.0
 
 
 def new_request_id() -> str:
-    """Return a request id that says of itself that no real provider gave it."""
+    """Return a request id that shows that no real provider issued it."""
     return f"fake-{uuid.uuid4()}"
 
 
 def is_refused(prompt: str) -> bool:
-    """Tell whether the prompt asks to be refused by the inspection of its content."""
+    """Tell whether the prompt contains the switch for a refusal by the content inspection."""
     return "[refuse]" in prompt
 
 
-class Studio:
+class TaskRunner:
     """Accepts orders and renders their results."""
 
     def __init__(self, store: TaskStore, gallery: Gallery, clock: Clock, after_s: dict[MediaType, float]) -> None:
@@ -41,10 +41,10 @@ class Studio:
     def accept(
         self, order: Order, request_id: str, *, background: bool, ending: Mapping[str, Any], spoiled: int = 0
     ) -> Task:
-        """Take on ``order``.
+        """Accept ``order`` and start to render its results.
 
-        ``ending`` (taskStatus, code, message) is how it shall end if not by itself; ``spoiled`` of its results come
-        out as errors.
+        ``ending`` (taskStatus, code, message) replaces the normal end of the task; ``spoiled`` of its results are
+        errors.
         """
         now = self._clock.now()
         lasts_s = _SLOW_S if "[slow]" in order.prompt else self._after_s[order.type]
@@ -67,7 +67,7 @@ class Studio:
         )
         self._store.save(task)
         if not bad:
-            # Rendered ahead, as a provider would: the first download does not have to wait.
+            # Rendered in advance, as a provider does: the first download does not have to wait.
             for position in range(task.delivered):
                 self._render(task, position)
         return task
@@ -78,7 +78,7 @@ class Studio:
 
     async def media(self, task: Task, position: int) -> Media:
         """Return the file of one result."""
-        # Shielded: a client that goes away must not cancel the rendering that others wait for.
+        # Shielded: a client that disconnects must not cancel the rendering, which others may wait for.
         return await asyncio.shield(asyncio.wrap_future(self._render(task, position)))
 
     def _render(self, task: Task, position: int) -> Future[Media]:

@@ -1,7 +1,7 @@
-"""The tasks that the providers have accepted, kept in SQLite so that they outlive a kill of the process.
+"""The tasks that the providers have accepted, stored in SQLite so that they survive a kill of the process.
 
-A task carries its whole course from the start: when it begins to run, when it ends, and how. Its state is
-therefore a matter of what time it is, and so are the charges: nothing has to happen for time to pass.
+A task stores from the start when it begins to run, when it ends, and how. Its state and the charges therefore follow
+from the present time, and no background work has to change them.
 """
 
 import json
@@ -15,7 +15,7 @@ from devcloud.ai.orders import Order
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks (
-    task_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, background INTEGER NOT NULL, wish TEXT NOT NULL,
+    task_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, background INTEGER NOT NULL, parameters TEXT NOT NULL,
     submitted_at REAL NOT NULL, starts_at REAL NOT NULL, ends_at REAL NOT NULL,
     outcome TEXT NOT NULL, code TEXT, message TEXT, spoiled INTEGER NOT NULL, canceled_at REAL
 );
@@ -27,9 +27,8 @@ CREATE INDEX IF NOT EXISTS tasks_by_time ON tasks (submitted_at);
 class Task:
     """One accepted order. Times are Unix seconds by the emulators' clock.
 
-    ``outcome`` is the status it ends with, with ``code`` and ``message`` unless that is SUCCEEDED. ``spoiled`` of
-    its results, the last ones, come out as errors. Only a ``background`` task can be polled: the others are
-    answered on the spot.
+    ``outcome`` is the final status, with ``code`` and ``message`` unless the status is SUCCEEDED. The last ``spoiled``
+    results are errors. Only a ``background`` task can be polled: the answer to other requests contains the results.
     """
 
     task_id: str
@@ -55,7 +54,7 @@ class Task:
 
     @property
     def delivered(self) -> int:
-        """How many results come out well, if the task succeeds."""
+        """How many results are media and not errors, if the task succeeds."""
         return self.order.count - self.spoiled
 
 
@@ -67,19 +66,19 @@ class TaskStore:
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode = WAL")
-        # Enough against a kill of the process; only a power cut could lose the last tasks.
+        # NORMAL is safe against a kill of the process; only a power failure can lose the last tasks.
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(_SCHEMA)
 
     def save(self, task: Task) -> None:
-        """Add ``task``, or put it in the place of its former self."""
+        """Add ``task``, or replace the stored task with the same id."""
         values = {field: value for field, value in vars(task).items() if field != "order"}
-        values["wish"] = json.dumps(asdict(task.order), ensure_ascii=False)
+        values["parameters"] = json.dumps(asdict(task.order), ensure_ascii=False)
         columns, marks = ", ".join(values), ", ".join(f":{field}" for field in values)
         self._query(f"INSERT OR REPLACE INTO tasks ({columns}) VALUES ({marks})", values)  # noqa: S608 - field names
 
     def get(self, task_id: str) -> Task | None:
-        """Return the task of that id, or ``None``."""
+        """Return the task with that id, or ``None``."""
         tasks = self._query("SELECT * FROM tasks WHERE task_id = :task_id", {"task_id": task_id})
         return tasks[0] if tasks else None
 
@@ -110,6 +109,6 @@ class TaskStore:
         with self._lock:
             rows = [dict(row) for row in self._db.execute(sql, values)]
         return [
-            Task(order=Order(**json.loads(row.pop("wish"))), background=bool(row.pop("background")), **row)
+            Task(order=Order(**json.loads(row.pop("parameters"))), background=bool(row.pop("background")), **row)
             for row in rows
         ]

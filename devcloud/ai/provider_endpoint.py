@@ -1,4 +1,4 @@
-"""What the endpoints of all providers have in common: the key, the request id, the label and the shape of errors."""
+"""Shared by the endpoints of all providers: the API key, the request id, the label and the shape of errors."""
 
 from collections.abc import Awaitable, Callable
 from hmac import compare_digest
@@ -6,8 +6,8 @@ from hmac import compare_digest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from devcloud.ai.errors import ProviderError
-from devcloud.ai.studio import new_request_id
+from devcloud.ai.provider_error import ProviderError
+from devcloud.ai.task_runner import new_request_id
 
 Handler = Callable[[Request, str], Awaitable[Response]]
 ErrorShape = Callable[[ProviderError, str], Response]
@@ -41,7 +41,7 @@ def keys_match(given: str, expected: str) -> bool:
 
 
 async def json_body(request: Request) -> object:
-    """Return the JSON of the request's body, or ``None`` if it has none."""
+    """Return the JSON of the request's body, or ``None`` if the body is not valid JSON."""
     try:
         return await request.json()
     except ValueError:

@@ -1,8 +1,7 @@
 """Landscapes drawn from a prompt: the picture of a still image and of every frame of a video.
 
-A scene follows from its prompt, seed and position alone, so that the same order always looks the same.
-Its layers are drawn once; a frame only pastes them, each a little further along than the last, which is
-what makes a video cheap.
+A scene depends only on its prompt, seed and position, so the same order always looks the same. Its layers are drawn
+once; a frame only pastes them, each a little further along than in the last frame, so a video costs little.
 """
 
 import hashlib
@@ -34,7 +33,7 @@ _LAST_LATIN = 0x24F
 
 @dataclass(frozen=True)
 class Subject:
-    """What a scene is drawn from."""
+    """The parameters of a scene."""
 
     prompt: str
     seed: int
@@ -230,8 +229,8 @@ def _cjk_font_name() -> str | None:
 def _font_for(prompt: str, size: int) -> tuple[ImageFont.FreeTypeFont | ImageFont.ImageFont, str]:
     """Choose a font for ``prompt`` and return with it the characters that it can show.
 
-    Pillow's own font is Latin. Where the system has no Chinese one, what would come out as empty boxes is left
-    away.
+    Pillow's own font is Latin. If the system has no Chinese font, the characters that would appear as empty boxes
+    are left out.
     """
     if any(ord(letter) >= _FIRST_CJK for letter in prompt) and (name := _cjk_font_name()):
         return ImageFont.truetype(name, size), prompt
@@ -240,7 +239,7 @@ def _font_for(prompt: str, size: int) -> tuple[ImageFont.FreeTypeFont | ImageFon
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float, *, most_lines: int) -> list[str]:
-    """Break ``text`` into lines of at most ``width`` pixels; what does not fit ends in an ellipsis."""
+    """Break ``text`` into lines of at most ``width`` pixels; text that does not fit ends in an ellipsis."""
     if not text:
         return []
     per_letter = max(1.0, font.getlength(text) / len(text))

@@ -11,11 +11,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from devcloud.ai.endpoints import endpoint, keys_match
-from devcloud.ai.errors import ProviderError
-from devcloud.ai.injection import Effect, Injector, TruncatedResponse
-from devcloud.ai.studio import DAY_S, Studio, result_name
-from devcloud.ai.tasks import Task, TaskStore
+from devcloud.ai.provider_endpoint import endpoint, keys_match
+from devcloud.ai.provider_error import ProviderError
+from devcloud.ai.provider_faults import Effect, ProviderFaults
+from devcloud.ai.task_runner import DAY_S, TaskRunner, result_name
+from devcloud.ai.task_store import Task, TaskStore
+from devcloud.broken_responses import TruncatedResponse
 from devcloud.clock import Clock
 
 _ACCESS_KEY_ID = "LTAIFakeProvider"
@@ -30,13 +31,13 @@ _CODES = {403: "AccessDenied", 404: "NoSuchKey", 429: "TooManyRequests", 503: "S
 
 
 class Results:
-    """Makes result links and answers them. A link is good for 24 hours from the end of its task."""
+    """Makes the links to results and serves the downloads. A link is valid for 24 hours after the end of its task."""
 
-    def __init__(self, store: TaskStore, studio: Studio, clock: Clock, injector: Injector, secret: str) -> None:
+    def __init__(self, store: TaskStore, runner: TaskRunner, clock: Clock, faults: ProviderFaults, secret: str) -> None:
         self._store = store
-        self._studio = studio
+        self._runner = runner
         self._clock = clock
-        self._injector = injector
+        self._faults = faults
         self._secret = secret.encode()
         # Starlette answers HEAD wherever it answers GET.
         self.routes = [Route("/results/{date}/{name}", endpoint(self._download, _as_oss_error))]
@@ -74,10 +75,10 @@ class Results:
             "type": task.order.type,
             "prompt": task.order.prompt,
         }
-        return await self._injector.run("result", facts, lambda effect: self._serve(task, position, effect))
+        return await self._faults.run("result", facts, lambda effect: self._serve(task, position, effect))
 
     def _find(self, name: str) -> tuple[Task, int]:
-        # The signature holds, so the name is one that was given out.
+        # The signature is valid, so this emulator has issued the name.
         task_id, _, rest = name.rpartition("-")
         task = self._store.get(task_id)
         if task is None:
@@ -89,7 +90,7 @@ class Results:
             raise _expired()
         if "redirect" in effect:
             return RedirectResponse(effect["redirect"], status_code=302)
-        media = await self._studio.media(task, position)
+        media = await self._runner.media(task, position)
         true_type = _CONTENT_TYPES[task.order.suffix]
         substitute_type, substitute = _SUBSTITUTES.get(effect.get("body", ""), (None, None))
         headers = {

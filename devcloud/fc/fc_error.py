@@ -1,8 +1,8 @@
-"""What Function Compute refuses, in the words of its API."""
+"""The error of a request that Function Compute refuses."""
 
 
 class FcError(Exception):
-    """A refused request: HTTP ``status``, error ``code`` and message as FC's JSON error body carries them."""
+    """A refused request: HTTP ``status``, and ``code`` and ``message`` of FC's JSON error body."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)

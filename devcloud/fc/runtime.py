@@ -1,8 +1,8 @@
 """The process of one function instance: loads the handler and serves one request after the other.
 
-Started as a script with one argument, a JSON description that holds the number of an inherited socket.
-It uses the standard library alone and shares no module with the local cloud, so that a function sees
-nothing that it would not see on the platform.
+The local cloud starts this script with one argument, a JSON description with the number of an inherited socket.
+The script uses only the standard library and no module of the local cloud, so that a function sees only the modules
+that it also sees on the platform.
 
 A frame is two big-endian lengths, a JSON header and a body.
 """
@@ -33,7 +33,7 @@ class _Request(NamedTuple):
 
 
 class _Channel:
-    """The socket to the local cloud. Reading happens on a thread of its own, to notice its end at once."""
+    """The socket to the local cloud. A separate thread reads, to notice the end of the connection at once."""
 
     def __init__(self, fileno: int) -> None:
         self._socket = socket.socket(fileno=fileno)
@@ -47,7 +47,7 @@ class _Channel:
             header = json.loads(stream.read(header_length))
             body = stream.read(body_length)
             self.requests.put(_Request(header["kind"], header["requestId"], header["handler"], body))
-        # Nobody is left to answer to. A handler may be busy, so nothing is unwound.
+        # The local cloud is gone. A handler may be busy, so the process exits without cleaning up.
         os._exit(0)
 
     def send(self, header: dict[str, Any], body: bytes) -> None:
@@ -123,7 +123,7 @@ def _call(request: _Request, context: SimpleNamespace) -> tuple[bool, bytes]:
 
 
 def _peak_memory_kb() -> int:
-    # Not getrusage: on Linux its peak counts the parent's memory of the moment of the fork.
+    # Not getrusage: on Linux its peak includes the memory of the parent at the fork.
     with contextlib.suppress(OSError), open("/proc/self/status") as status:  # noqa: PTH123  # pathlib is not loaded yet
         for line in status:
             if line.startswith("VmHWM:"):
@@ -134,7 +134,7 @@ def _peak_memory_kb() -> int:
 def _main() -> None:
     _die_with_parent()
     description = json.loads(sys.argv[1])
-    # The first entry is this script's own folder, which a function must not see.
+    # The first entry is the folder of this script, which a function must not see.
     sys.path[0] = description["codeDir"]
     sys.argv[1:] = []
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""HTTP triggers: a request becomes an event, and what the function returns becomes the answer."""
+"""HTTP triggers: a request becomes an event, and the return value of the function becomes the answer."""
 
 import base64
 import contextlib
@@ -14,13 +14,14 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import Response
 
-from devcloud.ai.injection import DroppedResponse
-from devcloud.fc.errors import FcError
-from devcloud.fc.http import is_async, raw_path, suffer_call_faults
+from devcloud.broken_responses import DroppedResponse
+from devcloud.fc.async_queue import AsyncQueue
+from devcloud.fc.fc_error import FcError
+from devcloud.fc.http_calls import apply_call_faults, is_async, raw_path
+from devcloud.fc.invocations import SYNC_LIMIT_BYTES, Invoker
 from devcloud.fc.manifest import Function, HttpTrigger
-from devcloud.fc.service import SYNC_LIMIT_BYTES, FunctionService
 
-_log = logging.getLogger("devcloud.gateway")
+_log = logging.getLogger("devcloud.http_trigger")
 
 _HEADER_LIMIT_BYTES = 8 << 10
 _URL_LIMIT_BYTES = 4 << 10
@@ -33,49 +34,52 @@ _TEXT_TYPES = ("application/json", "application/xml", "application/javascript", 
 
 
 class BadResponseError(Exception):
-    """The function returned what Function Compute does not turn into an HTTP answer."""
+    """Function Compute cannot turn the return value of the function into an HTTP answer."""
 
 
-class Gateway:
+class HttpTriggerEndpoint:
     """The HTTP trigger of one function."""
 
-    def __init__(self, service: FunctionService, function: Function, trigger: HttpTrigger, account_id: str) -> None:
-        self._service = service
+    def __init__(
+        self, invoker: Invoker, queue: AsyncQueue, function: Function, trigger: HttpTrigger, account_id: str
+    ) -> None:
+        self._invoker = invoker
+        self._queue = queue
         self._function = function
         self._trigger = trigger
         self._account_id = account_id
 
     async def handle(self, request: Request) -> Response:
-        """Serve one request. Raises ``FcError`` for what never reaches the function."""
+        """Serve one request. Raises ``FcError`` for a request that does not reach the function."""
         if request.method not in self._trigger.methods:
             raise FcError(405, "MethodNotAllowed", f"the trigger does not accept {request.method}")
         event = json.dumps(await self._event(request)).encode()
         kind = "async" if is_async(request) else "http"
-        drop = await suffer_call_faults(self._service, self._function, kind)
+        drop = await apply_call_faults(self._invoker, self._function, kind)
         if kind == "async":
             task_id = request.headers.get("x-fc-async-task-id")
-            task = self._service.accept(self._function, event, kind, task_id=task_id)
+            task = self._queue.accept(self._function, event, kind, task_id=task_id)
             response = Response(status_code=202, headers={"X-Fc-Request-Id": task.request_id})
         else:
             response = await self._invoke(event)
         if request.method == "HEAD" and not response.body:
-            # How long the body of GET would be is not known here, and 0 would be wrong (RFC 9110 § 8.6).
+            # The length of the body of GET is unknown here, and 0 would be wrong (RFC 9110 § 8.6).
             del response.headers["content-length"]
         return DroppedResponse() if drop else response
 
     async def _invoke(self, event: bytes) -> Response:
-        invocation = await self._service.invoke(self._function, event, "http")
+        invocation = await self._invoker.invoke(self._function, event, "http")
         headers = {"X-Fc-Request-Id": invocation.request_id}
         outcome = invocation.outcome
         try:
             if outcome.error_type is not None:
-                # Its message may hold anything, and this answer goes to the public.
+                # The error message may contain secrets, and this answer goes to the public.
                 raise BadResponseError(f"{outcome.error_type}: {outcome.error_message}")
             response = response_of(outcome.payload)
         except BadResponseError as error:
-            _log.error("%s: 502 for request %s: %s", self._function.name, invocation.request_id, error)
+            _log.error("502: function=%s requestId=%s reason=%s", self._function.name, invocation.request_id, error)
             code = outcome.error_type or "BadResponse"
-            refusal = FcError(502, code, "the function did not return an answer; its log says why")
+            refusal = FcError(502, code, "the function did not return a valid answer; the log of the function says why")
             body = json.dumps(refusal.body(invocation.request_id))
             response = Response(body, refusal.status, media_type="application/json")
         response.headers.update(headers)
@@ -125,7 +129,7 @@ def canonical_name(name: str) -> str:
 
 
 def response_of(result: bytes) -> Response:
-    """Turn what a function returned into an answer. Raises ``BadResponseError``."""
+    """Turn the return value of a function into an answer. Raises ``BadResponseError``."""
     if len(result) > SYNC_LIMIT_BYTES:
         raise BadResponseError(f"the result exceeds {SYNC_LIMIT_BYTES} bytes")
     try:
@@ -136,14 +140,14 @@ def response_of(result: bytes) -> Response:
         return Response(result, media_type="application/json")
     status, headers, body = returned["statusCode"], returned.get("headers") or {}, returned.get("body", "")
     if not isinstance(status, int) or not 200 <= status <= 599:
-        raise BadResponseError(f"statusCode {status!r} is no HTTP status")
+        raise BadResponseError(f"statusCode {status!r} is not an HTTP status")
     if not isinstance(body, str):
         raise BadResponseError(f"body is of type {type(body).__name__}, not a string")
     _check_headers(headers)
     try:
         content = base64.b64decode(body, validate=True) if returned.get("isBase64Encoded") else body.encode()
     except ValueError as error:
-        raise BadResponseError(f"body is not base64: {error}") from error
+        raise BadResponseError(f"body is not valid base64: {error}") from error
     response = Response(b"" if status in _WITHOUT_BODY else content, status)
     response.headers.update(headers)
     return response
@@ -154,7 +158,7 @@ def _check_headers(headers: Mapping[str, object]) -> None:
         if not isinstance(value, str):
             raise BadResponseError(f"header {name} is of type {type(value).__name__}, not a string")
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-            raise BadResponseError(f"header {name!r} cannot be sent in HTTP")
+            raise BadResponseError(f"header {name!r} is not a valid HTTP header")
         forbidden = name.lower() in _NOT_ALLOWED_BACK or name.lower().startswith("x-fc-")
         if forbidden or (name.lower() == "content-disposition" and value.strip().lower().startswith("attachment")):
             raise BadResponseError(f"header {name} is not allowed in an answer")

@@ -1,4 +1,4 @@
-"""What the API and the gateway share: a request's parts, refusals as JSON, and the faults that hit a call."""
+"""Shared by FC's API and the HTTP trigger: parts of a request, errors as JSON, and the armed faults of a call."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -7,9 +7,9 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from devcloud.fc.errors import FcError
+from devcloud.fc.fc_error import FcError
+from devcloud.fc.invocations import Invoker
 from devcloud.fc.manifest import Function
-from devcloud.fc.service import FunctionService
 
 _CALL_EFFECTS = ("status", "drop", "delayS")
 
@@ -25,7 +25,7 @@ def is_async(request: Request) -> bool:
 
 
 def refusing(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """Answer ``FcError`` in FC's JSON."""
+    """Wrap ``endpoint``: an ``FcError`` becomes an answer with FC's JSON."""
 
     async def answer(request: Request) -> Response:
         request_id = str(uuid4())
@@ -38,16 +38,16 @@ def refusing(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
 
 
 def refuse_host(message: str) -> Response:
-    """Answer a request whose Host header is not this machine's."""
+    """Answer a request whose Host header does not name this machine."""
     return JSONResponse(FcError(403, "AccessDenied", message).body(str(uuid4())), 403)
 
 
-async def suffer_call_faults(service: FunctionService, function: Function, kind: str) -> bool:
-    """Delay or refuse a call as armed, and return whether its answer is to be dropped."""
+async def apply_call_faults(invoker: Invoker, function: Function, kind: str) -> bool:
+    """Apply the armed faults of a call: delay or refuse it. Return whether the answer must be dropped."""
     attempt = 0 if kind == "async" else 1
-    effect: dict[str, Any] = service.take_fault(_CALL_EFFECTS, function=function.name, kind=kind, attempt=attempt)
+    effect: dict[str, Any] = invoker.take_fault(_CALL_EFFECTS, function=function.name, kind=kind, attempt=attempt)
     if "delayS" in effect:
-        await service.wait(effect["delayS"])
+        await invoker.wait(effect["delayS"])
     if "status" in effect:
         status = effect["status"]
         code = effect.get("code", "ResourceThrottled" if status == 429 else "InternalServerError")

@@ -1,4 +1,4 @@
-"""What Function Compute must not forget: accepted asynchronous invocations, and the record of those that ran."""
+"""The durable state of Function Compute: accepted asynchronous invocations, and the record of every run."""
 
 import sqlite3
 import threading
@@ -23,11 +23,11 @@ ENDED = ("Succeeded", "Failed", "Stopped", "Expired", "Invalid")
 
 
 class TaskExistsError(Exception):
-    """The function has had a task of that id already."""
+    """The function already has a task with that id."""
 
 
 @dataclass(frozen=True)
-class Task:
+class AsyncTask:
     """An accepted asynchronous invocation. Times are Unix seconds; ``put_off`` counts throttled attempts."""
 
     request_id: str
@@ -52,17 +52,17 @@ class Task:
         return None if self.started_at is None or self.ended_at is None else self.ended_at - self.started_at
 
 
-_COLUMNS = tuple(column.name for column in fields(Task))
+_COLUMNS = tuple(column.name for column in fields(AsyncTask))
 
 
-class Store:
+class InvocationStore:
     """One SQLite file. Its methods may be called from any thread."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = sqlite3.Row
-        # NORMAL keeps every answered write through the death of the process, which is what is promised.
+        # NORMAL keeps every answered write when the process is killed; no more is promised.
         self._connection.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {_SCHEMA}")
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class Store:
             self._connection.close()
 
     def recover(self, now: float) -> None:
-        """Make ready again what a killed local cloud left: tasks half done, and due times of a turned clock."""
+        """Repair the state after a kill: queue running tasks again, and correct the due times of a moved clock."""
         self._run(
             "UPDATE tasks SET status = CASE status WHEN 'Stopping' THEN 'Stopped' WHEN 'Running' THEN 'Retrying'"
             " WHEN 'Held' THEN 'Enqueued' ELSE status END, due = MIN(due, ?), accepted_at = MIN(accepted_at, ?)"
@@ -80,8 +80,8 @@ class Store:
         )
         self._run("UPDATE invocations SET status = 'lost' WHERE status = 'running'")
 
-    def add(self, tasks: Iterable[Task]) -> None:
-        """Keep new tasks. Raises ``TaskExistsError``."""
+    def add(self, tasks: Iterable[AsyncTask]) -> None:
+        """Store new tasks. Raises ``TaskExistsError``."""
         names = ", ".join(_COLUMNS)
         values = ", ".join(f":{name}" for name in _COLUMNS)
         with self._lock:
@@ -91,8 +91,8 @@ class Store:
             except sqlite3.IntegrityError as error:
                 raise TaskExistsError from error
 
-    def change(self, task: Task, **changes: Any) -> Task:
-        """Write ``changes`` of a task and return it as it is now."""
+    def change(self, task: AsyncTask, **changes: Any) -> AsyncTask:
+        """Store ``changes`` of a task and return the changed task."""
         assignments = ", ".join(f"{name} = :{name}" for name in changes)
         self._run(f"UPDATE tasks SET {assignments} WHERE request_id = :id", {**changes, "id": task.request_id})  # noqa: S608  # our own column names
         return replace(task, **changes)
@@ -101,19 +101,19 @@ class Store:
         """Make held tasks due."""
         self._run("UPDATE tasks SET status = 'Enqueued', due = ? WHERE status = 'Held'", (now,))
 
-    def next_waiting(self, busy: Sequence[str]) -> Task | None:
+    def next_waiting(self, busy: Sequence[str]) -> AsyncTask | None:
         """Return the waiting task with the earliest due time, except those of ``busy`` functions."""
         others = f"function NOT IN ({', '.join('?' * len(busy))})"
         found = self._tasks(f"status IN ('Enqueued', 'Retrying') AND {others} ORDER BY due, accepted_at LIMIT 1", busy)
         return found[0] if found else None
 
-    def find(self, function: str, task_id: str) -> Task | None:
-        """Return the task of that id; without one of its own, a task goes by its request id."""
+    def find(self, function: str, task_id: str) -> AsyncTask | None:
+        """Return the task with that id; the id of a task without a task id is its request id."""
         found = self._tasks("function = ? AND COALESCE(task_id, request_id) = ?", (function, task_id))
         return found[0] if found else None
 
-    def list_tasks(self, function: str, prefix: str, status: str | None) -> list[Task]:
-        """Return the tasks with an id of their own, the newest first."""
+    def list_tasks(self, function: str, prefix: str, status: str | None) -> list[AsyncTask]:
+        """Return the tasks that have a task id, the newest first."""
         return self._tasks(
             "function = ? AND task_id LIKE ? || '%' AND (? IS NULL OR status = ?)"
             " ORDER BY accepted_at DESC, rowid DESC",
@@ -121,11 +121,11 @@ class Store:
         )
 
     def forget_tasks(self, before: float) -> None:
-        """Drop tasks that ended before that time."""
+        """Delete the tasks that ended before ``before``."""
         self._run("DELETE FROM tasks WHERE ended_at < ?", (before,))
 
     def start_invocation(self, request_id: str, function: str, kind: str, attempt: int, now: float) -> int:
-        """Note that an invocation began and return its number."""
+        """Record the start of an invocation and return its number."""
         cursor = self._run(
             "INSERT INTO invocations (request_id, function, kind, attempt, status, started_at)"
             " VALUES (?, ?, ?, ?, 'running', ?)",
@@ -134,19 +134,19 @@ class Store:
         return int(cursor.lastrowid or 0)
 
     def end_invocation(self, number: int, status: str, duration_ms: int) -> None:
-        """Note how an invocation ended."""
+        """Record the end of an invocation."""
         self._run("UPDATE invocations SET status = ?, duration_ms = ? WHERE number = ?", (status, duration_ms, number))
 
     def invocations(self, function: str | None, since: float) -> list[sqlite3.Row]:
-        """Return the invocations that began at ``since`` or later, in their order."""
+        """Return the invocations that started at ``since`` or later, in the order of their starts."""
         return self._run(
             "SELECT * FROM invocations WHERE (? IS NULL OR function = ?) AND started_at >= ? ORDER BY number",
             (function, function, since),
         ).fetchall()
 
-    def _tasks(self, condition: str, values: Sequence[object]) -> list[Task]:
+    def _tasks(self, condition: str, values: Sequence[object]) -> list[AsyncTask]:
         rows = self._run(f"SELECT {', '.join(_COLUMNS)} FROM tasks WHERE {condition}", values).fetchall()  # noqa: S608  # our own conditions
-        return [Task(**dict(row)) for row in rows]
+        return [AsyncTask(**dict(row)) for row in rows]
 
     def _run(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> sqlite3.Cursor:
         with self._lock:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fc_support import LocalCloud, eventually, local_cloud, write_project
 
-from devcloud.fc.gateway import BadResponseError, canonical_name, response_of
+from devcloud.fc.http_trigger import BadResponseError, canonical_name, response_of
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_a_line_break_in_a_path_reaches_the_function(cloud: LocalCloud, path: st
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "application/json"])
-def test_bytes_come_as_base64(cloud: LocalCloud, content_type: str) -> None:
+def test_binary_bodies_reach_the_function_as_base64(cloud: LocalCloud, content_type: str) -> None:
     event = cloud.api.post("/", headers={"content-type": content_type}, content=b"\xff\xfe").json()
     assert (event["body"], event["isBase64Encoded"]) == ("//4=", True)
 
@@ -66,7 +66,7 @@ def test_binary_answer(cloud: LocalCloud) -> None:
     assert (answer.content, answer.headers["content-type"]) == (bytes(range(256)), "image/png")
 
 
-def test_what_is_no_answer_becomes_the_body(cloud: LocalCloud) -> None:
+def test_a_result_without_status_code_becomes_the_body(cloud: LocalCloud) -> None:
     answer = cloud.api.get("/text")
     assert (answer.status_code, answer.text, answer.headers["content-type"]) == (200, "just text", "application/json")
 
@@ -130,7 +130,7 @@ def test_faults_of_a_call(cloud: LocalCloud) -> None:
     assert cloud.api.get("/").status_code == 201
 
 
-def test_no_studio_page(cloud: LocalCloud) -> None:
+def test_a_missing_studio_page_is_not_found(cloud: LocalCloud) -> None:
     assert cloud.api.get("/studio/").status_code == 404
 
 
@@ -149,7 +149,7 @@ def test_other_hosts_are_refused(cloud: LocalCloud, server: str, path: str) -> N
     assert cloud.api.get(url, headers={"host": "app.localhost:9002"}).text != answer.text
 
 
-def test_control_refuses_pages(cloud: LocalCloud) -> None:
+def test_control_refuses_requests_of_web_pages(cloud: LocalCloud) -> None:
     assert cloud.control.get("/instances", headers={"origin": "https://example.com"}).status_code == 403
 
 
@@ -167,13 +167,13 @@ def test_control_refuses_pages(cloud: LocalCloud) -> None:
         ("/faults", {"target": "events", "effect": {"lose": True}, "often": 1}),
     ],
 )
-def test_control_says_what_is_wrong(cloud: LocalCloud, path: str, body: object) -> None:
+def test_control_names_the_mistake(cloud: LocalCloud, path: str, body: object) -> None:
     answer = cloud.control.post(path, json=body)
     assert answer.status_code == 400
     assert answer.json()["message"]
 
 
-def test_control_wants_json_and_a_time(cloud: LocalCloud) -> None:
+def test_control_refuses_invalid_json_and_times(cloud: LocalCloud) -> None:
     assert cloud.control.post("/faults", content=b"{").status_code == 400
     assert cloud.control.get("/invocations", params={"since": "yesterday"}).status_code == 400
     assert cloud.control.get("/invocations", params={"since": "2999-01-01T00:00:00Z"}).json() == []

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 @dataclass
 class ProviderError(Exception):
-    """A refusal: HTTP ``status``, the provider's ``code``, a ``message``, and OpenAI's ``param`` where it has one.
+    """A refusal: HTTP ``status``, the provider's ``code``, a ``message``, and optionally OpenAI's ``param``.
 
-    Without a code, the API that renders the error puts its own usual one for that status.
+    Without ``code``, each API uses its own default code for the status.
     """
 
     status: int

@@ -1,4 +1,4 @@
-"""The data folder of a local cloud: whose it is, one at a time, and the keys that are kept in it."""
+"""The data folder of a local cloud: its marker, its lock for one local cloud at a time, and its keys."""
 
 import base64
 import contextlib
@@ -19,7 +19,7 @@ _MARKER = ".devcloud"
 
 @dataclass(frozen=True)
 class Secrets:
-    """The keys of one data folder, made at its first use."""
+    """The keys of one data folder, generated when the folder is first used."""
 
     access_key_id: str
     access_key_secret: str
@@ -29,7 +29,7 @@ class Secrets:
 
     @classmethod
     def kept_in(cls, data_dir: Path) -> "Secrets":
-        """Read the keys of a data folder, making those that are missing."""
+        """Read the keys of a data folder, and generate the missing ones."""
         path = data_dir / "secrets.json"
         made = cls(
             access_key_id=f"LTAI{secrets.token_hex(10)}",
@@ -47,7 +47,7 @@ class Secrets:
 
 @contextlib.contextmanager
 def data_folder(data_dir: Path | None, *, fresh: bool) -> Iterator[Path]:
-    """Hold the data folder, or else a temporary one that goes when it is let go. Raises ``CloudError``."""
+    """Lock ``data_dir``, or without it a temporary folder that is removed at the end. Raises ``CloudError``."""
     if data_dir is None:
         folder = Path(tempfile.mkdtemp(prefix="devcloud-")).resolve()
         try:
@@ -58,7 +58,9 @@ def data_folder(data_dir: Path | None, *, fresh: bool) -> Iterator[Path]:
         return
     folder = data_dir.resolve()
     if folder.is_dir() and any(folder.iterdir()) and not (folder / _MARKER).is_file():
-        raise CloudError(f"{folder} holds other files and is no data folder of a local cloud; choose another")
+        raise CloudError(
+            f"{folder} contains other files and is not a data folder of the local cloud; choose another folder"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     with _locked(folder):
