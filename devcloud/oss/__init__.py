@@ -18,6 +18,6 @@ effect                                              what happens
 ==================================================  ===========================================================
 """
 
-from devcloud.oss.emulator import OssEmulator
+from devcloud.oss.oss_emulator import OssEmulator
 
 __all__ = ["OssEmulator"]

@@ -16,7 +16,7 @@ import pytest
 from devcloud.clock import Clock
 from devcloud.credentials import AccessKey, Credentials
 from devcloud.faults import Fault, Faults
-from devcloud.oss.emulator import OssEmulator
+from devcloud.oss.oss_emulator import OssEmulator
 from devcloud.serving import LOOPBACK, served_in_thread
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from devcloud.clock import Clock
 from devcloud.credentials import AccessKey, Credentials
 from devcloud.data import Secrets, data_folder
 from devcloud.faults import Faults
-from devcloud.oss.control import control_app
-from devcloud.oss.emulator import OssEmulator
-from devcloud.oss.errors import OssError
+from devcloud.oss.oss_emulator import OssEmulator
+from devcloud.oss.oss_errors import OssError
+from devcloud.oss.standalone_control import control_app
 from devcloud.running import CloudError
 from devcloud.serving import LOOPBACK, listening, servers
 

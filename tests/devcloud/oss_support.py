@@ -15,7 +15,7 @@ from devcloud.credentials import AccessKey, Credentials
 from devcloud.faults import Faults
 from devcloud.oss import OssEmulator
 from devcloud.oss.processing.workers import Limits
-from devcloud.oss.storage import Storage
+from devcloud.oss.storages.port import Storage
 from devcloud.serving import served_in_thread
 
 REGION = "cn-hangzhou"

@@ -34,7 +34,7 @@ PART = 100 * 1024
 
 @pytest.fixture
 def moto_oss() -> Iterator[RunningOss]:
-    from devcloud.oss.moto_storage import MotoStorage
+    from devcloud.oss.storages.moto import MotoStorage
 
     with mock_aws(), running_oss(MotoStorage()) as oss:
         yield oss

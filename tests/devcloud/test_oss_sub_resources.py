@@ -14,8 +14,8 @@ from alibabacloud_oss_v2 import operations
 from alibabacloud_oss_v2.types import OperationInput
 from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
 
-from devcloud.oss.auth import V1_SIGNED_PARAMETERS
-from devcloud.oss.front.routes import OPERATIONS
+from devcloud.oss.http.sub_resources import V1_SIGNED_PARAMETERS
+from devcloud.oss.oss_routes import OPERATIONS
 
 EMPTY, ABSENT = "empty-bucket", "absent-bucket"
 IMPLEMENTED = {operation.name for operation in OPERATIONS} | {"ProcessObject"}  # PostProcessObject in OSS's reference

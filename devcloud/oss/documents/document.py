@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from devcloud.oss import xml
-from devcloud.oss.errors import OssError, invalid_argument, malformed_xml
+from devcloud.oss.http import xml
+from devcloud.oss.oss_errors import OssError, invalid_argument, malformed_xml
 
 _BOOLEANS = {"True": "true", "False": "false"}
 

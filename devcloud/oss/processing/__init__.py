@@ -6,7 +6,7 @@ See https://www.alibabacloud.com/help/en/oss/user-guide/img-parameters.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from devcloud.oss.errors import OssError, invalid_argument, not_implemented
+from devcloud.oss.oss_errors import OssError, invalid_argument, not_implemented
 
 # What the real service does and the emulator does not.
 _UNSERVED = frozenset(

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image, ImageColor, ImageOps
 
-from devcloud.oss.errors import OssError
+from devcloud.oss.oss_errors import OssError
 from devcloud.oss.processing import Action, bad_request, invalid_value, unknown_operation
 
 MAX_SIDE = 30_000

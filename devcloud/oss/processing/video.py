@@ -10,7 +10,7 @@ import av
 from av.error import FFmpegError
 from PIL import Image
 
-from devcloud.oss.errors import OssError
+from devcloud.oss.oss_errors import OssError
 from devcloud.oss.processing import Action, bad_request, invalid_value, unknown_operation
 
 MAX_SIDE = 4096

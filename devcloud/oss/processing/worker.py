@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from devcloud.oss import processing
-from devcloud.oss.errors import OssError
+from devcloud.oss.oss_errors import OssError
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devcloud.oss.errors import OssError
+from devcloud.oss.oss_errors import OssError
 from devcloud.oss.processing import bad_request
 
 _ROOT = Path(__file__).parents[3]
