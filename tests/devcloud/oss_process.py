@@ -9,7 +9,9 @@ from pathlib import Path
 
 import oss2
 import requests
-from oss_support import BUCKET, RunningOss
+from oss_support import BUCKET
+
+from devcloud.oss.testing import EmulatedOss
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = 8
@@ -48,10 +50,10 @@ def peak_memory(folder: Path, size: int) -> int:
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-def fill(oss: RunningOss, name: str, count: int) -> None:
+def fill(oss: EmulatedOss, name: str, count: int) -> None:
     """Put one object and repeat its row."""
-    oss.emulator.create_bucket(name)
-    oss.bucket(name).put_object("p/seed", b"")
+    oss.create_bucket(name)
+    oss.client(name).put_object("p/seed", b"")
     database = oss.emulator._storage._db  # type: ignore[attr-defined]  # 100,000 requests would take minutes
     columns = [row[1] for row in database.execute("PRAGMA table_info(objects)")]
     repeated = ", ".join("printf('p/%06d', n)" if column == "key" else column for column in columns)

@@ -69,7 +69,7 @@ def test_kill_during_writes(tmp_path: Path) -> None:
             worker.join()
     assert len(acknowledged) >= 50
     with running_oss(tmp_path) as oss:
-        bucket = oss.bucket()
+        bucket = oss.client()
         for key, checksum in acknowledged.items():
             answer = bucket.get_object(key)
             assert crc64.xz(answer.read()) == checksum == answer.server_crc
@@ -86,7 +86,7 @@ def test_kill_during_writes(tmp_path: Path) -> None:
 
 def test_what_is_replaced_or_deleted_frees_its_blobs(tmp_path: Path) -> None:
     with running_oss(tmp_path) as oss:
-        bucket = oss.bucket()
+        bucket = oss.client()
         for body in (b"1", b"2"):
             bucket.put_object("a", body)
         assert len(blobs(tmp_path)) == 1
@@ -105,7 +105,7 @@ def test_what_is_replaced_or_deleted_frees_its_blobs(tmp_path: Path) -> None:
 
 def test_a_blob_that_is_read_goes_with_its_last_reader(tmp_path: Path) -> None:
     with running_oss(tmp_path) as oss:
-        bucket = oss.bucket()
+        bucket = oss.client()
         bucket.put_object("a", bytes(8 * 1024 * 1024))
         reader = bucket.get_object("a")
         reader.read(1)
@@ -120,7 +120,7 @@ def test_a_blob_that_is_read_goes_with_its_last_reader(tmp_path: Path) -> None:
 
 def test_refused_and_broken_uploads_leave_no_blobs(tmp_path: Path) -> None:
     with running_oss(tmp_path) as oss:
-        bucket = oss.bucket()
+        bucket = oss.client()
         bucket.put_object("a", b"1")
         upload_id = bucket.init_multipart_upload("m").upload_id
         wrong, forbid = {"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, {"x-oss-forbid-overwrite": "true"}

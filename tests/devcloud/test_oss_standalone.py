@@ -9,16 +9,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import oss2
 import pytest
+import requests
 from oss2.exceptions import NoSuchKey, ServerError
 
-if TYPE_CHECKING:  # pytest imports the plugin
-    from devcloud.oss.pytest_plugin import EmulatedOss
+from devcloud.oss.testing import EmulatedOss
 
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
@@ -32,16 +31,21 @@ def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
         [*COMMAND, "--port", "0", *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
         try:
-            assert process.stdout is not None
-            said = {}
-            for line in process.stdout:
-                name, _, value = line.strip().rpartition(" ")
-                said[name.strip()] = value
-                if name == "ready":
-                    break
-            yield process, said
+            yield process, read_until_ready(process)
         finally:
             process.kill()
+
+
+def read_until_ready(process: subprocess.Popen[str]) -> dict[str, str]:
+    """Return what the command prints by name, once it takes requests."""
+    assert process.stdout is not None
+    said = {}
+    for line in process.stdout:
+        name, _, value = line.strip().rpartition(" ")
+        said[name.strip()] = value
+        if name == "ready":
+            break
+    return said
 
 
 def bucket(said: dict[str, str]) -> oss2.Bucket:
@@ -89,6 +93,31 @@ def test_what_cannot_be_used_is_one_clear_line(what: str, tmp_path: Path) -> Non
     assert done.stderr.count("\n") == 1
 
 
+def test_the_command_loads_nothing_of_the_other_emulators(tmp_path: Path) -> None:
+    # The emulator has served a request and ended when the interpreter exits and prints its modules.
+    script = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('loaded', *sorted(sys.modules)))\n"
+        "from devcloud.__main__ import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    arguments = ["oss", "--port", "0", "--data", str(tmp_path / "data"), "--bucket", "photos"]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        try:
+            said = read_until_ready(process)
+            bucket(said).put_object("a", b"1")
+            process.terminate()
+            output = process.communicate(timeout=30)[0]
+        finally:
+            process.kill()
+    loaded = next(line for line in output.splitlines() if line.startswith("loaded ")).split()
+    assert "devcloud.oss.oss_emulator" in loaded
+    others = ("devcloud.fc", "devcloud.ai", "devcloud.cloud")
+    assert [name for name in loaded if name.startswith(others)] == []
+
+
 def call(method: str, url: str, body: object = None, headers: dict[str, str] | None = None) -> dict[str, object]:
     data = None if body is None else json.dumps(body).encode()
     with urlopen(Request(url, data, headers or {}, method=method)) as answer:
@@ -132,7 +161,7 @@ def test_the_control_api() -> None:
             call("DELETE", f"{control}/faults", headers={"Host": "example.com"})
 
 
-def test_the_fixture(oss_emulator: "EmulatedOss") -> None:
+def test_the_fixture(oss_emulator: EmulatedOss) -> None:
     oss_emulator.bucket.put_object("a", b"1")
     assert [event["eventName"] for event in oss_emulator.events] == ["ObjectCreated:PutObject"]
     oss_emulator.fail({"status": 404, "code": "NoSuchKey"}, operation="GetObject")
@@ -149,7 +178,14 @@ def test_the_fixture(oss_emulator: "EmulatedOss") -> None:
     assert names == {"another-one", oss_emulator.bucket_name}
 
 
-def test_the_fixture_is_fresh(oss_emulator: "EmulatedOss") -> None:
+def test_the_fixture_turns_the_clock(oss_emulator: EmulatedOss) -> None:
+    url = oss_emulator.client().sign_url("PUT", "a", 60)
+    assert requests.put(url, b"1", timeout=10).status_code == 200
+    oss_emulator.advance(61)
+    assert requests.put(url, b"1", timeout=10).status_code == 403
+
+
+def test_the_fixture_is_fresh(oss_emulator: EmulatedOss) -> None:
     assert oss_emulator.bucket.list_objects().object_list == []
 
 

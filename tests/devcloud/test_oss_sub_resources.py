@@ -12,10 +12,13 @@ import pytest
 import requests
 from alibabacloud_oss_v2 import operations
 from alibabacloud_oss_v2.types import OperationInput
-from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
+from oss_support import BUCKET, KEY, REGION
 
 from devcloud.oss.http.sub_resources import V1_SIGNED_PARAMETERS
 from devcloud.oss.oss_routes import OPERATIONS
+from devcloud.oss.testing import EmulatedOss
+
+pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 EMPTY, ABSENT = "empty-bucket", "absent-bucket"
 IMPLEMENTED = {operation.name for operation in OPERATIONS} | {"ProcessObject"}  # PostProcessObject in OSS's reference
@@ -91,11 +94,10 @@ NAMES = sorted(({*V1_SIGNED_PARAMETERS, *NOT_THERE, "unheardOf"} | names_of_oss2
 
 
 @pytest.fixture(scope="module")
-def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
-    with running_oss(tmp_path_factory.mktemp("oss")) as running:
-        running.bucket().put_object("kept", b"kept")
-        running.emulator.create_bucket(EMPTY)
-        yield running
+def oss(shared_oss_emulator: EmulatedOss) -> EmulatedOss:
+    shared_oss_emulator.client().put_object("kept", b"kept")
+    shared_oss_emulator.create_bucket(EMPTY)
+    return shared_oss_emulator
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def session() -> Iterator[requests.Session]:
 
 
 def ask(
-    oss: RunningOss, method: str, key: str, query: str, body: bytes = b"", *, bucket: str = BUCKET, via: Any = requests
+    oss: EmulatedOss, method: str, key: str, query: str, body: bytes = b"", *, bucket: str = BUCKET, via: Any = requests
 ) -> requests.Response:
     params = {name.partition("=")[0]: name.partition("=")[2] for name in query.split("&")}
     url = oss.url(f"{bucket}/{key}" if bucket else "")
@@ -116,13 +118,13 @@ def ask(
     return answer
 
 
-def check_nothing_changed(oss: RunningOss) -> None:
-    assert oss.bucket().get_object("kept").read() == b"kept"
-    assert [bucket.name for bucket in oss.service().list_buckets().buckets] == sorted((BUCKET, EMPTY))
+def check_nothing_changed(oss: EmulatedOss) -> None:
+    assert oss.client().get_object("kept").read() == b"kept"
+    assert [bucket.name for bucket in oss.service_client().list_buckets().buckets] == sorted((BUCKET, EMPTY))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_request_is_taken_for_a_plainer_one(oss: RunningOss, session: requests.Session, name: str) -> None:
+def test_no_request_is_taken_for_a_plainer_one(oss: EmulatedOss, session: requests.Session, name: str) -> None:
     assert ask(oss, "GET", "kept", name, via=session).content != b"kept"
     assert b"<ListBucketResult>" not in ask(oss, "GET", "", name, via=session).content
     for query in {name, f"{name}=x"} - {"unheardOf=x"}:  # what OSS does not know either says nothing if it has a value
@@ -138,7 +140,7 @@ def test_no_request_is_taken_for_a_plainer_one(oss: RunningOss, session: request
     "sent", [sent for sent in V2 if sent.op_name not in IMPLEMENTED], ids=lambda sent: sent.op_name
 )
 def test_operations_that_are_not_there_are_refused(
-    oss: RunningOss, session: requests.Session, sent: OperationInput
+    oss: EmulatedOss, session: requests.Session, sent: OperationInput
 ) -> None:
     query = "&".join(f"{name}={value}" for name, value in (sent.parameters or {}).items())
     answer = ask(oss, sent.method, sent.key or "", query, b"<X/>", bucket=sent.bucket or "", via=session)
@@ -153,7 +155,7 @@ def test_every_operation_of_the_sdk_was_looked_at() -> None:
 
 
 @pytest.mark.parametrize("name", NOT_THERE)
-def test_what_is_not_there_is_refused_by_name(oss: RunningOss, name: str) -> None:
+def test_what_is_not_there_is_refused_by_name(oss: EmulatedOss, name: str) -> None:
     for method in ("GET", "PUT", "POST", "DELETE"):
         for key in ("", "kept"):
             answer = ask(oss, method, key, name)
@@ -173,7 +175,7 @@ def test_what_is_not_there_is_refused_by_name(oss: RunningOss, name: str) -> Non
         ("GET", "x-oss-process=csv/select"),
     ],
 )
-def test_selecting_and_uploading_in_sequence_are_refused(oss: RunningOss, method: str, query: str) -> None:
+def test_selecting_and_uploading_in_sequence_are_refused(oss: EmulatedOss, method: str, query: str) -> None:
     answer = ask(oss, method, "kept", query, b"<SelectRequest/>" if method == "POST" else b"")
     assert (answer.status_code, answer.headers["content-type"]) == (501, "application/xml")
     assert "<Code>NotImplemented</Code>" in answer.text

@@ -1,24 +1,25 @@
-"""Who may do what: signatures, their age, STS tokens, access control lists."""
+"""Signatures in headers and URLs: who signed, how old a signature may be, and STS tokens."""
 
 import http.client
 import time
-from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from unittest.mock import patch
 
 import oss2
 import pytest
 from oss2.exceptions import OssError
-from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
+from oss_support import BUCKET, KEY, REGION
 
 from devcloud.credentials import AccessKey
+from devcloud.oss.testing import EmulatedOss
+
+pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 
 @pytest.fixture(scope="module")
-def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
-    with running_oss(tmp_path_factory.mktemp("oss")) as running:
-        running.bucket().put_object("known", b"x")
-        yield running
+def oss(shared_oss_emulator: EmulatedOss) -> EmulatedOss:
+    shared_oss_emulator.client().put_object("known", b"x")
+    return shared_oss_emulator
 
 
 VERSIONS = pytest.mark.parametrize("version", ["v1", "v2", "v4"])
@@ -34,8 +35,8 @@ def refused(error: pytest.ExceptionInfo[OssError]) -> tuple[int, str, str]:
 
 
 @VERSIONS
-def test_wrong_secret(oss: RunningOss, version: str) -> None:
-    forger = oss.bucket(version=version, key=AccessKey(KEY.access_key_id, "guessed"))
+def test_wrong_secret(oss: EmulatedOss, version: str) -> None:
+    forger = oss.client(version=version, key=AccessKey(KEY.access_key_id, "guessed"))
     with pytest.raises(OssError) as error:
         forger.get_object("known")
     assert refused(error)[:2] == (403, "SignatureDoesNotMatch")
@@ -46,15 +47,15 @@ def test_wrong_secret(oss: RunningOss, version: str) -> None:
 
 
 @VERSIONS
-def test_unknown_key(oss: RunningOss, version: str) -> None:
+def test_unknown_key(oss: EmulatedOss, version: str) -> None:
     with pytest.raises(OssError) as error:
-        oss.bucket(version=version, key=AccessKey("LTAIother", "x")).get_object("known")
+        oss.client(version=version, key=AccessKey("LTAIother", "x")).get_object("known")
     assert refused(error) == (403, "InvalidAccessKeyId", "0002-00000902")
 
 
 @VERSIONS
-def test_a_url_is_for_one_object_and_method(oss: RunningOss, version: str) -> None:
-    bucket = oss.bucket(version=version)
+def test_a_url_is_for_one_object_and_method(oss: EmulatedOss, version: str) -> None:
+    bucket = oss.client(version=version)
     url = bucket.sign_url("GET", "known", 60)
     for changed in (url.replace("known", "other"), url.replace(f"/{BUCKET}/", "/else-bucket/")):
         with pytest.raises(OssError) as error:
@@ -66,28 +67,28 @@ def test_a_url_is_for_one_object_and_method(oss: RunningOss, version: str) -> No
 
 
 @VERSIONS
-def test_urls_expire_by_the_emulators_clock(oss: RunningOss, version: str) -> None:
-    bucket = oss.bucket(version=version)
+def test_urls_expire_by_the_emulators_clock(oss_emulator: EmulatedOss, version: str) -> None:
+    bucket = oss_emulator.client(version=version)
+    bucket.put_object("known", b"x")
     url = bucket.sign_url("GET", "known", 3600)
     assert bucket.get_object_with_url(url).read() == b"x"
-    ahead = oss.clock.now() + 3601
-    with patch.object(oss.clock, "now", lambda: ahead), pytest.raises(OssError) as error:
+    oss_emulator.advance(3601)
+    with pytest.raises(OssError) as error:
         bucket.get_object_with_url(url)
     assert refused(error) == (403, "AccessDenied", "0002-00000069")
     assert error.value.message == "Request has expired."
 
 
-def test_requests_do_not_age_when_the_emulators_clock_is_turned(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with running_oss(tmp_path_factory.mktemp("oss")) as oss:
-        url = oss.bucket().sign_url("GET", "k", 3600)
-        oss.clock.advance(7200)
-        oss.bucket().put_object("k", b"x")
-        with pytest.raises(OssError) as error:
-            oss.bucket().get_object_with_url(url)
-        assert refused(error) == (403, "AccessDenied", "0002-00000069")
+def test_signed_headers_do_not_age_by_the_emulators_clock(oss_emulator: EmulatedOss) -> None:
+    url = oss_emulator.client().sign_url("GET", "k", 3600)
+    oss_emulator.advance(7200)
+    oss_emulator.client().put_object("k", b"x")
+    with pytest.raises(OssError) as error:
+        oss_emulator.client().get_object_with_url(url)
+    assert refused(error) == (403, "AccessDenied", "0002-00000069")
 
 
-def test_skewed_requests(oss: RunningOss) -> None:
+def test_skewed_requests(oss: EmulatedOss) -> None:
     def answer(at: float) -> tuple[int, bytes]:
         date = formatdate(at, usegmt=True)
         request = oss2.http.Request("GET", oss.url(f"{BUCKET}/known"), product="oss", region=REGION)
@@ -107,7 +108,7 @@ def test_skewed_requests(oss: RunningOss) -> None:
         assert b"<Code>RequestTimeTooSkewed</Code>" in body
 
 
-def test_v4_holds_to_the_region(oss: RunningOss) -> None:
+def test_v4_holds_to_the_region(oss: EmulatedOss) -> None:
     bucket = oss2.Bucket(
         oss2.AuthV4(KEY.access_key_id, KEY.access_key_secret), oss.endpoint, BUCKET, region="cn-beijing"
     )
@@ -116,8 +117,8 @@ def test_v4_holds_to_the_region(oss: RunningOss) -> None:
     assert refused(error) == (400, "InvalidArgument", "0002-00000226")
 
 
-def test_v4_signs_additional_headers(oss: RunningOss) -> None:
-    signer, bucket = oss2.AuthV4(KEY.access_key_id, KEY.access_key_secret), oss.bucket()
+def test_v4_signs_additional_headers(oss: EmulatedOss) -> None:
+    signer, bucket = oss2.AuthV4(KEY.access_key_id, KEY.access_key_secret), oss.client()
     request = oss2.http.Request(
         "GET", oss.url(f"{BUCKET}/known"), headers={"Range": "bytes=0-0"}, product="oss", region=REGION
     )
@@ -128,16 +129,16 @@ def test_v4_signs_additional_headers(oss: RunningOss) -> None:
 
 
 @VERSIONS
-def test_sts(oss: RunningOss, version: str) -> None:
+def test_sts(oss: EmulatedOss, version: str) -> None:
     key = oss.credentials.assume_role()
-    bucket = oss.bucket(version=version, key=key)
+    bucket = oss.client(version=version, key=key)
     assert bucket.get_object("known").read() == b"x"
     assert bucket.get_object_with_url(bucket.sign_url("GET", "known", 60)).read() == b"x"
     for token, code, ec in (
         (None, "InvalidAccessKeyId", "0002-00000003"),
         ("other", "InvalidSecurityToken", "0002-00000006"),
     ):
-        thief = oss.bucket(version=version, key=AccessKey(key.access_key_id, key.access_key_secret, token))
+        thief = oss.client(version=version, key=AccessKey(key.access_key_id, key.access_key_secret, token))
         with pytest.raises(OssError) as error:
             thief.get_object("known")
         assert refused(error) == (403, code, ec)
@@ -146,50 +147,11 @@ def test_sts(oss: RunningOss, version: str) -> None:
         assert refused(error) == (403, code, ec)
     expired = oss.credentials.assume_role(lifetime_s=-1)
     with pytest.raises(OssError) as error:
-        oss.bucket(version=version, key=expired).get_object("known")
+        oss.client(version=version, key=expired).get_object("known")
     assert refused(error) == (403, "SecurityTokenExpired", "0002-00000007")
 
 
-def test_anonymous_access_by_acl(oss: RunningOss) -> None:
-    reads, writes = {}, {}
-    for bucket_acl in ("private", "public-read", "public-read-write"):
-        owner = oss.bucket(f"acl-{bucket_acl}")
-        owner.create_bucket(bucket_acl)
-        for object_acl in ("default", "private", "public-read", "public-read-write"):
-            owner.put_object(object_acl, b"x", headers={"x-oss-object-acl": object_acl})
-            anyone = oss.anonymous(owner.bucket_name)
-            reads[bucket_acl, object_acl] = allowed(lambda key=object_acl, who=anyone: who.get_object(key).read())
-            writes[bucket_acl, object_acl] = allowed(lambda key=object_acl, who=anyone: who.put_object(key, b"y"))
-    for (bucket_acl, object_acl), readable in reads.items():
-        decisive = bucket_acl if object_acl == "default" else object_acl
-        assert readable == (decisive != "private"), (bucket_acl, object_acl)
-        assert writes[bucket_acl, object_acl] == (decisive == "public-read-write"), (bucket_acl, object_acl)
-
-
-def test_anonymous_callers_list_public_buckets_but_change_no_settings(oss: RunningOss) -> None:
-    owner = oss.bucket("public-list")
-    owner.create_bucket("public-read")
-    owner.put_object("a", b"x")
-    anyone = oss.anonymous("public-list")
-    assert [entry.key for entry in anyone.list_objects().object_list] == ["a"]
-    assert not allowed(lambda: anyone.put_bucket_acl("public-read-write"))
-    assert not allowed(lambda: anyone.get_object_acl("a"))
-    assert not allowed(oss.anonymous(BUCKET).list_objects)
-    with pytest.raises(OssError) as error:
-        anyone.get_object("a", params={"response-content-type": "text/html"})
-    assert refused(error)[:2] == (400, "InvalidRequest")
-
-
-def allowed(act: Callable[[], object]) -> bool:
-    try:
-        act()
-    except OssError as error:
-        assert (error.status, error.code) == (403, "AccessDenied")
-        return False
-    return True
-
-
-def test_virtual_hosts(oss: RunningOss) -> None:
+def test_virtual_hosts(oss: EmulatedOss) -> None:
     host = f"{BUCKET}.oss-{REGION}.aliyuncs.com"
     request = oss2.http.Request("GET", f"http://{host}/known", product="oss", region=REGION)
     oss2.AuthV4(KEY.access_key_id, KEY.access_key_secret)._sign_request(request, BUCKET, "known")
