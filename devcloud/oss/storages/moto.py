@@ -10,8 +10,6 @@ is said in ``tests/devcloud/test_oss_storage_contract.py``: a range reads the wh
 much as the bucket is large, and nothing survives the process.
 """
 
-import hashlib
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,7 +21,7 @@ from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, FakeMultipart,
 
 from devcloud.oss import crc64
 from devcloud.oss.oss_errors import no_such_bucket, no_such_upload
-from devcloud.oss.storages.blobs import CHUNK
+from devcloud.oss.storages.moto_blobs import MotoBlobReader, MotoBlobs, MotoBlobWriter
 from devcloud.oss.storages.port import (
     DELETE_MARKER,
     NULL_VERSION,
@@ -32,7 +30,6 @@ from devcloud.oss.storages.port import (
     Content,
     ObjectRecord,
     PartRecord,
-    Segment,
     UploadRecord,
     Usage,
     successor,
@@ -66,7 +63,7 @@ class MotoStorage:
     def __init__(self, account_id: str = DEFAULT_ACCOUNT_ID, region: str = "us-east-1") -> None:
         self._backend = s3_backends[account_id]["aws"]
         self._region = region
-        self._blobs: dict[str, bytes | FakeKey] = {}
+        self._blobs = MotoBlobs()
 
     def close(self) -> None:
         """Do nothing: the buckets are moto's."""
@@ -117,30 +114,24 @@ class MotoStorage:
 
     # Blobs
 
-    def new_blob(self) -> "_Writer":
+    def new_blob(self) -> MotoBlobWriter:
         """Begin to take in bytes."""
-        return _Writer(self._blobs)
+        return MotoBlobWriter(self._blobs)
 
     def copy(self, content: Content) -> Content:
         """Return the same bytes under a new name."""
-        return _keep(self._blobs, self._read(content), content.crc64)
+        return self._blobs.keep(self._blobs.read(content), content.crc64)
 
-    def open(self, content: Content, start: int, size: int) -> "_Reader":
+    def open(self, content: Content, start: int, size: int) -> MotoBlobReader:
         """Open ``size`` bytes of a content from ``start`` on.
 
         They are taken now: moto closes what is overwritten under its readers.
         """
-        return _Reader(memoryview(self._read(content))[start : start + size])
+        return MotoBlobReader(memoryview(self._blobs.read(content))[start : start + size])
 
     def release(self, content: Content) -> None:
         """Forget the blobs of a content that was never stored."""
-        for name, _ in content.segments:
-            if isinstance(self._blobs.get(name), bytes):
-                del self._blobs[name]
-
-    def _read(self, content: Content) -> bytes:
-        blobs = (self._blobs[name] for name, _ in content.segments)
-        return b"".join(blob if isinstance(blob, bytes) else blob.value for blob in blobs)
+        self._blobs.release(content)
 
     # Objects
 
@@ -232,13 +223,13 @@ class MotoStorage:
     def put_part(self, upload_id: str, part: PartRecord) -> None:
         """Store a part in place of the one with its number."""
         upload = self._find_upload(upload_id)
-        data = self._read(part.content)
+        data = self._blobs.read(part.content)
         previous = upload.parts.get(part.number)
         if previous is not None:
-            self._blobs.pop(getattr(previous, "oss_blob", ""), None)
+            self._blobs.forget(previous)
         key = upload.set_part(part.number, data)
         self.release(part.content)
-        setattr(key, _RECORD, replace(part, content=self._hold(key, part.content)))
+        setattr(key, _RECORD, replace(part, content=self._blobs.hold(key, part.content)))
 
     def parts(self, upload_id: str) -> list[PartRecord]:
         """Return the parts by number."""
@@ -288,7 +279,7 @@ class MotoStorage:
     def _key(self, record: ObjectRecord) -> FakeKey:
         key = FakeKey(
             record.key,
-            self._read(record.content),
+            self._blobs.read(record.content),
             self._backend.account_id,
             self._region,
             etag=record.etag.lower(),
@@ -296,7 +287,7 @@ class MotoStorage:
             version_id=record.version_id,
             bucket_name=record.bucket,
         )
-        setattr(key, _RECORD, replace(record, content=self._hold(key, record.content)))
+        setattr(key, _RECORD, replace(record, content=self._blobs.hold(key, record.content)))
         key.last_modified = datetime.fromtimestamp(record.modified_at, UTC).replace(tzinfo=None)
         self._describe(key, record.attributes)
         return key
@@ -353,80 +344,22 @@ class MotoStorage:
         etag = item.etag.strip('"').upper()
         kind = "Multipart" if "-" in etag else "Normal"
         data = item.value
-        content = self._hold(item, Content(len(data), crc64.update(0, data)))
+        content = self._blobs.hold(item, Content(len(data), crc64.update(0, data)))
         return ObjectRecord(bucket, item.name, content, etag, kind, modified_at, attributes, version_id=item.version_id)
 
     def _part_record(self, number: int, key: FakeKey) -> PartRecord:
         record: PartRecord | None = getattr(key, _RECORD, None)
         if record is None:  # boto3 made it
             data = key.value
-            content = self._hold(key, Content(len(data), crc64.update(0, data)))
+            content = self._blobs.hold(key, Content(len(data), crc64.update(0, data)))
             modified_at = key.last_modified.replace(tzinfo=UTC).timestamp()
             record = PartRecord(number, content, key.etag.strip('"').upper(), modified_at)
             setattr(key, _RECORD, record)
         return record
 
-    def _hold(self, key: FakeKey, content: Content) -> Content:
-        """Return ``content`` as the one blob that is the value of ``key``."""
-        name = secrets.token_hex(16)
-        key.oss_blob = name  # type: ignore[attr-defined]  # an attribute of our own
-        self._blobs[name] = key
-        return Content(content.size, content.crc64, (Segment(name, content.size),))
-
     def _forget(self, key: FakeKey) -> None:
-        self._blobs.pop(getattr(key, "oss_blob", ""), None)
+        self._blobs.forget(key)
         key.dispose()
-
-
-class _Writer:
-    """See :class:`devcloud.oss.storages.port.BlobWriter`."""
-
-    def __init__(self, blobs: dict[str, bytes | FakeKey]) -> None:
-        self._blobs = blobs
-        self._data = bytearray()
-
-    @property
-    def size(self) -> int:
-        """Bytes written so far."""
-        return len(self._data)
-
-    def write(self, chunk: bytes) -> None:
-        """Append ``chunk``."""
-        self._data += chunk
-
-    def md5(self) -> bytes:
-        """Return the digest of what was written."""
-        return hashlib.md5(self._data, usedforsecurity=False).digest()
-
-    def finish(self) -> Content:
-        """Return the content."""
-        data = bytes(self._data)
-        return _keep(self._blobs, data, crc64.update(0, data))
-
-    def discard(self) -> None:
-        """Forget everything."""
-        self._data.clear()
-
-
-class _Reader:
-    """See :class:`devcloud.oss.storages.port.BlobReader`."""
-
-    def __init__(self, data: memoryview) -> None:
-        self._data = data
-        self.size = len(data)
-
-    def __iter__(self) -> Iterator[bytes]:
-        for start in range(0, self.size, CHUNK):
-            yield bytes(self._data[start : start + CHUNK])
-
-    def close(self) -> None:
-        """Do nothing: the bytes are the reader's own."""
-
-
-def _keep(blobs: dict[str, bytes | FakeKey], data: bytes, checksum: int) -> Content:
-    name = secrets.token_hex(16)
-    blobs[name] = data
-    return Content(len(data), checksum, (Segment(name, len(data)),))
 
 
 def _range(keys: Any, prefix: str, start: str) -> list[str]:
