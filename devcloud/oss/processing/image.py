@@ -108,28 +108,15 @@ def _resize(work: _Work, action: Action) -> None:
     mode = action.choice("m", ("lfit", "mfit", "fill", "pad", "fixed"))
     limit = action.number("limit", 0, 1, 1)
     percent = action.number("p", 1, 1000)
-    width, height = (action.number(name, 1, MAX_RESIZED_SIDE) for name in ("w", "h"))
-    longest, shortest = (action.number(name, 1, MAX_RESIZED_SIDE) for name in ("l", "s"))
+    mode, width, height = _requested_size(work.image, action, mode, limit=bool(limit))
     color = _color(action)
     image = work.image
     if percent is not None:
-        box = (_scaled(image.width, percent / 100), _scaled(image.height, percent / 100))
         # A percentage is taken literally: limit is about sides.
-        work.image = _to_size(image, box)
+        work.image = _to_size(image, (_scaled(image.width, percent / 100), _scaled(image.height, percent / 100)))
         return
-    if width is None and height is None:
-        if longest is None and shortest is None:
-            raise OssError(400, "MissingArgument", "The width or height of the resize operation is missing.")
-        longest, shortest = longest or shortest, shortest or longest
-        width, height = (longest, shortest) if image.width >= image.height else (shortest, longest)
-        if "l" not in action.parameters:
-            mode = "mfit" if mode == "lfit" else mode
-    ratio = image.width / image.height
     if width is None or height is None:
-        # One side alone keeps the proportions, whatever the mode.
-        width, height = width or _scaled(height or 1, ratio), height or _scaled(width or 1, 1 / ratio)
-        if mode != "fixed" or limit:
-            mode = "lfit" if mode in ("fill", "pad", "fixed") else mode
+        raise OssError(400, "MissingArgument", "The width or height of the resize operation is missing.")
     target = _target(image, mode, width, height)
     if limit and (target[0] > image.width or target[1] > image.height) and mode in ("lfit", "mfit", "fixed"):
         return
@@ -139,6 +126,26 @@ def _resize(work: _Work, action: Action) -> None:
         work.image = _pad(image, width, height, color, enlarge=not limit)
     else:
         work.image = _to_size(image, target)
+
+
+def _requested_size(
+    image: Image.Image, action: Action, mode: str, *, limit: bool
+) -> tuple[str, int | None, int | None]:
+    """Return the mode that applies, and the width and height, which are both ``None`` if the action names no side."""
+    width, height = (action.number(name, 1, MAX_RESIZED_SIDE) for name in ("w", "h"))
+    longest, shortest = (action.number(name, 1, MAX_RESIZED_SIDE) for name in ("l", "s"))
+    if width is None and height is None:
+        longest, shortest = longest or shortest, shortest or longest
+        width, height = (longest, shortest) if image.width >= image.height else (shortest, longest)
+        if "l" not in action.parameters:
+            mode = "mfit" if mode == "lfit" else mode
+    elif width is None or height is None:
+        # One side alone keeps the proportions, whatever the mode is.
+        ratio = image.width / image.height
+        width, height = width or _scaled(height or 1, ratio), height or _scaled(width or 1, 1 / ratio)
+        if mode != "fixed" or limit:
+            mode = "lfit" if mode in ("fill", "pad", "fixed") else mode
+    return mode, width, height
 
 
 def _target(image: Image.Image, mode: str, width: int, height: int) -> tuple[int, int]:
