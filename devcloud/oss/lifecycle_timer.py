@@ -59,7 +59,7 @@ def _abort_uploads(service: OssService, bucket: BucketRecord, rules: list[Rule])
 
 
 def _age_objects(service: OssService, bucket: BucketRecord, rules: list[Rule]) -> None:
-    """Work off what is about the latest versions."""
+    """Apply the rules to the latest versions."""
     now = service.clock.now()
     expired, moved = [], []
     for record in _scan(rules, lambda prefix: service.storage.scan_objects(bucket.name, prefix, "")):
@@ -86,7 +86,7 @@ def _delete(service: OssService, bucket: BucketRecord, records: list[ObjectRecor
 
 
 def _age_versions(service: OssService, bucket: BucketRecord, rules: list[Rule]) -> None:
-    """Work off what is about versions that are no longer the latest, and delete markers with nothing below."""
+    """Apply the rules to versions that are not the latest, and to delete markers that are the only version."""
     now = service.clock.now()
     gone, moved = [], []
     newer: ObjectRecord | None = None
@@ -116,7 +116,7 @@ def _age_versions(service: OssService, bucket: BucketRecord, rules: list[Rule]) 
 
 
 def _scan(rules: list[Rule], scan: Callable[[str], Iterator[ObjectRecord]]) -> Iterator[ObjectRecord]:
-    """Yield what ``scan`` finds under the prefixes of ``rules``, each record once."""
+    """Yield the records that ``scan`` finds under the prefixes of ``rules``, each record once."""
     done: str | None = None
     for prefix in sorted(rule.prefix for rule in rules):
         if done is None or not prefix.startswith(done):
@@ -125,7 +125,7 @@ def _scan(rules: list[Rule], scan: Callable[[str], Iterator[ObjectRecord]]) -> I
 
 
 def _in_class(record: ObjectRecord, classes: list[str | None] | list[str]) -> ObjectRecord | None:
-    """Return ``record`` in the coldest of ``classes``, ``None`` if it is as cold already."""
+    """Return ``record`` in the coldest of ``classes``, ``None`` if the record is at least as cold."""
     order = ("Standard", *CLASSES)
     coldest = max((order.index(name) for name in classes if name), default=0)
     if record.type == DELETE_MARKER or coldest <= order.index(record.attributes.storage_class):

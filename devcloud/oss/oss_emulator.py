@@ -1,4 +1,4 @@
-"""The emulator as an ASGI application: from the request's head to the last byte of the reply."""
+"""The emulator as an ASGI application, from the head of a request to the last byte of the reply."""
 
 import logging
 from collections.abc import Callable
@@ -38,17 +38,17 @@ Effect = dict[str, Any]
 
 
 def ignore(_event: dict[str, Any]) -> None:
-    """Listen to no events."""
+    """Ignore all events."""
 
 
 class OssEmulator:
     """One OSS region with the data in the folder ``data``, which belongs to one emulator at a time.
 
-    A storage in its place is used as it is, and closed with the emulator.
+    ``data`` may also be a storage, which is closed with the emulator.
 
-    ``on_event`` is called from the event loop's thread with one record per changed object, once the change is
-    committed; delivering, losing and doubling events is the listener's business. ``limits`` are those of
-    ``x-oss-process``. Serve ``app`` by uvicorn.
+    ``on_event`` is called in the event loop's thread with one record for each changed object, once the change is
+    committed; to deliver, lose or duplicate events is up to the listener. ``limits`` are the limits of
+    ``x-oss-process``. Serve ``app`` with uvicorn.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class OssEmulator:
         self.app: ASGIApp = local_hosts_only(app, _refuse_host)
 
     def create_bucket(self, name: str, acl: str = "private") -> None:
-        """Create a bucket; one that exists keeps its objects and gets ``acl``."""
+        """Create a bucket; an existing bucket keeps its objects and gets ``acl``."""
         check_bucket_name(name)
         try:
             created_at = self._storage.bucket(name).created_at
@@ -86,13 +86,13 @@ class OssEmulator:
         self._storage.create_bucket(BucketRecord(name, created_at, acl, "Standard"))
 
     def close(self) -> None:
-        """Close the storage and end the workers; to be called once the server has stopped."""
+        """Close the storage and end the workers; call it after the server has stopped."""
         self._service.workers.close()
         self._storage.close()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            raise NotImplementedError(f"no {scope['type']} here")
+            raise NotImplementedError(f"only HTTP is supported, not {scope['type']}")
         try:
             reply, effect = await self._answer(scope, receive)
         except ClientGoneError:
@@ -133,7 +133,7 @@ class OssEmulator:
             reply = error_reply(error, request)
         except ClientGoneError:
             raise
-        except Exception:  # whatever broke, the client shall get OSS's form of a 500
+        except Exception:  # after any failure the client gets a 500 in the form of OSS
             log.exception("unexpected error")
             message = "We encountered an internal error. Please try again."
             reply = error_reply(OssError(500, "InternalError", message), request)
@@ -141,14 +141,14 @@ class OssEmulator:
             reply.headers["x-oss-request-id"] = request.id
             oss_cors.allow_origin(self._service, request, reply)
             if request.method in ("GET", "HEAD") and request.headers.get("content-length", "0") != "0":
-                # Such a body need not come at all: then the next request would be taken for it.
+                # The client may never send this body; then the next request would be read as the body.
                 reply.headers["connection"] = "close"
         return reply, effect
 
     def _admit(self, operation: Operation, request: OssRequest) -> AccessKey | None:
-        """Raise what keeps ``request`` from being worked on; return the key that signed it, if any did.
+        """Return the key that signed ``request``, ``None`` if the request is not signed.
 
-        That is: its signature, its names, a policy, an ACL, no such bucket.
+        Raises the error of an invalid signature, an invalid name, a missing bucket, a policy or an ACL.
         """
         service = self._service
         key = None

@@ -1,4 +1,4 @@
-"""What OSS answers when it refuses: one exception, and one constructor per refusal.
+"""The errors that OSS answers: one exception, and one constructor for each error.
 
 Codes and messages: https://www.alibabacloud.com/help/en/oss/support/http-status-codes-1. ``ec`` is the finer
 code of the troubleshooting pages (``https://www.alibabacloud.com/help/en/oss/user-guide/<ec>``), where known.
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 
 class OssError(Exception):
-    """An error answer: HTTP status, ``Code``, ``Message`` and further elements of the XML body."""
+    """An error: HTTP status, ``Code``, ``Message`` and further elements of the XML body."""
 
     def __init__(
         self,
@@ -30,12 +30,12 @@ class OssError(Exception):
 
 
 def access_denied(message: str, ec: str = "0003-00000001") -> OssError:
-    """Make the refusal of a caller who may not do this."""
+    """Make the 403 of a caller without permission."""
     return OssError(403, "AccessDenied", message, ec=ec)
 
 
 def invalid_argument(message: str, name: str, value: str, ec: str = "") -> OssError:
-    """Make the refusal of a parameter or header, naming it and its value."""
+    """Make the error of an invalid parameter or header, with its name and value."""
     return OssError(400, "InvalidArgument", message, ec=ec, details={"ArgumentName": name, "ArgumentValue": value})
 
 
@@ -66,17 +66,17 @@ def no_such_upload(upload_id: str) -> OssError:
 
 
 def file_already_exists() -> OssError:
-    """Make the refusal of a write that forbids to overwrite."""
+    """Make the 409 of a write with ``x-oss-forbid-overwrite``."""
     message = "The object you specified already exists and can not be overwritten."
     return OssError(409, "FileAlreadyExists", message, ec="0026-00000018")
 
 
 def malformed_xml() -> OssError:
-    """Make the refusal of a body that is not the expected XML document."""
+    """Make the error of a body that is not the expected XML document."""
     message = "The XML you provided was not well-formed or did not validate against our published schema."
     return OssError(400, "MalformedXML", message)
 
 
 def not_implemented(what: str) -> OssError:
-    """Make the answer to requests for what this emulator does not do, so that nobody takes silence for success."""
+    """Make the 501 of a feature that the emulator does not have, so that no caller mistakes it for success."""
     return OssError(501, "NotImplemented", f"The emulator does not implement {what}.")

@@ -1,7 +1,7 @@
 """Event records in the shape of Function Compute's OSS trigger.
 
 See https://www.alibabacloud.com/help/en/functioncompute/fc/oss-event-triggers. The function receives
-``{"events": [record]}``, its keys as they are, not URL-encoded.
+``{"events": [record]}``, and keys are not URL-encoded.
 """
 
 from datetime import UTC, datetime

@@ -13,10 +13,10 @@ Access = Literal["anybody", "read", "write", "owner"]
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: asked for by a method on a service, bucket or object with sub-resources (and a header).
+    """One operation, with its method, its level (service, bucket or object), its sub-resources and maybe a header.
 
-    ``access`` is what an ACL must grant to callers who are not the owner; ``takes`` are the query parameters that may
-    come along beside those of every operation.
+    ``access`` is the permission that an ACL must grant to callers who are not the owner. ``takes`` are its optional
+    query parameters, in addition to those of every operation.
     """
 
     name: str
@@ -29,5 +29,5 @@ class Operation:
     takes: tuple[str, ...] = ()
 
     def fits(self, request: OssRequest) -> bool:
-        """Tell whether ``request``, of this method and level, asks for this operation or a more general one."""
+        """Tell whether ``request``, of this method and level, has this operation's sub-resources and header."""
         return all(name in request.query for name in self.needs) and (not self.header or self.header in request.headers)

@@ -33,15 +33,15 @@ def route(request: OssRequest) -> Operation:
     """Return the operation that ``request`` asks for. Raises ``MethodNotAllowed`` and ``NotImplemented``."""
     for operation in _BY_TARGET.get((request.method, _level(request)), ()):
         if operation.fits(request):
-            _refuse_left_out(request, {*operation.needs, *operation.takes})
+            _refuse_unknown(request, {*operation.needs, *operation.takes})
             return operation
-    _refuse_left_out(request, set())
+    _refuse_unknown(request, set())
     message = "The specified method is not allowed against this resource."
     raise OssError(405, "MethodNotAllowed", message, details={"Method": request.method})
 
 
 def check_names(operation: Operation, request: OssRequest) -> None:
-    """Raise the error of a bucket or object name that OSS does not take."""
+    """Raise ``InvalidBucketName`` or ``InvalidObjectName``."""
     if operation.level != "service":
         buckets.check_bucket_name(request.bucket)
     if operation.level == "object":
@@ -54,15 +54,15 @@ def _level(request: OssRequest) -> str:
     return "object" if request.key else "bucket"
 
 
-def _refuse_left_out(request: OssRequest, known: set[str]) -> None:
-    """Raise ``NotImplemented`` for what an operation that knows some parameters would leave out in silence.
+def _refuse_unknown(request: OssRequest, known: set[str]) -> None:
+    """Raise ``NotImplemented`` for a sub-resource that is not in ``known``: the operation would silently ignore it.
 
-    That is every sub-resource: OSS marks most of them by a name without a value, and of the others the names are known.
+    Most sub-resources are parameters without a value; the names of the others are known.
     """
     unknown = request.query.keys() - known - ALWAYS_ALLOWED
-    left_out = sorted(name for name in unknown if not request.query[name] or name in SUB_RESOURCES)
-    if left_out:
-        raise not_implemented(f"{request.method} with ?{left_out[0]}")
+    unknown_names = sorted(name for name in unknown if not request.query[name] or name in SUB_RESOURCES)
+    if unknown_names:
+        raise not_implemented(f"{request.method} with ?{unknown_names[0]}")
     if _ASYNCHRONOUS in request.headers:
         raise not_implemented(_ASYNCHRONOUS)
 
@@ -72,7 +72,7 @@ _LIST = (*_PAGE, "delimiter", "encoding-type")
 _TIMES = ("startTime", "endTime")
 _VERSION = ("versionId",)
 
-# The first that fits is meant: those with more needs stand before those with fewer.
+# The first operation that fits is used, so operations with more sub-resources come before those with fewer.
 OPERATIONS: tuple[Operation, ...] = (
     Operation("OptionObject", "OPTIONS", "object", oss_cors.option_object, "anybody"),
     Operation("OptionObject", "OPTIONS", "bucket", oss_cors.option_object, "anybody"),
@@ -119,7 +119,7 @@ OPERATIONS: tuple[Operation, ...] = (
         multipart.upload_part_copy,
         needs=("partNumber", "uploadId"),
         header="x-oss-copy-source",
-        takes=_VERSION,  # oss2 says it here, too, beside the source
+        takes=_VERSION,  # oss2 sends it here, too, and not only with the source
     ),
     Operation("UploadPart", "PUT", "object", multipart.upload_part, "write", needs=("partNumber", "uploadId")),
     Operation("PutObjectAcl", "PUT", "object", acls.put_object_acl, needs=("acl",), takes=_VERSION),

@@ -30,14 +30,14 @@ class OssService:
     workers: Workers
 
     def object(self, request: OssRequest) -> ObjectRecord:
-        """Return the version that ``request`` names, by default the latest one, if it is no delete marker.
+        """Return the version that ``request`` names, by default the latest version.
 
-        Raises ``NoSuchKey``, ``NoSuchVersion`` or ``MethodNotAllowed``.
+        Raises ``NoSuchKey``, ``NoSuchVersion``, and ``MethodNotAllowed`` for a delete marker.
         """
         return self.find(request.bucket, request.key, version_of(request))
 
     def find(self, bucket: str, key: str, version_id: str | None) -> ObjectRecord:
-        """Return a version, by default the latest one; see :meth:`object`."""
+        """Return a version, by default the latest version; see :meth:`object`."""
         record = self.storage.version(bucket, key, version_id)
         if record is None and version_id is not None:
             raise no_such_version(key, version_id)
@@ -54,7 +54,7 @@ class OssService:
         raise OssError(405, "MethodNotAllowed", message, headers=headers)
 
     def new_version_id(self, bucket: str) -> str:
-        """Return the id that a version written now gets."""
+        """Return the id of a version that is written now."""
         if self.storage.bucket(bucket).versioning != "Enabled":
             return NULL_VERSION
         return "CAEQ" + urlsafe_b64encode(secrets.token_bytes(45)).decode()
@@ -65,7 +65,7 @@ class OssService:
         return ObjectRecord(bucket, key, Content(), "", DELETE_MARKER, now, Attributes(), version_id=version_id)
 
     def version_headers(self, record: ObjectRecord) -> dict[str, str]:
-        """Return the header that names the version where the bucket has, or had, versions."""
+        """Return the header with the version id, or no header if the bucket never had versioning."""
         return {"x-oss-version-id": record.version_id} if self.storage.bucket(record.bucket).versioning else {}
 
     def owner(self) -> xml.Node:
@@ -73,7 +73,7 @@ class OssService:
         return ("Owner", [("ID", self.account_id), ("DisplayName", self.account_id)])
 
     def emit(self, name: str, request: OssRequest, record: ObjectRecord, delta_size: int) -> None:
-        """Tell the listener of a change that is committed."""
+        """Report a committed change to the listener."""
         self.on_event(
             event_record(
                 name,
@@ -88,13 +88,13 @@ class OssService:
 
 
 def version_of(request: OssRequest) -> str | None:
-    """Return the version that ``request`` names, ``None`` for the latest one."""
+    """Return the version that ``request`` names, ``None`` for the latest version."""
     version_id = request.query.get("versionId")
     return None if version_id is None else check_version_id(version_id)
 
 
 def check_version_id(version_id: str) -> str:
-    """Return ``version_id``. Raises ``InvalidArgument`` unless it is one that OSS makes."""
+    """Return ``version_id``. Raises ``InvalidArgument`` unless it has the form of OSS's version ids."""
     if not _VERSION_ID.fullmatch(version_id):
         raise invalid_argument("Invalid version id specified", "versionId", version_id)
     return version_id

@@ -1,6 +1,6 @@
-"""The control requests of an OSS emulator that runs by itself: arming faults and turning the clock.
+"""The control API of the standalone OSS emulator: ``POST`` and ``DELETE /faults``, and ``POST /clock``.
 
-They have a server of their own, apart from OSS's protocol, and none unless it is asked for.
+It is served on its own port, apart from OSS's protocol, and only with the option ``--control``.
 """
 
 import json
@@ -24,7 +24,7 @@ _EFFECTS = (*_NUMBERS, "code", "message", "drop", "crc")
 
 
 class _RefusedError(Exception):
-    """What the request asks for makes no sense."""
+    """The request is not valid; the message says why."""
 
 
 def control_app(clock: Clock, faults: Faults) -> ASGIApp:
@@ -44,7 +44,7 @@ def control_app(clock: Clock, faults: Faults) -> ASGIApp:
     async def turn(request: Request) -> Response:
         seconds: Any = (await _json(request)).get("advanceSeconds")
         if not _is_number(seconds):
-            raise _RefusedError("advanceSeconds must be a number that is not negative")
+            raise _RefusedError("advanceSeconds must be a number from 0 on")
         clock.advance(float(seconds))
         now = datetime.fromtimestamp(clock.now(), UTC).isoformat().replace("+00:00", "Z")
         return JSONResponse({"now": now})
@@ -56,7 +56,7 @@ def control_app(clock: Clock, faults: Faults) -> ASGIApp:
 def _route(path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str) -> Route:
     async def guarded(request: Request) -> Response:
         if "origin" in request.headers:
-            return _forbidden("control requests are not taken from web pages")
+            return _forbidden("control requests with an Origin header are refused: they come from web pages")
         try:
             return await endpoint(request)
         except _RefusedError as error:
@@ -73,7 +73,7 @@ async def _json(request: Request) -> dict[str, Any]:
     try:
         body = json.loads(await request.body())
     except ValueError as error:
-        raise _RefusedError(f"the body is not JSON: {error}") from error
+        raise _RefusedError(f"the body is not valid JSON: {error}") from error
     if not isinstance(body, dict):
         raise _RefusedError("the body must be a JSON object")
     return body
@@ -81,14 +81,16 @@ async def _json(request: Request) -> dict[str, Any]:
 
 def _fault(body: dict[str, Any]) -> Fault:
     if unknown := body.keys() - {"target", "match", "effect", "times"}:
-        raise _RefusedError(f"unknown field: {', '.join(sorted(unknown))}")
+        raise _RefusedError(
+            f"unknown field: {', '.join(sorted(unknown))}. Allowed fields: target, match, effect, times"
+        )
     match, effect, times = body.get("match", {}), body.get("effect"), body.get("times", 1)
     if body.get("target", "oss") != "oss":
-        raise _RefusedError("target must be oss")
+        raise _RefusedError(f'target must be "oss", not {body["target"]!r}')
     if not isinstance(match, dict):
-        raise _RefusedError("match must be an object of patterns by name")
+        raise _RefusedError("match must be an object: patterns by the name of a fact")
     if not isinstance(effect, dict) or not effect:
-        raise _RefusedError("effect must be an object that is not empty")
+        raise _RefusedError("effect must be an object with at least one effect")
     if isinstance(times, bool) or not isinstance(times, int):
         raise _RefusedError("times must be a whole number")
     _check_effect(effect)
@@ -97,12 +99,12 @@ def _fault(body: dict[str, Any]) -> Fault:
 
 def _check_effect(effect: dict[str, Any]) -> None:
     if unknown := effect.keys() - set(_EFFECTS):
-        raise _RefusedError(f"oss knows the effects {', '.join(_EFFECTS)}, not {', '.join(sorted(unknown))}")
+        raise _RefusedError(f"unknown effect: {', '.join(sorted(unknown))}. Allowed effects: {', '.join(_EFFECTS)}")
     for name in _NUMBERS:
         if name in effect and not _is_number(effect[name]):
-            raise _RefusedError(f"{name} must be a number that is not negative")
+            raise _RefusedError(f"{name} must be a number from 0 on")
     if ("status" in effect) != ("code" in effect):
-        raise _RefusedError("status and code belong together")
+        raise _RefusedError("status and code must be given together")
 
 
 def _is_number(value: object) -> bool:

@@ -14,7 +14,7 @@ PUBLIC_ACLS: dict[Access, tuple[str, ...]] = {
 
 
 def check_acl(service: OssService, operation: Operation, request: OssRequest) -> None:
-    """Raise ``AccessDenied`` unless the ACL of the version, else of the bucket, grants ``operation`` to everybody."""
+    """Raise ``AccessDenied`` unless the object's ACL, or else the bucket's, grants ``operation`` to everybody."""
     if operation.level == "service":
         raise access_denied("Anonymous access is forbidden for this operation.")
     acl, owner = service.storage.bucket(request.bucket).acl, "bucket"

@@ -1,8 +1,8 @@
-"""Who may do what: hotlink protection, bucket policy and ACLs.
+"""Whether a caller may do an operation: hotlink protection, bucket policy, requester pays and ACLs, in this order.
 
-One account owns all buckets. Callers of other accounts are let in by a bucket policy or an ACL, like anonymous ones,
-and must offer to pay where the requester pays. What a bucket policy denies is denied to the owner, too, except for
-the policy itself, so that nobody can lock himself out.
+One account owns all buckets. Callers of other accounts need a bucket policy or an ACL, like anonymous callers, and must
+offer to pay where the requester pays. A denial of the bucket policy applies to the owner, too, except for operations on
+the policy itself, so that owners cannot lock themselves out.
 """
 
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from devcloud.oss.oss_errors import OssError, access_denied
 from devcloud.oss.oss_operation import Operation
 from devcloud.oss.oss_service import OssService
 
-# The action of RAM for an operation, where it is not the operation's name.
+# The RAM action of an operation, where it differs from the operation's name.
 _ACTIONS = {
     **dict.fromkeys(("HeadObject", "GetObjectMeta", "GetSymlink"), "GetObject"),
     **dict.fromkeys(("PutSymlink", "AppendObject", "CopyObject", "PostObject"), "PutObject"),
@@ -33,7 +33,7 @@ _ACTIONS = {
 
 
 def admit(service: OssService, operation: Operation, request: OssRequest, key: AccessKey | None) -> None:
-    """Raise ``AccessDenied`` unless whoever signed with ``key`` (``None``: nobody) may do this."""
+    """Raise ``AccessDenied`` unless the owner of ``key`` may do this; ``None`` stands for an anonymous caller."""
     if operation.access == "anybody":
         return
     if key is None or "authorization" not in request.headers:
@@ -60,7 +60,7 @@ def _is_owner(service: OssService, key: AccessKey | None) -> bool:
 
 
 def _check_payer(service: OssService, request: OssRequest, key: AccessKey | None) -> None:
-    """Raise ``AccessDenied`` if the requester pays and does not say so, or cannot, being anonymous."""
+    """Raise ``AccessDenied`` if the requester pays, and the caller is anonymous or does not offer to pay."""
     body = service.storage.document(request.bucket, "requestPayment") if request.bucket else None
     if body is None or xml.text_of(xml.parse(body), "Payer") != "Requester":
         return
@@ -87,7 +87,7 @@ def _ask(service: OssService, operation: Operation, request: OssRequest, key: Ac
     action = _ACTIONS.get(operation.name, operation.name)
     if "versionId" in request.query:
         action = action.replace("Object", "ObjectVersion", 1)
-    # Which objects a batch is about is not known before its body has come.
+    # The objects of a batch are in its body, which has not arrived yet.
     path = f"/{request.key}" if request.key else "/*" if operation.name == "DeleteMultipleObjects" else ""
     facts = {
         "acs:CurrentTime": datetime.fromtimestamp(service.clock.now(), UTC).isoformat(),

@@ -1,8 +1,8 @@
-"""Bucket policies: who may do what, beside the ACLs.
+"""Bucket policies: the document, and whether it allows or denies a request.
 
-Of the conditions these are evaluated: IP addresses, strings, booleans and dates over ``acs:SourceIp``,
+These conditions are evaluated: IP addresses, strings, booleans and dates over ``acs:SourceIp``,
 ``acs:SecureTransport``, ``acs:CurrentTime``, ``acs:UserAgent``, ``acs:Referer``, ``oss:Prefix`` and
-``oss:Delimiter``. A policy with others is refused, as nobody should take a rule for one that works.
+``oss:Delimiter``. A policy with other conditions is refused, because it would not have the effect that it promises.
 See https://www.alibabacloud.com/help/en/oss/developer-reference/putbucketpolicy.
 """
 
@@ -22,7 +22,7 @@ Verdict = Literal["allow", "deny", "silent"]
 
 @dataclass(frozen=True)
 class Ask:
-    """What a policy is asked about. ``principals`` are the names of the caller, none for anonymous callers."""
+    """The facts of a request that a policy judges. ``principals`` names the caller, and is empty for anonymous ones."""
 
     principals: frozenset[str]
     action: str
@@ -31,13 +31,13 @@ class Ask:
 
 
 def judge(body: bytes, ask: Ask) -> Verdict:
-    """Return what a valid policy says; a denial wins."""
+    """Return the verdict of a valid policy; a denial overrides everything that is allowed."""
     effects = {statement["Effect"] for statement in json.loads(body)["Statement"] if _applies(statement, ask)}
     return "deny" if "Deny" in effects else "allow" if "Allow" in effects else "silent"
 
 
 def is_public(body: bytes) -> bool:
-    """Tell whether a valid policy lets everybody do something."""
+    """Tell whether a valid policy allows something to everybody."""
     return any(
         statement["Effect"] == "Allow"
         and "*" in _texts(statement.get("Principal", []))
@@ -89,7 +89,7 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-# Conditions: the values of the policy, and the fact, which may be absent
+# Conditions: each operator gets the values of the policy and the fact of the request, which may be absent
 
 Operator = Callable[[list[str], str | None], bool]
 
@@ -162,7 +162,7 @@ def _check(body: bytes) -> bytes:
     try:
         policy = json.loads(body)
     except ValueError as error:
-        raise _invalid("it is no JSON") from error
+        raise _invalid("it is not valid JSON") from error
     statements = policy.get("Statement") if isinstance(policy, dict) else None
     if not isinstance(statements, list) or not statements:
         raise _invalid("it has no list of statements")
@@ -183,7 +183,7 @@ def _check_statement(statement: object) -> None:
             raise _invalid(f"{element} is missing or not one of OSS")
     conditions = statement.get("Condition", {})
     if not isinstance(conditions, dict):
-        raise _invalid("the conditions are no object")
+        raise _invalid("the conditions are not an object")
     for operator, keys in conditions.items():
         if operator not in _OPERATORS or not isinstance(keys, dict):
             raise _invalid(f"the condition {operator} is unknown")

@@ -1,4 +1,4 @@
-"""Hotlink protection by the Referer header: the document, and its judgement.
+"""Hotlink protection by the Referer header: the document, and whether it refuses a request.
 
 See https://www.alibabacloud.com/help/en/oss/developer-reference/putbucketreferer.
 """
@@ -12,7 +12,7 @@ from devcloud.oss.wildcards import matches
 
 
 def refusal(body: bytes, referer: str) -> OssError | None:
-    """Return why a request with that Referer is refused by a valid document, ``None`` if it is not."""
+    """Return the error of a request with ``referer`` under a valid document, ``None`` if the request is allowed."""
     root = read_root(body, "RefererConfiguration")
     allowed, banned = _patterns(root, "RefererList"), _patterns(root, "RefererBlacklist")
     message = "You are denied by bucket referer policy."
@@ -29,7 +29,7 @@ def refusal(body: bytes, referer: str) -> OssError | None:
 
 
 def _named(patterns: list[str], referer: str) -> bool:
-    # A page of the site is meant as well as the site.
+    # A pattern covers the pages of a site as well as the site itself.
     return any(
         matches(pattern.rstrip("/"), referer) or matches(f"{pattern.rstrip('/')}/*", referer) for pattern in patterns
     )

@@ -1,4 +1,4 @@
-"""Default encryption of a bucket. What is stored stays readable on disk: the emulator only says that it encrypts.
+"""The default encryption of a bucket. The emulator only answers the headers; the bytes on disk are not encrypted.
 
 See https://www.alibabacloud.com/help/en/oss/developer-reference/putbucketencryption.
 """
@@ -19,7 +19,7 @@ _HEADERS = {
 
 
 def encryption_of_headers(headers: Mapping[str, str]) -> bytes | None:
-    """Return the document that the headers of PutBucket ask for."""
+    """Return the document for the encryption headers of PutBucket, ``None`` without these headers."""
     rule: list[xml.Node] = [(tag, headers[name]) for tag, name in _HEADERS.items() if name in headers]
     if not rule:
         return None
@@ -27,7 +27,7 @@ def encryption_of_headers(headers: Mapping[str, str]) -> bytes | None:
 
 
 def encryption_nodes(body: bytes | None) -> list[xml.Node]:
-    """Return what GetBucketInfo tells of a bucket with that document."""
+    """Return the elements of GetBucketInfo for a bucket with that document."""
     if body is None:
         return [("SSEAlgorithm", "None")]
     rule = read_root(body, "ServerSideEncryptionRule").find("ApplyServerSideEncryptionByDefault")
@@ -35,7 +35,7 @@ def encryption_nodes(body: bytes | None) -> list[xml.Node]:
 
 
 def headers_of_encryption(body: bytes) -> dict[str, str]:
-    """Return the headers that ask for the same encryption as a valid document."""
+    """Return the headers that request the same encryption as a valid document."""
     root = read_root(body, "ServerSideEncryptionRule")
     texts = {name: xml.text_of(root, f"ApplyServerSideEncryptionByDefault/{tag}") for tag, name in _HEADERS.items()}
     return {name: text for name, text in texts.items() if text}
@@ -57,7 +57,7 @@ def _check(body: bytes) -> bytes:
 
 
 def _check_kms(rule: ET.Element, tag: str, algorithm: str, only: str | None) -> None:
-    """Drop ``tag`` if it is empty, refuse a key without KMS and data encryption by other means than ``only``."""
+    """Remove ``tag`` if it is empty; refuse a key without KMS, and a data encryption other than ``only``."""
     node, text = rule.find(tag), xml.text_of(rule, tag)
     if node is None:
         return

@@ -1,7 +1,7 @@
 """The small documents of a bucket: one or two values each.
 
-Not all of them do something here: the capacity of a bucket, its TLS versions, transfer acceleration, access
-tracking and replication are kept and answered, no more.
+Some of them have no effect here: the capacity of a bucket, its TLS versions, transfer acceleration, access tracking and
+replication are only stored and returned.
 See https://www.alibabacloud.com/help/en/oss/developer-reference/bucket-operations.
 """
 
@@ -22,7 +22,7 @@ def resource_group_of(body: bytes | None) -> str:
 
 
 def is_enabled(body: bytes | None, path: str) -> bool:
-    """Tell whether the document is there and says "true" or "Enabled" at ``path``."""
+    """Tell whether the document exists and contains "true" or "Enabled" at ``path``."""
     return body is not None and xml.text_of(xml.parse(body), path) in ("true", "Enabled")
 
 
@@ -72,7 +72,7 @@ def _check_logging(root: ET.Element) -> None:
 
 
 def target_of_logging(body: bytes) -> str | None:
-    """Return the bucket that a valid logging document names."""
+    """Return the target bucket of a valid logging document."""
     return xml.text_of(xml.parse(body), "LoggingEnabled/TargetBucket")
 
 

@@ -26,7 +26,7 @@ def write_tags(tags: Mapping[str, str]) -> bytes:
 
 
 def read_tag_filter(text: str) -> dict[str, str]:
-    """Return what the ``tagging`` parameter of ListBuckets asks for: ``"key":"value","key2":"value2"``."""
+    """Read the ``tagging`` parameter of ListBuckets: ``"key":"value","key2":"value2"``."""
     return dict(re.findall(r'"([^"]*)":"([^"]*)"', text))
 
 

@@ -1,4 +1,4 @@
-"""CORS rules: the document, and what it says of a request.
+"""CORS rules: the document, and which requests it allows.
 
 See https://www.alibabacloud.com/help/en/oss/developer-reference/putbucketcors.
 """
@@ -37,7 +37,7 @@ class CorsRule:
 
 @dataclass(frozen=True)
 class CorsConfiguration:
-    """The rules in order, and whether answers vary by origin for caches even where no rule applies."""
+    """The rules in order. With ``response_vary`` all answers carry ``Vary: Origin``, also where no rule applies."""
 
     rules: tuple[CorsRule, ...]
     response_vary: bool
@@ -48,7 +48,7 @@ class CorsConfiguration:
 
 
 def read_cors(body: bytes) -> CorsConfiguration:
-    """Return what a valid document says."""
+    """Read a valid document."""
     root = read_root(body, "CORSConfiguration")
     rules = tuple(_rule(node) for node in root.iterfind("CORSRule"))
     return CorsConfiguration(rules, boolean(root, "ResponseVary", default=False))

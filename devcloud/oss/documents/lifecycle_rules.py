@@ -1,7 +1,7 @@
-"""Lifecycle rules: the document with the checks of the real service, and what a rule says of an object.
+"""Lifecycle rules: the document with the checks of the real service, and which objects a rule applies to.
 
-See https://www.alibabacloud.com/help/en/oss/developer-reference/putbucketlifecycle. The real service works its
-rules off once a day; here an age counts to the second.
+``lifecycle_timer`` applies the rules. The real service counts ages in days; here an age counts to the second.
+See https://www.alibabacloud.com/help/en/oss/developer-reference/putbucketlifecycle.
 """
 
 import re
@@ -20,7 +20,7 @@ from devcloud.oss.storages.port import ObjectRecord
 MAX_RULES = 1000
 MAX_ID = 255
 DAY_S = 86_400
-# From warm to cold; a rule may only lead on.
+# From warm to cold; a rule may only make objects colder.
 CLASSES = ("IA", "Archive", "ColdArchive", "DeepColdArchive")
 _TIMES = ("Days", "Date", "CreatedBeforeDate", "ExpiredObjectDeleteMarker")
 _TAG_TEXT = re.compile(r"[\w +\-=.:/]*")
@@ -28,14 +28,14 @@ _TAG_TEXT = re.compile(r"[\w +\-=.:/]*")
 
 @dataclass(frozen=True)
 class Moment:
-    """When an action is due, by the age of what it acts on or by a date (Unix seconds)."""
+    """The time of an action: an age in days, or a date in Unix seconds."""
 
     days: int | None = None
     from_date: float | None = None
     created_before: float | None = None
 
     def due(self, modified_at: float, now: float) -> bool:
-        """Tell whether it is time for something last modified at ``modified_at``."""
+        """Tell whether the action is due for an object that was last modified at ``modified_at``."""
         if self.days is not None:
             return now >= modified_at + self.days * DAY_S
         if self.from_date is not None:
@@ -45,7 +45,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """What a rule's ``Not`` leaves out."""
+    """The objects that a rule's ``Not`` excludes."""
 
     prefix: str
     tag: tuple[str, str] | None
@@ -53,7 +53,7 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Rule:
-    """One enabled rule. ``transitions`` go from warm to cold; those by last access are not among them."""
+    """One enabled rule. ``transitions`` go from warm to cold; transitions by last access are not included."""
 
     prefix: str
     tags: dict[str, str]
@@ -68,7 +68,7 @@ class Rule:
     noncurrent_transitions: tuple[tuple[int, str], ...]
 
     def covers(self, record: ObjectRecord) -> bool:
-        """Tell whether the rule is about that object."""
+        """Tell whether the rule applies to that object."""
         tags, size = record.attributes.tags, record.content.size
         return (
             record.key.startswith(self.prefix)
@@ -82,7 +82,7 @@ class Rule:
         )
 
     def class_at(self, modified_at: float, now: float) -> str | None:
-        """Return the coldest storage class that it is time for."""
+        """Return the coldest storage class whose transition is due."""
         due = [name for moment, name in self.transitions if moment.due(modified_at, now)]
         return due[-1] if due else None
 
@@ -117,7 +117,7 @@ def _check(body: bytes) -> bytes:
 LIFECYCLE = Document("lifecycle", _check, "Lifecycle", missing="NoSuchLifecycle")
 
 
-# What a rule says
+# Reading a rule
 
 
 def _rule(node: ET.Element) -> Rule:
@@ -178,7 +178,7 @@ def _date(node: ET.Element, tag: str) -> float | None:
     return date.timestamp()
 
 
-# What makes a rule invalid
+# Checking a rule
 
 
 def _check_rule(rule: ET.Element) -> None:
@@ -225,7 +225,7 @@ def _check_times(node: ET.Element) -> None:
 
 
 def _check_order(rule: ET.Element, tag: str, days: str, expires_after: int | None) -> None:
-    """Raise ``InvalidArgument`` unless colder classes come later, and the end last."""
+    """Raise ``InvalidArgument`` unless colder classes come later, and the expiration comes last."""
     moves = [(required(move, "StorageClass"), integer(move, days, least=1)) for move in rule.iterfind(tag)]
     for name, _ in moves:
         if name not in CLASSES:
@@ -241,7 +241,7 @@ def _check_order(rule: ET.Element, tag: str, days: str, expires_after: int | Non
 
 
 def _refuse_mixture(rule: ET.Element) -> None:
-    """Raise ``InvalidRequest`` if one action goes by age and another by date."""
+    """Raise ``InvalidRequest`` if one action depends on age and another on a date."""
     nodes = [node for node in _actions(rule) if node.tag in ("Expiration", "Transition")]
     by_age = any(node.find("Days") is not None for node in nodes)
     by_date = any(node.find(tag) is not None for node in nodes for tag in ("Date", "CreatedBeforeDate"))
@@ -251,7 +251,7 @@ def _refuse_mixture(rule: ET.Element) -> None:
 
 
 def _refuse_overlap(rules: list[ET.Element]) -> None:
-    """Raise ``InvalidArgument`` if two rules without tags do the same to the same objects."""
+    """Raise ``InvalidArgument`` if two rules without tags apply the same action to the same objects."""
     for first, second in combinations(rules, 2):
         plain = all(rule.find("Tag") is None and rule.find("Filter") is None for rule in (first, second))
         prefixes = sorted(xml.text_of(rule, "Prefix") or "" for rule in (first, second))

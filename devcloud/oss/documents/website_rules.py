@@ -1,6 +1,6 @@
-"""Static websites: the document, and what it makes of a request.
+"""Static websites: the document, its index and error documents and its redirects.
 
-Of the redirects External, AliCDN and Internal work; Mirror, which fetches from another server, is only kept.
+The redirects External, AliCDN and Internal work; Mirror, which fetches from another server, is only stored.
 See https://www.alibabacloud.com/help/en/oss/developer-reference/putbucketwebsite.
 """
 
@@ -20,7 +20,7 @@ REDIRECT_CODES = (301, 302, 307)
 
 @dataclass(frozen=True)
 class Redirect:
-    """Where a rule leads: to ``key`` of the same bucket (``status`` 0), else to the URL ``location``."""
+    """The target of a rule: ``key`` of the same bucket (``status`` 0), else to the URL ``location``."""
 
     status: int
     key: str = ""
@@ -29,7 +29,7 @@ class Redirect:
 
 @dataclass(frozen=True)
 class Website:
-    """What a valid document says. ``folders`` is what a folder without an index document answers."""
+    """A valid document. ``folders`` is the answer to a request for a folder without a slash at the end."""
 
     index: str
     error: str
@@ -42,7 +42,7 @@ class Website:
         return self.index if self.folders == "root" else folder + self.index
 
     def redirect(self, key: str, query: str, headers: Mapping[str, str], status: int) -> Redirect | None:
-        """Return where the rules lead a request for ``key`` that is about to fail with ``status``."""
+        """Return the redirect of a request for ``key`` whose answer would have ``status``; ``None`` if no rule fits."""
         rules = sorted(
             self.root.iterfind("RoutingRules/RoutingRule"), key=lambda rule: int(required(rule, "RuleNumber"))
         )
@@ -53,7 +53,7 @@ class Website:
 
 
 def read_website(body: bytes) -> Website:
-    """Return what a valid document says."""
+    """Read a valid document."""
     root = read_root(body, "WebsiteConfiguration")
     index = xml.text_of(root, "IndexDocument/Suffix") or ""
     folders: Literal["root", "redirect", "missing", "index"] = "root"
@@ -153,7 +153,7 @@ def _check_mirror(redirect: ET.Element) -> None:
         raise invalid_argument("The mirror's URL is invalid.", "MirrorURL", url)
     passed = redirect.find("MirrorPassQueryString")
     if passed is not None:
-        # The real service keeps one value for both.
+        # The real service stores one value for both elements.
         node = redirect.find("PassQueryString")
         node = ET.SubElement(redirect, "PassQueryString") if node is None else node
         node.text = passed.text

@@ -1,4 +1,4 @@
-"""Retention policies (write once, read many): for so long nobody changes or deletes an object.
+"""Retention policies (write once, read many): no caller can change or delete an object before its period ends.
 
 See https://www.alibabacloud.com/help/en/oss/developer-reference/initiatebucketworm.
 """
@@ -17,7 +17,7 @@ MAX_DAYS = 70 * 365
 
 @dataclass(frozen=True)
 class Worm:
-    """A policy. One that is not locked within a day is void."""
+    """A policy. It is void unless it is locked within a day."""
 
     worm_id: str
     state: Literal["InProgress", "Locked"]

@@ -1,7 +1,7 @@
-"""Writing a body while it comes in: of a large one, a thread digests and stores what came while more arrives.
+"""Writing a body while it arrives: for a large body, a thread digests and stores bytes while more bytes arrive.
 
-Digests let go of Python's lock, so the thread and the event loop run at the same time. A thread costs more than it
-saves for bodies that come in one piece.
+Digests release Python's global lock, so the thread and the event loop run at the same time. For bodies that arrive in
+one piece, a thread costs more than it saves.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from os import cpu_count
 from devcloud.oss.storages.port import BlobWriter
 
 _IN_PLACE_BYTES = 128 * 1024
-_MOST_PIECES = 4  # of 256 KiB, as the event loop reads them: what one body may hold in memory
+_MOST_PIECES = 4  # pieces of 256 KiB, as the event loop reads them: the most that one body keeps in memory
 _threads = ThreadPoolExecutor(cpu_count(), "oss-intake")
 
 
@@ -24,7 +24,7 @@ class Intake:
         self._writing: Future[None] | None = None
 
     async def write(self, piece: bytes) -> None:
-        """Write ``piece``, now or behind those that are being written."""
+        """Write ``piece``, now or after the pieces that are being written."""
         if self._writing is None and len(piece) < _IN_PLACE_BYTES:
             self._blob.write(piece)
             return
@@ -40,7 +40,7 @@ class Intake:
             await asyncio.wrap_future(self._writing)
 
     def stop(self) -> None:
-        """Return once nothing is being written; what was not begun is left out."""
+        """Return once no thread writes; pieces that are still waiting are dropped."""
         if self._writing is not None:
             self._writing.cancel()
             wait([self._writing])

@@ -1,4 +1,4 @@
-"""gzip on the fly.
+"""Compression of answers with gzip.
 
 See https://www.alibabacloud.com/help/en/oss/developer-reference/getobject.
 """
@@ -20,14 +20,14 @@ _TYPES = frozenset(
 
 
 def wants_gzip(request_headers: Mapping[str, str], headers: Mapping[str, str], size: int) -> bool:
-    """Tell whether the answer with ``headers`` and so many bytes is to be compressed."""
+    """Tell whether to compress an answer with ``headers`` and ``size`` bytes."""
     codings = re.split(r"[,;\s]+", request_headers.get("accept-encoding", ""))
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     return "gzip" in codings and size >= MIN_BYTES and media_type in _TYPES and "content-encoding" not in headers
 
 
 class GzipReader:
-    """A reader's bytes, compressed. How many there will be is not known."""
+    """The compressed bytes of a reader. Their number is not known in advance."""
 
     size = None
 

@@ -10,7 +10,7 @@ from devcloud.oss.storages.port import ObjectRecord, Storage
 
 
 def check_conditions(headers: Mapping[str, str], record: ObjectRecord, prefix: str = "") -> None:
-    """Raise ``PreconditionFailed`` or ``NotModified`` as If-Match and the like ask; ``prefix`` is for copies."""
+    """Raise ``PreconditionFailed`` or ``NotModified`` unless all conditions are met; ``prefix`` is for copies."""
     match = headers.get(f"{prefix}if-match")
     unmodified_since = _time(headers.get(f"{prefix}if-unmodified-since"))
     none_match = headers.get(f"{prefix}if-none-match")
@@ -45,4 +45,4 @@ def _time(header: str | None) -> float | None:
     try:
         return parsedate_to_datetime(header).timestamp()
     except (TypeError, ValueError):
-        return None  # a date that cannot be read sets no condition
+        return None  # an invalid date is ignored

@@ -15,19 +15,19 @@ DEFAULT_TYPE = "application/octet-stream"
 _SSE = "x-oss-server-side-encryption"
 _SSE_KEY = "x-oss-server-side-encryption-key-id"
 _SSE_DATA = "x-oss-server-side-data-encryption"
-# Stands for the key that KMS makes for an account that names none.
+# Stands for the default key that KMS creates for an account.
 _OSS_MANAGED_KEY = "0f4e1d3c-7a52-4b5e-9c1a-6d2f8e0b7a31"
 MAX_METADATA_BYTES = 8 * 1024
 MAX_TAGS = 10
-# Letters are those of any script: https://www.alibabacloud.com/help/en/oss/user-guide/object-tagging-8
+# Letters of every script are allowed: https://www.alibabacloud.com/help/en/oss/user-guide/object-tagging-8
 _TAG_KEY = re.compile(r"[\w +\-=.:/]{1,128}")
 _TAG_VALUE = re.compile(r"[\w +\-=.:/]{0,256}")
 
 
 def read_attributes(request: OssRequest, default_class: str, default_encryption: Mapping[str, str]) -> Attributes:
-    """Return what the headers of a write say; of the bucket are its class and the headers of its encryption.
+    """Read the headers of a write; the defaults are the bucket's storage class and encryption headers.
 
-    Raises ``InvalidArgument``, ``InvalidTag`` and the like.
+    Raises ``InvalidArgument``, ``InvalidTag``, ``MetadataTooLarge`` and ``InvalidEncryptionAlgorithmError``.
     """
     headers = {name: request.headers[name] for name in STORED_HEADERS if name in request.headers}
     headers["content-type"] = request.headers.get("content-type") or DEFAULT_TYPE
@@ -46,9 +46,9 @@ def read_attributes(request: OssRequest, default_class: str, default_encryption:
 
 
 def read_encryption(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that answers carry about an encryption that ``headers`` ask for. Raises ``InvalidArgument``.
+    """Return the answer's headers about the encryption that ``headers`` request. Raises ``InvalidArgument``.
 
-    Nothing is really encrypted: what is stored stays readable on disk.
+    The emulator only answers the headers; the bytes on disk are not encrypted.
     """
     algorithm = headers.get(_SSE)
     if algorithm is None:
@@ -69,7 +69,7 @@ def read_encryption(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_object_acl(request: OssRequest) -> str:
-    """Return ``x-oss-object-acl``, "default" where absent."""
+    """Return ``x-oss-object-acl``, "default" if it is absent."""
     acl = request.headers.get("x-oss-object-acl", "default")
     if acl not in OBJECT_ACLS:
         raise invalid_argument("no such object access control exists", "x-oss-object-acl", acl)
@@ -77,7 +77,7 @@ def read_object_acl(request: OssRequest) -> str:
 
 
 def check_tags(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """Return the tags as a dict. Raises ``InvalidTag`` for those that OSS does not take."""
+    """Return valid tags as a dict. Raises ``InvalidTag``."""
     tags = dict(pairs)
     valid = all(_TAG_KEY.fullmatch(name) and _TAG_VALUE.fullmatch(value) for name, value in pairs)
     if len(pairs) > MAX_TAGS or len(tags) < len(pairs) or not valid:

@@ -8,22 +8,22 @@ from devcloud.oss.http import xml
 
 
 class Body(Protocol):
-    """The bytes of a reply; the size is ``None`` if it is not known before they come."""
+    """The bytes of a reply; the size is ``None`` if it is not known in advance."""
 
     @property
     def size(self) -> int | None:
-        """Bytes that will come."""
+        """The number of bytes."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the bytes in chunks."""
 
     def close(self) -> None:
-        """Give free what they come from; harmless when repeated."""
+        """Release the source of the bytes; may be called several times."""
 
 
 @dataclass
 class Reply:
-    """What to answer, at most at ``bits_per_s``. A ``body`` that is a reader is closed by whoever sends the reply."""
+    """A reply, sent with at most ``bits_per_s``. The sender closes a ``body`` that is a reader."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)

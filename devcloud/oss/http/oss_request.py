@@ -15,7 +15,7 @@ MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 
 
 class ClientGoneError(Exception):
-    """The client went away before its body had arrived."""
+    """The client closed the connection before its body had arrived."""
 
 
 def _nobody(_request: "OssRequest") -> None:
@@ -26,8 +26,8 @@ def _nobody(_request: "OssRequest") -> None:
 class OssRequest:
     """One request. Header names are lower-case; ``bucket`` and ``key`` are decoded, and empty where absent.
 
-    ``form`` has the fields of a PostObject by lower-case name. ``admit`` raises ``AccessDenied`` unless whoever sent
-    this request may also send that one: what a request reads or writes beside its own object is asked for by it.
+    ``form`` contains the fields of a PostObject by lower-case name. ``admit`` raises ``AccessDenied`` unless the
+    caller may also send another request: operations that read or write other objects, too, call it first.
     """
 
     id: str
@@ -43,7 +43,7 @@ class OssRequest:
     admit: "Callable[[OssRequest], None]" = _nobody
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives; to be called once. Raises :class:`ClientGoneError`."""
+        """Yield the body as it arrives; call it only once. Raises :class:`ClientGoneError`."""
         more = True
         while more:
             message = await self.receive()
@@ -54,7 +54,7 @@ class OssRequest:
                 yield chunk
 
     async def document(self) -> bytes:
-        """Return a body that is an XML document, which is never large."""
+        """Return the whole body, an XML document of at most 4 MiB. Raises ``MalformedXML``."""
         body = bytearray()
         async for chunk in self.body():
             body += chunk
@@ -67,7 +67,7 @@ def read_request(scope: Scope, receive: Receive) -> OssRequest:
     """Read the head of a request. Raises ``InvalidObjectName`` or ``InvalidArgument`` if it is not UTF-8."""
     headers = {name.decode("latin-1"): _text(value).strip() for name, value in scope["headers"]}
     host = headers.get("host", "")
-    # The path that the server decoded no longer tells %2F from /, nor bytes that are not UTF-8.
+    # In the path that the server decoded, %2F looks like /, and bytes that are not UTF-8 are lost.
     path = scope["raw_path"].decode("latin-1")
     bucket, key = _locate(host, path)
     return OssRequest(

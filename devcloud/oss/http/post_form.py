@@ -20,7 +20,7 @@ _PASSED_ON = ("host", "origin", "referer", "user-agent", "x-forwarded-for")
 
 
 async def read_form(request: OssRequest) -> OssRequest:
-    """Return ``request`` with the form's key, fields and file. Raises the error of a form that OSS does not take."""
+    """Return ``request`` with the form's key, fields and file. Raises the ``OssError`` of an invalid form."""
     media_type = request.headers.get("content-type", "")
     match = re.fullmatch(r'multipart/form-data\s*;.*?boundary="?([^";]{1,200})"?.*', media_type, re.IGNORECASE)
     if match is None:
@@ -73,7 +73,7 @@ class _FormReader:
                 filename = re.split(r"[/\\]", _parameter(head, "filename"))[-1]
                 media_type = re.search(r"^content-type:[ \t]*(\S.*?)\s*$", head, re.IGNORECASE | re.MULTILINE)
                 return fields, filename, media_type[1] if media_type else "application/octet-stream"
-            # Variables of a callback keep their case, as nothing else needs it.
+            # The names of callback variables are case-sensitive, other names are not.
             fields[name if name.startswith("x:") else name.lower()] = (await self._until(self._delimiter)).decode(
                 errors="replace"
             )
@@ -96,7 +96,9 @@ class _FormReader:
             if marker != self._delimiter and self._buffer.startswith(b"--"):
                 raise _no_file()  # the last delimiter
             await self._more()
-            if self._taken + len(self._buffer) > MAX_FIELDS_BYTES + 256 * 1024:  # a chunk may hold some of the file
+            if (
+                self._taken + len(self._buffer) > MAX_FIELDS_BYTES + 256 * 1024
+            ):  # a chunk may contain a part of the file
                 raise OssError(400, "FieldItemTooLong", "The form's fields are too long.")
         found = bytes(self._buffer[:end])
         del self._buffer[: end + len(marker)]

@@ -7,10 +7,10 @@ from devcloud.oss.oss_errors import OssError
 
 
 def read_range(headers: Mapping[str, str], size: int, name: str = "range") -> tuple[int, int] | None:
-    """Return start and size of the range that ``headers`` ask for, ``None`` for the whole object.
+    """Return start and size of the range that ``headers`` request, ``None`` for the whole object.
 
-    OSS answers a range that does not lie in the object with the whole of it, unless
-    ``x-oss-range-behavior: standard`` asks for what HTTP says: clip it, or ``InvalidRange``.
+    If the range does not lie within the object, OSS answers with the whole object. With
+    ``x-oss-range-behavior: standard`` it follows HTTP instead: it clips the range, or raises ``InvalidRange``.
     https://www.alibabacloud.com/help/en/oss/developer-reference/getobject
     """
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", headers.get(name, ""))

@@ -33,13 +33,13 @@ def object_headers(record: ObjectRecord) -> dict[str, str]:
 
 
 def stored_headers(record: ObjectRecord) -> dict[str, str]:
-    """Return what every answer about stored bytes carries: ETag, checksum and encryption."""
+    """Return the headers of every answer about stored bytes: ETag, checksum and encryption."""
     checksum = str(record.content.crc64)
     return {"etag": f'"{record.etag}"', "x-oss-hash-crc64ecma": checksum, **record.attributes.encryption}
 
 
 def restore_info(record: ObjectRecord, now: float) -> str:
-    """Return what ``x-oss-restore`` and lists say of a restoration, "" if there is none under way or in force."""
+    """Return the value of ``x-oss-restore`` and ``RestoreInfo``, "" without a current restoration."""
     ready_at, until = record.attributes.restore_ready_at, record.attributes.restored_until
     if ready_at is None or until is None or until <= now:
         return ""
@@ -49,5 +49,5 @@ def restore_info(record: ObjectRecord, now: float) -> str:
 
 
 def overrides(query: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that the ``response-*`` parameters of a signed GET ask for."""
+    """Return the headers that the ``response-*`` parameters of a signed GET request."""
     return {name: query[f"response-{name}"] for name in _OVERRIDES if f"response-{name}" in query}

@@ -1,4 +1,4 @@
-"""Sending a reply over ASGI, also one that breaks off in the middle."""
+"""Sending a reply over ASGI, and closing the connection in the middle of a reply."""
 
 import asyncio
 from base64 import b64encode
@@ -28,13 +28,13 @@ def error_reply(error: OssError, request: OssRequest | None) -> Reply:
         headers["x-oss-ec"] = error.ec
     body = xml.render("Error", *nodes)
     if request is not None and request.method == "HEAD":
-        # A HEAD has no body to tell the error in.
+        # The answer to a HEAD has no body for the error.
         headers["x-oss-err"] = b64encode(body).decode()
     return Reply(error.status, headers, b"" if error.status == 304 else body)
 
 
 async def send_reply(send: Send, reply: Reply, pace: Pace, method: str, limit: int | None) -> bool:
-    """Send ``reply``, at most ``limit`` bytes of its body, and tell whether that was all."""
+    """Send ``reply`` with at most ``limit`` bytes of its body; tell whether the whole body was sent."""
     chunks = [reply.body] if isinstance(reply.body, bytes) else reply.body
     size = len(reply.body) if isinstance(reply.body, bytes) else reply.body.size
     if reply.status not in (204, 304) and size is not None:
@@ -55,20 +55,20 @@ async def send_reply(send: Send, reply: Reply, pace: Pace, method: str, limit: i
 
 
 def set_date(send: Send, reply: Reply, now: float) -> None:
-    """State the emulator's time in place of the server's: clients tell by it how old an object is."""
-    cycle = getattr(send, "__self__", None)  # uvicorn's own, unless something wraps it
+    """Set the Date header to the emulator's time, from which clients compute the age of an object."""
+    cycle = getattr(send, "__self__", None)  # uvicorn's cycle, unless ``send`` is wrapped
     if cycle is not None:
         cycle.default_headers = [header for header in cycle.default_headers if header[0] != b"date"]
     reply.headers["date"] = http_date(now)
 
 
 async def hang_up(receive: Receive, send: Send, *, flush: bool) -> None:
-    """Close the connection in the middle of a reply, which ASGI has no message for."""
+    """Close the connection in the middle of a reply; ASGI has no message for this."""
     transport: asyncio.Transport = send.__self__.transport  # type: ignore[attr-defined]  # uvicorn's own
     if flush:
         transport.close()
     else:
         transport.abort()
-    # Returning before the server has noticed would make it answer by itself.
+    # Returning before the server has noticed would make the server send an answer.
     while (await receive())["type"] != "http.disconnect":
         pass

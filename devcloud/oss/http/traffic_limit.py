@@ -1,4 +1,4 @@
-"""The speed that one request may have: ``x-oss-traffic-limit``, as a header or in the URL.
+"""The speed limit of one request: ``x-oss-traffic-limit`` as a header or in the URL.
 
 See https://www.alibabacloud.com/help/en/oss/user-guide/single-connection-bandwidth-throttling-5.
 """
@@ -13,7 +13,7 @@ _NAME = "x-oss-traffic-limit"
 
 
 def read_traffic_limit(request: OssRequest) -> int | None:
-    """Return the bits per second that ``request`` may have. Raises ``InvalidArgument``."""
+    """Return the limit of ``request`` in bits per second, ``None`` without a limit. Raises ``InvalidArgument``."""
     text = request.headers.get(_NAME) or request.query.get(_NAME)
     if not text:
         return None
@@ -24,7 +24,7 @@ def read_traffic_limit(request: OssRequest) -> int | None:
 
 
 class Pace:
-    """Keeps bytes from passing faster than at ``bits_per_s`` by ``clock``."""
+    """Delays bytes so that at most ``bits_per_s`` pass, measured by ``clock``."""
 
     def __init__(self, clock: Clock, bits_per_s: int | None) -> None:
         self._clock = clock
@@ -33,7 +33,7 @@ class Pace:
         self._bytes = 0
 
     def pieces(self, chunk: bytes) -> list[bytes]:
-        """Return ``chunk`` in pieces that come evenly enough."""
+        """Return ``chunk`` in small pieces, so that they pass evenly."""
         if self._bits_per_s is None:
             return [chunk]
         return [chunk[start : start + _PIECE] for start in range(0, len(chunk), _PIECE)]

@@ -12,8 +12,8 @@ from devcloud.oss.oss_errors import malformed_xml
 
 Node = tuple[str, "str | int | bool | Iterable[Node | str]"]
 
-# Keys may hold characters that XML 1.0 has no way to write. SDKs send them raw or as character references, and both are
-# read. They travel through the parser as pairs of code points: an escape, and what stands for the character.
+# Keys may contain characters that XML 1.0 cannot express. SDKs send them raw or as character references, and both are
+# read. They pass the parser as pairs of code points: an escape, and a substitute for the character.
 _ESCAPE = "\U0010fffe"
 _FORBIDDEN = (*(chr(code) for code in range(0x20) if chr(code) not in "\t\n\r"), "\ufffe", "\uffff", _ESCAPE)
 _SHELTER = {ord(char): _ESCAPE + chr(0xE000 + index) for index, char in enumerate((*_FORBIDDEN, "\r"))}
@@ -21,7 +21,7 @@ _UNSHELTER = {pair: chr(code) for code, pair in _SHELTER.items()}
 _RAW = re.compile(f"[{''.join(map(re.escape, _FORBIDDEN))}]")
 _PAIR = re.compile(f"{_ESCAPE}.", re.DOTALL)
 _REFERENCE = re.compile(r"&#(?:x([0-9A-Fa-f]{1,8})|([0-9]{1,10}));")
-# The text of an element that has no others: there the parser would make a line feed of a carriage return.
+# The text of an element without child elements, where the parser would turn a carriage return into a line feed.
 _TEXT = re.compile(r"(?<=>)[^<>]*(?=</)")
 
 
@@ -33,20 +33,20 @@ def render(tag: str, *content: Node | str) -> bytes:
 def parse(body: bytes) -> ET.Element:
     """Return the root of ``body``; read text with :func:`text_of`. Raises ``MalformedXML``."""
     try:
-        # expat bounds entity expansion by itself, and the emulator serves loopback alone.
+        # expat limits entity expansion, and the emulator serves only loopback.
         return ET.fromstring(_sheltered(body.decode()))  # noqa: S314
     except (UnicodeDecodeError, ET.ParseError) as error:
         raise malformed_xml() from error
 
 
 def text_of(parent: ET.Element, path: str) -> str | None:
-    """Return the text at ``path`` below ``parent``, ``None`` if there is no such element."""
+    """Return the text at ``path`` below ``parent``, ``None`` if the element does not exist."""
     text = parent.findtext(path)
     return None if text is None else unsheltered(text)
 
 
 def unsheltered(text: str) -> str:
-    """Return text of the parser with the characters that stood in it."""
+    """Return text from the parser with its original characters."""
     return _PAIR.sub(lambda pair: _UNSHELTER[pair[0]], text)
 
 

@@ -22,13 +22,13 @@ async def append_object(service: OssService, request: OssRequest) -> Reply:
     added, digest = await receive_body(service, request)
     try:
         previous = _appendable(service, request, int(position))
-        # What later appends say of the object is left out, and not even checked.
+        # The headers of later appends are ignored, and not even checked.
         attributes = previous.attributes if previous else attributes_of(service, request)
     except OssError:
         service.storage.release(added)
         raise
     before = previous.content if previous else Content()
-    # The real service does not say how it makes this ETag, only that it is not the MD5 of the content.
+    # The real service does not document this ETag, except that it is not the MD5 of the content.
     chained = (previous.etag if previous else "").encode() + digest
     etag = hashlib.md5(chained, usedforsecurity=False).hexdigest().upper()
     now = service.clock.now()
@@ -40,7 +40,7 @@ async def append_object(service: OssService, request: OssRequest) -> Reply:
         "Appendable",
         now,
         attributes,
-        version_id=previous.version_id if previous else "",  # an append makes no new version
+        version_id=previous.version_id if previous else "",  # an append does not make a new version
     )
     headers = store_object(service, request, record, "AppendObject", fresh=added)
     return Reply(headers=headers | {"x-oss-next-append-position": str(record.content.size)})

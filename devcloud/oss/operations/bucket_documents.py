@@ -25,14 +25,14 @@ DOCUMENTS: tuple[Document, ...] = (
 
 
 async def put_bucket_document(service: OssService, request: OssRequest) -> Reply:
-    """PutBucketCors, PutBucketReferer and the like."""
+    """PutBucketCors, PutBucketReferer and other documents."""
     document = _asked_for(request)
     service.storage.put_document(request.bucket, document.name, document.read(await request.document()))
     return Reply()
 
 
 async def get_bucket_document(service: OssService, request: OssRequest) -> Reply:
-    """GetBucketCors, GetBucketLifecycle and the like."""
+    """GetBucketCors, GetBucketLifecycle and other documents."""
     document = _asked_for(request)
     body = service.storage.document(request.bucket, document.name) or document.default
     if not body:
@@ -41,13 +41,13 @@ async def get_bucket_document(service: OssService, request: OssRequest) -> Reply
 
 
 async def delete_bucket_document(service: OssService, request: OssRequest) -> Reply:
-    """DeleteBucketCors, DeleteBucketLifecycle and the like; one that is not there is no error."""
+    """DeleteBucketCors, DeleteBucketLifecycle and others; a document that does not exist is not an error."""
     service.storage.put_document(request.bucket, _asked_for(request).name, None)
     return Reply(204)
 
 
 async def put_bucket_lifecycle(service: OssService, request: OssRequest) -> Reply:
-    """PutBucketLifecycle; rules may do the same to the same objects only where a header allows it."""
+    """PutBucketLifecycle; a header allows rules with the same action for the same objects."""
     allowed = request.headers.get("x-oss-allow-same-action-overlap", "").lower() == "true"
     body = check_lifecycle(await request.document(), overlap_allowed=allowed)
     service.storage.put_document(request.bucket, "lifecycle", body)
@@ -55,7 +55,7 @@ async def put_bucket_lifecycle(service: OssService, request: OssRequest) -> Repl
 
 
 async def put_bucket_logging(service: OssService, request: OssRequest) -> Reply:
-    """PutBucketLogging; the bucket for the logs must exist. The emulator writes none."""
+    """PutBucketLogging; the target bucket must exist. The emulator does not write logs."""
     document = _asked_for(request)
     body = document.read(await request.document())
     target = target_of_logging(body)
@@ -67,7 +67,7 @@ async def put_bucket_logging(service: OssService, request: OssRequest) -> Reply:
 
 
 async def delete_bucket_tags(service: OssService, request: OssRequest) -> Reply:
-    """DeleteBucketTags: all, or those whose keys the parameter names."""
+    """DeleteBucketTags: all tags, or the tags whose keys the parameter names."""
     names = {name for name in request.query["tagging"].split(",") if name}
     tags = read_tags(service.storage.document(request.bucket, "tagging"))
     left = {key: value for key, value in tags.items() if names and key not in names}

@@ -28,14 +28,14 @@ _STAT_TAGS = {name: {"IA": "InfrequentAccess"}.get(name, name) for name in STORA
 
 
 def check_bucket_name(name: str) -> None:
-    """Raise ``InvalidBucketName`` unless OSS takes ``name``."""
+    """Raise ``InvalidBucketName`` unless ``name`` is valid."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", name):
         details = {"BucketName": name}
         raise OssError(400, "InvalidBucketName", "The specified bucket is not valid.", details=details)
 
 
 async def list_buckets(service: OssService, request: OssRequest) -> Reply:
-    """GetService (ListBuckets), also by tags and resource group."""
+    """GetService (ListBuckets), which may select by tags and resource group."""
     prefix, marker = request.query.get("prefix", ""), request.query.get("marker", "")
     limit = read_count(request, "max-keys", 100)
     group = request.headers.get("x-oss-resource-group-id")
@@ -75,7 +75,7 @@ def _resource_group(service: OssService, bucket: BucketRecord) -> str:
 
 
 async def put_bucket(service: OssService, request: OssRequest) -> Reply:
-    """PutBucket; one's own bucket may be put again."""
+    """PutBucket; the owner may repeat it."""
     body = await request.document()
     root = xml.parse(body) if body.strip() else None
     storage_class = (xml.text_of(root, "StorageClass") if root is not None else None) or "Standard"
@@ -100,7 +100,7 @@ async def put_bucket(service: OssService, request: OssRequest) -> Reply:
 
 
 async def delete_bucket(service: OssService, request: OssRequest) -> Reply:
-    """DeleteBucket; neither objects nor uploads may be left in it."""
+    """DeleteBucket; the bucket must not contain objects, versions or uploads."""
     usage = service.storage.usage(request.bucket)
     if usage.classes or usage.uploads or usage.delete_markers:
         message = "The bucket you tried to delete is not empty."
@@ -164,7 +164,7 @@ async def get_bucket_location(service: OssService, request: OssRequest) -> Reply
 
 
 def _properties(service: OssService, request: OssRequest, bucket: BucketRecord) -> list[xml.Node]:
-    # The address by which the emulator was found is the one under which clients find the bucket again.
+    # Clients reach the bucket again at the address of this request.
     endpoint = request.host.removeprefix(f"{request.bucket}.") if request.bucket else request.host
     return [
         ("Name", bucket.name),

@@ -1,4 +1,4 @@
-"""CopyObject, and the source that UploadPartCopy reads, too.
+"""CopyObject, and the source of CopyObject and UploadPartCopy.
 
 See https://www.alibabacloud.com/help/en/oss/developer-reference/copyobject.
 """
@@ -21,7 +21,7 @@ from devcloud.oss.storages.port import ObjectRecord
 
 
 async def copy_object(service: OssService, request: OssRequest) -> Reply:
-    """CopyObject; onto itself it replaces the metadata."""
+    """CopyObject; a copy of an object onto itself replaces the metadata."""
     source = copy_source(service, request)
     same = (source.bucket, source.key) == (request.bucket, request.key)
     attributes = attributes_of(service, request)
@@ -45,7 +45,7 @@ async def copy_object(service: OssService, request: OssRequest) -> Reply:
 
 
 def copy_source(service: OssService, request: OssRequest) -> ObjectRecord:
-    """Return the object that ``x-oss-copy-source`` names, once its conditions hold."""
+    """Return the object that ``x-oss-copy-source`` names. Raises ``PreconditionFailed`` and ``NotModified``, too."""
     header = request.headers["x-oss-copy-source"]
     match = re.fullmatch(r"/?([^/?]+)/([^?]+)(?:\?versionId=(.*))?", header)
     if match is None:
@@ -62,6 +62,6 @@ def copy_source(service: OssService, request: OssRequest) -> ObjectRecord:
 
 
 def copy_source_headers(service: OssService, source: ObjectRecord) -> dict[str, str]:
-    """Return the header that names the version that was copied."""
+    """Return the header with the id of the copied version."""
     headers = service.version_headers(source)
     return {name.replace("x-oss-", "x-oss-copy-source-"): value for name, value in headers.items()}

@@ -21,7 +21,7 @@ MAX_DELETED_AT_ONCE = 1000
 
 
 async def delete_object(service: OssService, request: OssRequest) -> Reply:
-    """DeleteObject; an object that is not there is no error."""
+    """DeleteObject; an object that does not exist is not an error."""
     version_id = version_of(request)
     deletion = _delete(service, request, [(request.key, version_id)], "DeleteObject")[0]
     headers = {}
@@ -56,7 +56,7 @@ async def delete_objects(service: OssService, request: OssRequest) -> Reply:
 
 @dataclass(frozen=True)
 class _Deletion:
-    """What became of one deletion: ``version_id`` was asked for; ``marker_id`` is the delete marker made or removed."""
+    """The result of one deletion: the requested version, and the delete marker that was made or removed."""
 
     key: str
     version_id: str | None
@@ -66,7 +66,10 @@ class _Deletion:
 def _delete(
     service: OssService, request: OssRequest, wanted: Sequence[tuple[str, str | None]], event: str
 ) -> list[_Deletion]:
-    """Remove versions; where none is named, the object: in a bucket with versions by a delete marker on top."""
+    """Remove the named versions.
+
+    Without a version id remove the object, or hide it by a delete marker if the bucket has versioning.
+    """
     bucket = request.bucket
     versioned = bool(service.storage.bucket(bucket).versioning)
     exact = [(key, version_id or NULL_VERSION) for key, version_id in wanted if version_id or not versioned]

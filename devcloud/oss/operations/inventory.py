@@ -1,4 +1,4 @@
-"""Inventory configurations: ``?inventory``. They are kept and listed; the emulator writes no inventories.
+"""Inventory configurations: ``?inventory``. They are stored and listed; the emulator does not write inventories.
 
 See https://www.alibabacloud.com/help/en/oss/developer-reference/putbucketinventory.
 """
@@ -41,7 +41,7 @@ async def get_inventory(service: OssService, request: OssRequest) -> Reply:
 
 
 async def list_inventories(service: OssService, request: OssRequest) -> Reply:
-    """ListBucketInventory, a hundred at a time."""
+    """ListBucketInventory, in pages of a hundred."""
     after = request.query.get("continuation-token", "")
     found = [(name, node) for name, node in _configurations(service, request.bucket).items() if name > after]
     if not found and not after:

@@ -23,7 +23,7 @@ T = TypeVar("T", ObjectRecord, UploadRecord)
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """One page. ``last`` is what it ends with: an entry or a common prefix."""
+    """One page. ``last`` is its last item: an entry or a common prefix."""
 
     entries: list[T]
     prefixes: list[str]
@@ -36,7 +36,7 @@ def paginate(
 ) -> Page[T]:
     """Return up to ``limit`` entries and common prefixes of ``first``.
 
-    ``rescan`` scans anew from a key: past a common prefix it saves going through all that is below it.
+    ``rescan`` scans again from a key, which skips all keys under a common prefix.
     """
     entries: list[T] = []
     prefixes: list[str] = []
@@ -60,13 +60,13 @@ def paginate(
 
 
 def common_prefix(key: str, prefix: str, delimiter: str) -> str | None:
-    """Return what ``key`` is rolled up under: itself up to the first delimiter behind ``prefix``."""
+    """Return the common prefix of ``key``: its part up to the first delimiter after ``prefix``."""
     end = key.find(delimiter, len(prefix)) if delimiter else -1
     return None if end < 0 else key[: end + len(delimiter)]
 
 
 def start_after(marker: str, prefix: str, delimiter: str) -> str:
-    """Return where to go on after ``marker``, which may be a common prefix that the page before ended with."""
+    """Return the first key after ``marker``, which may be the common prefix at the end of the previous page."""
     if marker.startswith(prefix) and common_prefix(marker, prefix, delimiter) == marker:
         return successor(marker) or marker + "\0"
     return marker + "\0" if marker else ""
@@ -81,7 +81,7 @@ def read_count(request: OssRequest, name: str, default: int) -> int:
 
 
 def read_page(request: OssRequest, count: str, default: int) -> tuple[str, str, int, Callable[[str], str]]:
-    """Return prefix, delimiter, page size and how to write a key."""
+    """Return prefix, delimiter, page size and the function that writes a key."""
     query = request.query
     for name in _MARKERS:
         if len(query.get(name, "").encode()) > MAX_MARKER_BYTES:
@@ -97,7 +97,7 @@ def _shown(request: OssRequest) -> Callable[[str], str]:
 
 
 def echo(request: OssRequest, *names: str) -> list[xml.Node]:
-    """Return parameters of the request as the elements ``names``, and its encoding."""
+    """Return parameters of the request as the elements ``names``, and the element of its encoding."""
     parameters = {
         "Prefix": "prefix",
         "Marker": "marker",
@@ -113,7 +113,7 @@ def echo(request: OssRequest, *names: str) -> list[xml.Node]:
 
 
 def record_nodes(record: ObjectRecord, shown: Callable[[str], str], now: float) -> list[xml.Node]:
-    """Return what lists say of an object; ``shown`` tells how to write its key."""
+    """Return the elements of an object in a list; ``shown`` writes its key."""
     info = restore_info(record, now)
     return [
         ("Key", shown(record.key)),
@@ -132,5 +132,5 @@ def prefix_nodes(prefixes: list[str], shown: Callable[[str], str]) -> list[xml.N
 
 
 def key_of(last: ObjectRecord | UploadRecord | str | None) -> str:
-    """Return the marker of what a page ends with."""
+    """Return the marker of the last item of a page."""
     return last.key if isinstance(last, ObjectRecord | UploadRecord) else last or ""

@@ -1,4 +1,4 @@
-"""Live channels: their documents and playlists. Streams themselves (RTMP) are not taken in.
+"""Live channels: their configuration and playlists. The emulator does not accept streams (RTMP).
 
 See https://www.alibabacloud.com/help/en/oss/developer-reference/livechannel-related-operations.
 """
@@ -68,7 +68,7 @@ async def put_live_channel_status(service: OssService, request: OssRequest) -> R
 
 
 async def get_live_channel(service: OssService, request: OssRequest) -> Reply:
-    """GetLiveChannelInfo, GetLiveChannelStat and GetLiveChannelHistory, told apart by ``comp``."""
+    """GetLiveChannelInfo, GetLiveChannelStat and GetLiveChannelHistory, distinguished by ``comp``."""
     channel = _channel(service, request)
     comp = request.query.get("comp")
     if comp == "stat":
@@ -88,7 +88,7 @@ async def get_live_channel(service: OssService, request: OssRequest) -> Reply:
 
 
 async def delete_live_channel(service: OssService, request: OssRequest) -> Reply:
-    """DeleteLiveChannel; one that is not there is no error."""
+    """DeleteLiveChannel; a channel that does not exist is not an error."""
     channels = _read(service, request)
     channels.pop(request.key, None)
     _write(service, request, channels)
@@ -125,7 +125,7 @@ async def list_live_channels(service: OssService, request: OssRequest) -> Reply:
 
 
 async def post_vod_playlist(service: OssService, request: OssRequest) -> Reply:
-    """PostVodPlaylist: store the playlist of what a channel recorded in a span as ``CHANNEL/PLAYLIST``."""
+    """PostVodPlaylist: store a playlist of the channel's recordings in a period as ``CHANNEL/PLAYLIST``."""
     name, _, playlist = request.key.rpartition("/")
     if not _PLAYLIST.fullmatch(playlist):
         raise invalid_argument("The playlist name is invalid.", "PlaylistName", playlist)
@@ -142,7 +142,7 @@ async def get_vod_playlist(service: OssService, request: OssRequest) -> Reply:
 
 
 def count_channels(service: OssService, bucket: str) -> int:
-    """Return how many live channels a bucket has."""
+    """Return the number of live channels of a bucket."""
     return len(json.loads(service.storage.document(bucket, _DOCUMENT) or b"{}"))
 
 

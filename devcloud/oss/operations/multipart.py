@@ -52,7 +52,7 @@ async def upload_part(service: OssService, request: OssRequest) -> Reply:
 
 
 async def upload_part_copy(service: OssService, request: OssRequest) -> Reply:
-    """UploadPartCopy: a part that is a range of an object."""
+    """UploadPartCopy: a part that is copied from a range of an object."""
     number = _part_number(request)
     _upload(service, request)
     source = copy_source(service, request)
@@ -79,7 +79,7 @@ async def upload_part_copy(service: OssService, request: OssRequest) -> Reply:
 
 
 async def complete_multipart_upload(service: OssService, request: OssRequest) -> Reply:
-    """CompleteMultipartUpload. Costs the same for large parts as for small ones: the parts become the object."""
+    """CompleteMultipartUpload. Its cost does not depend on the size of the parts: no bytes are copied."""
     upload, callback = _upload(service, request), read_callback(request)
     _refuse_encryption(request)
     body = await request.document()
@@ -89,7 +89,7 @@ async def complete_multipart_upload(service: OssService, request: OssRequest) ->
     else:
         parts = [_match(stored, number, etag) for number, etag in _read_parts(body)]
     _check_parts(parts)
-    _upload(service, request)  # another request may have ended it while the body came in
+    _upload(service, request)  # another request may have ended the upload while the body arrived
     digests = b"".join(bytes.fromhex(part.etag) for part in parts)
     etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest().upper()}-{len(parts)}"
     record = ObjectRecord(
@@ -102,7 +102,7 @@ async def complete_multipart_upload(service: OssService, request: OssRequest) ->
         upload.attributes,
     )
     complete = partial(service.storage.complete_upload, upload.upload_id)
-    # What cannot be completed stays an upload: nothing to release.
+    # If the completion fails, the upload keeps its parts: there is nothing to release.
     headers = store_object(service, request, record, "CompleteMultipartUpload", put=complete, fresh=Content())
     location = f"http://{request.host}/{quote(request.key)}"
     reply = xml_reply("CompleteMultipartUploadResult", ("Location", location), *_names(request), ("ETag", f'"{etag}"'))
@@ -155,10 +155,10 @@ def _names(request: OssRequest) -> list[xml.Node]:
 
 
 def _refuse_encryption(request: OssRequest) -> None:
-    """Raise ``InvalidArgument`` if ``request`` asks for an encryption: that is for the initiation to do."""
+    """Raise ``InvalidArgument`` if ``request`` asks for an encryption: only InitiateMultipartUpload may."""
     for name, value in request.headers.items():
         if name.startswith("x-oss-server-side-"):
-            raise invalid_argument("Encryption is asked for when an upload is initiated.", name, value)
+            raise invalid_argument("Encryption can only be requested by InitiateMultipartUpload.", name, value)
 
 
 def _upload(service: OssService, request: OssRequest) -> UploadRecord:
@@ -176,7 +176,7 @@ def _part_number(request: OssRequest) -> int:
 def _store_part(service: OssService, request: OssRequest, number: int, content: Content, digest: bytes) -> PartRecord:
     part = PartRecord(number, content, digest.hex().upper(), service.clock.now())
     try:
-        _upload(service, request)  # it may have ended while the part came in
+        _upload(service, request)  # the upload may have ended while the part arrived
         service.storage.put_part(request.query["uploadId"], part)
     except BaseException:
         service.storage.release(content)

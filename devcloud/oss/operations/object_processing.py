@@ -1,4 +1,4 @@
-"""``x-oss-process``: what comes is made from the object, or is stored as another one.
+"""``x-oss-process``: answer with a processed object, or store the result as another object.
 
 See https://www.alibabacloud.com/help/en/oss/user-guide/img-implementation-modes.
 """
@@ -23,7 +23,7 @@ from devcloud.oss.oss_service import OssService
 
 MAX_IMAGE_BYTES = 20 * 1024**2
 
-# What of the object's headers holds for what was made from it, too.
+# The headers of the object that its processed form keeps.
 _KEPT = ("cache-control", "content-disposition", "etag", "expires", "last-modified", "x-oss-version-id")
 _NOT_PASSED_ON = ("range", "accept-encoding")
 
@@ -34,9 +34,9 @@ async def get_processed(service: OssService, request: OssRequest) -> Reply:
 
 
 async def process_object(service: OssService, request: OssRequest) -> Reply:
-    """PostProcessObject: store what ``x-oss-process=image/…|sys/saveas,o_KEY,b_BUCKET`` in the body makes."""
+    """PostProcessObject: store the result of ``x-oss-process=image/…|sys/saveas,o_KEY,b_BUCKET`` in the body."""
     asked = request.query["x-oss-process"]
-    if asked:  # csv/select and the like
+    if asked:  # for example csv/select
         raise not_implemented(f"x-oss-process={asked}")
     text = (await request.document()).decode(errors="replace")
     match = re.fullmatch(r"x-oss-process=(.+)\|sys/saveas,o_([^,]+)(?:,b_([^,]+))?", text)

@@ -1,4 +1,4 @@
-"""What all writes of objects share: their headers, their body, their checks, and storing the new version."""
+"""The common steps of all writes of objects: headers, body, checks, and storing the new version."""
 
 from base64 import b64encode
 from collections.abc import Callable
@@ -18,16 +18,16 @@ from devcloud.oss.storages.port import DELETE_MARKER, Attributes, Content, Objec
 
 
 def attributes_of(service: OssService, request: OssRequest) -> Attributes:
-    """Return what the headers of a write say."""
+    """Read the headers of a write; the bucket has the defaults."""
     body = service.storage.document(request.bucket, ENCRYPTION.name)
     encryption = {} if body is None else headers_of_encryption(body)
     return read_attributes(request, service.storage.bucket(request.bucket).storage_class, encryption)
 
 
 async def receive_body(service: OssService, request: OssRequest) -> tuple[Content, bytes]:
-    """Take in the body of ``request`` and return it with its MD5 digest.
+    """Store the body of ``request`` as a blob and return it with its MD5 digest.
 
-    Raises ``InvalidDigest`` if it is not what Content-MD5 announced. Of a body that breaks off nothing stays.
+    Raises ``InvalidDigest`` if Content-MD5 announced another digest. An incomplete body is discarded.
     """
     length = request.headers.get("content-length")
     if length is None and request.headers.get("transfer-encoding", "").lower() != "chunked":
@@ -59,13 +59,13 @@ def store_object(
     put: Callable[[ObjectRecord], None] | None = None,
     fresh: Content | None = None,
 ) -> dict[str, str]:
-    """Store an object by ``put`` (``storage.put_object``) and tell of it as "ObjectCreated:``event``".
+    """Store an object by ``put`` (``storage.put_object``) and report the event "ObjectCreated:``event``".
 
-    ``fresh`` is what to release if it cannot be stored; by default the whole content. A record without a version
-    (``version_id`` "") gets a new one. Returns the headers of every answer about stored bytes.
+    ``fresh`` is the content to release if the object cannot be stored; by default the whole content. A record without
+    a version (``version_id`` "") gets a new one. Returns the headers of every answer about stored bytes.
     """
     try:
-        # Only now: the bucket may have gone, and its versioning changed, while the body came in.
+        # Only now: the bucket may have been deleted, or its versioning changed, while the body arrived.
         record = replace(record, version_id=record.version_id or service.new_version_id(record.bucket))
         refuse_overwrite(service.storage, request)
         previous = service.storage.object(record.bucket, record.key)
@@ -81,7 +81,7 @@ def store_object(
 
 
 def refuse_protected(service: OssService, record: ObjectRecord | None) -> None:
-    """Raise ``FileImmutable`` if the bucket's retention policy protects what is there."""
+    """Raise ``FileImmutable`` if the bucket's retention policy protects the version."""
     if record is None or record.type == DELETE_MARKER:
         return
     now = service.clock.now()
@@ -99,7 +99,7 @@ def check_md5(request: OssRequest, digest: bytes) -> None:
 
 
 def replace_attributes(service: OssService, request: OssRequest, **changes: object) -> dict[str, str]:
-    """Store changed attributes of a version and return the header that names it."""
+    """Store changed attributes of a version and return the header with its id."""
     record = service.object(request)
     attributes = replace(record.attributes, **changes)  # type: ignore[arg-type]  # two callers, each with a field's type
     service.storage.update_object(replace(record, attributes=attributes))

@@ -31,7 +31,7 @@ async def put_object(service: OssService, request: OssRequest) -> Reply:
 
 
 async def put_document(service: OssService, request: OssRequest, body: bytes, content_type: str) -> None:
-    """Store what the emulator itself made as the object that ``request`` names."""
+    """Store ``body``, which the emulator made, as the object that ``request`` names."""
     blob = service.storage.new_blob()
     blob.write(body)
     etag = blob.md5().hex().upper()
@@ -65,7 +65,7 @@ async def head_object(service: OssService, request: OssRequest) -> Reply:
 
 
 async def get_object_meta(service: OssService, request: OssRequest) -> Reply:
-    """GetObjectMeta: the few facts that cost no metadata look-up on the real service."""
+    """GetObjectMeta: ETag, size and time of modification."""
     record = service.object(request)
     headers = stored_headers(record) | service.version_headers(record)
     headers["content-length"] = str(record.content.size)
@@ -74,7 +74,7 @@ async def get_object_meta(service: OssService, request: OssRequest) -> Reply:
 
 
 def _look_up(service: OssService, request: OssRequest) -> tuple[ObjectRecord, dict[str, str]]:
-    """Return the object whose bytes to answer and the headers; a symlink has its target's bytes."""
+    """Return the object with the bytes of the answer, and the headers; a symlink answers its target's bytes."""
     record = service.object(request)
     headers = object_headers(record) | service.version_headers(record)
     if info := restore_info(record, service.clock.now()):

@@ -11,7 +11,7 @@ from devcloud.oss.oss_service import OssService
 
 
 async def option_object(service: OssService, request: OssRequest) -> Reply:
-    """OptionObject, which browsers send unsigned ahead of the request itself."""
+    """OptionObject, which browsers send without a signature before the request itself."""
     origin = request.headers.get("origin")
     method = request.headers.get("access-control-request-method")
     if not origin or not method:
@@ -36,7 +36,7 @@ async def option_object(service: OssService, request: OssRequest) -> Reply:
 
 
 def allow_origin(service: OssService, request: OssRequest, reply: Reply) -> None:
-    """Add to ``reply`` what lets the page that asked read it."""
+    """Add the headers to ``reply`` that allow the requesting page to read it."""
     if request.method == "OPTIONS" or not request.bucket:
         return
     origin = request.headers.get("origin")

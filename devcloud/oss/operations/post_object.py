@@ -20,7 +20,7 @@ from devcloud.oss.storages.port import ObjectRecord
 
 
 async def post_object(service: OssService, request: OssRequest) -> Reply:
-    """PostObject, of what ``read_form`` made of the request."""
+    """PostObject; ``request`` is the result of ``read_form``."""
     form = request.form or {}
     smallest, largest = 0, MAX_PUT_BYTES
     if "policy" in form:

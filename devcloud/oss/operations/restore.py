@@ -1,7 +1,7 @@
-"""Objects of the archive classes: frozen until they are restored, for a while.
+"""Objects of the archive classes: they can be read only after a restoration, for some days.
 
-See https://www.alibabacloud.com/help/en/oss/developer-reference/restoreobject. Times are those of the emulator's
-clock; a restoration takes as long as the real service says at least.
+See https://www.alibabacloud.com/help/en/oss/developer-reference/restoreobject. Times are by the emulator's
+clock; a restoration takes the minimum time that the real service documents.
 """
 
 from dataclasses import replace

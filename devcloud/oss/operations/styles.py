@@ -47,7 +47,7 @@ async def list_styles(service: OssService, request: OssRequest) -> Reply:
 
 
 async def delete_style(service: OssService, request: OssRequest) -> Reply:
-    """DeleteStyle; one that is not there is no error."""
+    """DeleteStyle; a style that does not exist is not an error."""
     styles = _styles(service, request.bucket)
     styles.pop(request.query.get("styleName", ""), None)
     _store(service, request.bucket, styles)
@@ -55,7 +55,7 @@ async def delete_style(service: OssService, request: OssRequest) -> Reply:
 
 
 def style_content(service: OssService, bucket: str, name: str) -> str:
-    """Return what ``x-oss-process=style/NAME`` stands for. Raises ``NoSuchStyle``."""
+    """Return the actions of ``x-oss-process=style/NAME``. Raises ``NoSuchStyle``."""
     return xml.text_of(_style(service, bucket, name), "Content") or ""
 
 

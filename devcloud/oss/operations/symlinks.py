@@ -18,7 +18,7 @@ from devcloud.oss.storages.port import Content, ObjectRecord
 
 
 async def put_symlink(service: OssService, request: OssRequest) -> Reply:
-    """PutSymlink; the target need not exist."""
+    """PutSymlink; the target does not have to exist."""
     target = unquote(request.headers.get("x-oss-symlink-target", ""))
     check_key(target)
     attributes = attributes_of(service, request)
@@ -38,7 +38,7 @@ async def get_symlink(service: OssService, request: OssRequest) -> Reply:
 
 
 def reading(request: OssRequest, bucket: str, key: str, version_id: str | None = None) -> OssRequest:
-    """Return the request for an object that ``request`` reads on its way."""
+    """Return a request that reads another object in the name of ``request``'s caller."""
     query = {} if version_id is None else {"versionId": version_id}
     return replace(request, method="GET", bucket=bucket, key=key, query=query)
 

@@ -1,6 +1,6 @@
-"""Callbacks: an upload is told to an application, whose answer becomes the uploader's.
+"""Upload callbacks: OSS reports an upload to an application and returns the application's answer to the uploader.
 
-Only servers on this machine are called, and the calls are not signed with the real service's key pair.
+Only applications on this machine are called, and the calls are not signed with the real service's key pair.
 See https://www.alibabacloud.com/help/en/oss/developer-reference/callback.
 """
 
@@ -30,7 +30,7 @@ _VARIABLE = re.compile(r"\$\{([\w:.\-]+)\}")
 
 @dataclass(frozen=True)
 class Callback:
-    """What to tell whom; ``variables`` are the caller's own, named ``x:…``."""
+    """The URLs of the application, and the body to send; ``variables`` are those of the caller, named ``x:…``."""
 
     urls: tuple[str, ...]
     host: str
@@ -40,7 +40,7 @@ class Callback:
 
 
 def read_callback(request: OssRequest) -> Callback | None:
-    """Return the callback that headers or the URL ask for. Raises ``InvalidArgument``."""
+    """Read the callback of the headers or the URL, ``None`` without a callback. Raises ``InvalidArgument``."""
     asked = request.headers.get("x-oss-callback") or request.query.get("callback")
     if not asked:
         return None
@@ -49,7 +49,7 @@ def read_callback(request: OssRequest) -> Callback | None:
 
 
 def parse_callback(asked: str, variables: Mapping[str, str]) -> Callback:
-    """Return the callback of a Base64 text. Raises ``InvalidArgument``."""
+    """Read the callback of a Base64 text. Raises ``InvalidArgument``."""
     fields = _read_json("callback", asked)
     urls = tuple(url.strip() for url in fields.get("callbackUrl", "").split(";") if url.strip())
     if not 1 <= len(urls) <= MAX_URLS or not fields.get("callbackBody"):
@@ -61,7 +61,7 @@ def parse_callback(asked: str, variables: Mapping[str, str]) -> Callback:
 
 
 async def answer(callback: Callback | None, request: OssRequest, record: ObjectRecord, reply: Reply) -> Reply:
-    """Return ``reply``, or in its place what the application answers. Raises ``CallbackFailed`` (203)."""
+    """Return the application's answer, or ``reply`` without a callback. Raises ``CallbackFailed`` (203)."""
     if callback is None:
         return reply
     body = _fill_in(callback, request, record).encode()
@@ -114,9 +114,9 @@ def _fill_in(callback: Callback, request: OssRequest, record: ObjectRecord) -> s
 def _post(url: str, callback: Callback, body: bytes) -> tuple[int, str, bytes]:
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
-        raise ValueError("it is no HTTP address; HTTPS is not for this machine's own")
+        raise ValueError("the URL does not begin with http://")
     port = parts.port or 80
-    # By the address that was looked at: a name may lead elsewhere the next time.
+    # Connect to the address that was checked: the name may resolve to another address the next time.
     connection = http.client.HTTPConnection(_local_address(parts.hostname, port), port, timeout=TIMEOUT_S)
     try:
         headers = {
@@ -128,15 +128,15 @@ def _post(url: str, callback: Callback, body: bytes) -> tuple[int, str, bytes]:
         response = connection.getresponse()
         text = response.read(MAX_ANSWER_BYTES + 1)
         if len(text) > MAX_ANSWER_BYTES:
-            raise ValueError("its answer is too large")
+            raise ValueError("the answer is too large")
         return response.status, response.getheader("Content-Type", "application/json"), text
     finally:
         connection.close()
 
 
 def _local_address(host: str, port: int) -> str:
-    """Return an address of ``host`` if it is this machine's."""
+    """Return a loopback address of ``host``. Raises ``ValueError`` if the host is not on this machine."""
     addresses = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     if not all(ipaddress.ip_address(address).is_loopback for address in addresses):
-        raise ValueError("it is not on this machine")
+        raise ValueError("the host is not on this machine")
     return addresses[0]

@@ -25,7 +25,7 @@ from devcloud.oss.storages.port import DELETE_MARKER, ObjectRecord
 
 
 async def put_bucket_versioning(service: OssService, request: OssRequest) -> Reply:
-    """PutBucketVersioning: on, or on hold; never off again."""
+    """PutBucketVersioning: Enabled or Suspended; it cannot be turned off again."""
     root = xml.parse(await request.document())
     status = xml.text_of(root, "Status")
     if root.tag != "VersioningConfiguration" or status not in ("Enabled", "Suspended"):
@@ -35,7 +35,7 @@ async def put_bucket_versioning(service: OssService, request: OssRequest) -> Rep
 
 
 async def get_bucket_versioning(service: OssService, request: OssRequest) -> Reply:
-    """GetBucketVersioning; without a status where it was never asked for."""
+    """GetBucketVersioning; without a status if versioning was never enabled."""
     status = service.storage.bucket(request.bucket).versioning
     return xml_reply("VersioningConfiguration", *([("Status", status)] if status else []))
 

@@ -1,7 +1,7 @@
 """Buckets as websites: index documents, redirects and error documents.
 
 See https://www.alibabacloud.com/help/en/oss/user-guide/hosting-static-websites. Unlike the real service, which
-serves websites under custom domain names alone, the emulator serves them under every name that it answers to.
+serves websites only under custom domain names, the emulator serves them under all its names.
 """
 
 from dataclasses import replace
@@ -21,14 +21,14 @@ _CONDITIONS = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-
 
 
 def at_root(service: OssService, request: OssRequest) -> OssRequest:
-    """Return the request for the index document if somebody unknown asks for the root of a website."""
+    """Return the request for the index document if an anonymous caller requests the root of a website."""
     plain = request.method in ("GET", "HEAD") and request.bucket and not request.key and not request.query
     site = _site(service, request) if plain and "authorization" not in request.headers else None
     return replace(request, key=site.index) if site and site.index else request
 
 
 async def answer(service: OssService, operation: Operation, request: OssRequest, key: AccessKey | None) -> Reply:
-    """Do the work of ``operation``, or what a website does instead where an object is not there."""
+    """Execute ``operation``; if its object does not exist, answer as the bucket's website."""
     site = _site(service, request) if operation.name in _READS and "versionId" not in request.query else None
     if site is None:
         return await operation.handler(service, request)
@@ -48,7 +48,7 @@ async def answer(service: OssService, operation: Operation, request: OssRequest,
 
 
 class _Visit:
-    """One visit of a page that is not there."""
+    """A request for a page that does not exist."""
 
     def __init__(self, service: OssService, request: OssRequest, site: Website, key: AccessKey | None) -> None:
         self._service = service
@@ -57,13 +57,13 @@ class _Visit:
         self._key = key
 
     async def instead(self) -> Reply | None:
-        """Return the index document, a redirect or the error document; ``None`` if there is none of them."""
+        """Return the index document, a redirect or the error document; ``None`` if the website has none that fits."""
         reply = await self._index()
         if reply is None:
             redirect = self._site.redirect(self._request.key, _query(self._request), self._request.headers, 404)
             if redirect is not None:
                 return await self.follow(redirect)
-        # Who signs its requests is a program, which is told of errors as such.
+        # A caller with a signature is a program, which gets errors as XML.
         if reply is None and self._key is None:
             reply = await self._try(self._site.error)
             if reply is not None:
@@ -71,7 +71,7 @@ class _Visit:
         return reply
 
     async def follow(self, redirect: Redirect) -> Reply:
-        """Go where a rule leads. Raises ``NoSuchKey``."""
+        """Answer with the target of a redirect. Raises ``NoSuchKey``."""
         if redirect.location:
             return Reply(redirect.status, {"location": quote(redirect.location, safe=":/?&=%#+,;@$!*'()~")})
         return await self._read(redirect.key)

@@ -26,7 +26,7 @@ async def initiate_bucket_worm(service: OssService, request: OssRequest) -> Repl
 
 
 async def complete_bucket_worm(service: OssService, request: OssRequest) -> Reply:
-    """CompleteBucketWorm: lock the policy for good."""
+    """CompleteBucketWorm: lock the policy permanently."""
     _store(service, request, replace(_named(service, request), state="Locked"))
     return Reply()
 

@@ -1,6 +1,6 @@
-"""``image/…`` by Pillow: info, resize, crop, rotate, auto-orient, format and quality, one after the other.
+"""``image/…`` with Pillow: info, resize, crop, rotate, auto-orient, format and quality, in the given order.
 
-Encoders differ from the real service's, so sizes in bytes do, too; dimensions, formats and errors do not.
+The encoders differ from the real service's, and so do sizes in bytes; dimensions, formats and errors are the same.
 """
 
 import io
@@ -20,7 +20,7 @@ MAX_PIXELS = 250_000_000
 MAX_RESIZED_SIDE = 16_384
 MAX_ROTATED_SIDE = 4_096
 
-# Pillow's own limit is below that of OSS.
+# Pillow's default limit is lower than OSS's.
 Image.MAX_IMAGE_PIXELS = None
 
 _FORMATS = {
@@ -38,13 +38,13 @@ _GRAVITY = {
     for y, row in enumerate((("nw", "north", "ne"), ("west", "center", "east"), ("sw", "south", "se")))
     for x, name in enumerate(row)
 }
-# The mean of the standard luminance table at quality 50, which scales the others.
+# The mean of the standard luminance table at quality 50; other qualities scale this table.
 _MEAN_AT_50 = 57.625
 
 
 @dataclass
 class _Work:
-    """An image on its way, and how it is to be written."""
+    """An image between two actions, and how it will be written."""
 
     image: Image.Image
     format: str
@@ -78,7 +78,7 @@ def _open(data: bytes) -> Image.Image:
         image.load()
     except (OssError, MemoryError):
         raise
-    except Exception as error:  # of a damaged file Pillow's decoders raise whatever they come upon
+    except Exception as error:  # Pillow's decoders raise all kinds of errors for a damaged file
         raise bad_request("This image format is not supported.") from error
     return image
 
@@ -112,7 +112,7 @@ def _resize(work: _Work, action: Action) -> None:
     color = _color(action)
     image = work.image
     if percent is not None:
-        # A percentage is taken literally: limit is about sides.
+        # limit does not apply to percentages.
         work.image = _to_size(image, (_scaled(image.width, percent / 100), _scaled(image.height, percent / 100)))
         return
     if width is None or height is None:
@@ -238,7 +238,7 @@ def _quality(work: _Work, action: Action) -> None:
     if absolute is not None:
         work.quality = absolute
         return
-    # Relative to what a JPEG was written with; other sources count as perfect.
+    # Relative to the quality of the source JPEG; other formats count as 100.
     work.quality = max(1, round(_source_quality(work.tables) * (relative or 100) / 100))
 
 

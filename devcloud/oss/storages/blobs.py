@@ -1,7 +1,7 @@
-"""Blobs as files: each has a new random name and is never changed after its row was committed.
+"""Blobs as files: each file has a new random name and never changes after its database row was committed.
 
-Nothing sees a blob before the database row that names it is committed, so a crash leaves at worst a file that no
-row names; :meth:`BlobFiles.sweep` deletes those at the next start. Readers pin blobs, and a pinned blob is deleted
+A blob is visible only after the database row with its name is committed. So a crash leaves at worst a file without a
+row; :meth:`BlobFiles.sweep` deletes such files at the next start. Readers pin blobs, and a pinned blob is deleted
 when its last reader closes.
 """
 
@@ -29,7 +29,7 @@ class BlobFiles:
             (root / f"{shard:02x}").mkdir(parents=True, exist_ok=True)
 
     def path(self, name: str) -> Path:
-        """Return where the blob ``name`` lies."""
+        """Return the path of the blob ``name``."""
         return self._root / name[:2] / name
 
     def create(self) -> "FileBlobWriter":
@@ -37,7 +37,7 @@ class BlobFiles:
         return FileBlobWriter(self, secrets.token_hex(16))
 
     def open(self, segments: Iterable[Segment], start: int, size: int) -> "FileBlobReader":
-        """Open ``size`` bytes from ``start`` on of the blobs in a row."""
+        """Open ``size`` bytes from ``start`` on of the joined blobs."""
         spans = []
         for name, length in segments:
             first, last = max(start, 0), min(start + size, length)
@@ -57,7 +57,7 @@ class BlobFiles:
         return tuple(links)
 
     def delete(self, segments: Iterable[Segment]) -> None:
-        """Delete the blobs, pinned ones once nobody reads them."""
+        """Delete the blobs, pinned blobs after their last reader has closed."""
         for name, _ in segments:
             if self._pins[name]:
                 self._doomed.add(name)
@@ -74,7 +74,7 @@ class BlobFiles:
                 self.path(name).unlink(missing_ok=True)
 
     def sweep(self, live: Collection[str]) -> None:
-        """Delete what a crash left behind: every file whose name is not in ``live``."""
+        """Delete the files that a crash left behind: every file whose name is not in ``live``."""
         for shard in self._root.iterdir():
             for path in shard.iterdir():
                 if path.name not in live:
@@ -137,6 +137,6 @@ class FileBlobReader:
                     yield chunk
 
     def close(self) -> None:
-        """Give the blobs free."""
+        """Unpin the blobs."""
         while self._pinned:
             self._files.unpin(self._pinned.pop())

@@ -1,7 +1,7 @@
 """The storage on disk: blobs as files, everything else in one SQLite database.
 
-Of a write the blob comes first and the row second; of a removal the row first and the blob second. What a
-``kill -9`` between the two leaves behind is a blob without a row, swept at the next start.
+A write stores the blob first and the row second; a removal deletes the row first and the blob second. A ``kill -9``
+between the two leaves a blob without a row, which the next start deletes.
 """
 
 import sqlite3
@@ -30,17 +30,17 @@ class DiskStorage:
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        # The thread that starts and stops the emulator is not the one that serves it.
+        # One thread starts and stops the emulator, another thread serves it.
         self._db = sqlite3.connect(root / "oss.sqlite3", isolation_level=None, check_same_thread=False)
         self._lock = threading.Lock()
-        # A commit reaches the kernel, which is what outlives kill -9; only a power cut asks for more. A checkpoint
-        # waits for the disk to take in all that was written, blobs too, so there are few of them.
+        # A commit reaches the kernel, which is enough to survive kill -9, but not a power cut. A checkpoint waits until
+        # all written data, blobs included, is on the disk, so checkpoints are rare.
         self._db.executescript(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8000;" + SCHEMA
         )
         add_columns(self._db)
         self._versions = VersionTables(self._db)
-        # Every request asks for its bucket and several documents, which nobody else changes.
+        # Every request reads its bucket and several documents, and only this process changes them.
         rows = self._db.execute("SELECT * FROM buckets")
         self._buckets = {row[0]: BucketRecord(*row) for row in rows}
         rows = self._db.execute("SELECT * FROM documents")
@@ -85,7 +85,7 @@ class DiskStorage:
         self._documents = {place: body for place, body in self._documents.items() if place[0] != name}
 
     def usage(self, bucket: str) -> Usage:
-        """Count what is in a bucket."""
+        """Count the contents of a bucket."""
         (uploads,) = self._db.execute("SELECT COUNT(*) FROM uploads WHERE bucket = ?", (bucket,)).fetchone()
         return Usage(self._versions.classes(bucket), uploads, self._versions.count_delete_markers(bucket))
 
@@ -108,7 +108,7 @@ class DiskStorage:
     # Blobs
 
     def new_blob(self) -> FileBlobWriter:
-        """Begin to take in bytes."""
+        """Begin a new blob."""
         return self._blobs.create()
 
     def copy(self, content: Content) -> Content:
@@ -130,7 +130,7 @@ class DiskStorage:
         return self._versions.object(bucket, key)
 
     def version(self, bucket: str, key: str, version_id: str | None) -> ObjectRecord | None:
-        """Return a version, without an id the latest one."""
+        """Return a version, by default the latest version."""
         return self._versions.version(bucket, key, version_id)
 
     def put_object(self, record: ObjectRecord) -> None:
@@ -144,7 +144,7 @@ class DiskStorage:
             self._versions.update_attributes(record)
 
     def delete_versions(self, bucket: str, versions: Sequence[tuple[str, str]]) -> list[ObjectRecord]:
-        """Delete versions and return those that there were."""
+        """Delete versions and return those that existed."""
         removed = []
         with self._transaction() as stale:
             for key, version_id in versions:
@@ -180,7 +180,7 @@ class DiskStorage:
         return read_upload(row)
 
     def delete_upload(self, upload_id: str) -> None:
-        """Give up an upload and its parts."""
+        """Delete an upload and its parts."""
         with self._transaction() as stale:
             self._end_upload(upload_id, stale)
 
@@ -192,7 +192,7 @@ class DiskStorage:
         return map(read_upload, self._db.execute(query, (*values, start, start_id)))
 
     def put_part(self, upload_id: str, part: PartRecord) -> None:
-        """Store a part in place of the one with its number."""
+        """Store a part, and replace a part with the same number."""
         with self._transaction() as stale:
             query = "SELECT segments FROM parts WHERE upload_id = ? AND number = ?"
             for (segments,) in self._db.execute(query, (upload_id, part.number)):
@@ -218,7 +218,7 @@ class DiskStorage:
 
     @contextmanager
     def _transaction(self) -> Iterator[set[Segment]]:
-        """Commit what the block did, then delete the blobs that it put into the set."""
+        """Commit the changes of the block, then delete the blobs that the block added to the set."""
         stale: set[Segment] = set()
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")

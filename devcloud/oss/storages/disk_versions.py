@@ -23,7 +23,7 @@ class VersionTables:
         return None if row is None else read_object(row)
 
     def version(self, bucket: str, key: str, version_id: str | None) -> ObjectRecord | None:
-        """Return a version, without an id the latest one."""
+        """Return a version, by default the latest version."""
         current = self.object(bucket, key)
         if current is not None and version_id in (None, current.version_id):
             return current
@@ -37,7 +37,7 @@ class VersionTables:
         return replace(read_object(row), latest=latest)
 
     def add(self, record: ObjectRecord, stale: set[Segment]) -> None:
-        """Store ``record`` as the latest version; what it replaces is added to ``stale``."""
+        """Store ``record`` as the latest version; add the blobs that it replaces to ``stale``."""
         bucket, key = record.bucket, record.key
         current = self.object(bucket, key)
         same: ObjectRecord | None = None
@@ -52,7 +52,7 @@ class VersionTables:
             self._db.execute("INSERT INTO history SELECT * FROM objects WHERE bucket = ? AND key = ?", (bucket, key))
             self._db.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (bucket, key))
         stale.difference_update(record.content.segments)
-        # A clock that was turned back must not turn the row of versions around.
+        # A clock that was turned back must not change the order of versions.
         rank = min(-time.time_ns(), self._least_rank(bucket, key) - 1)
         table = "history" if record.type == DELETE_MARKER else "objects"
         values = (

@@ -1,13 +1,13 @@
 """The storage in moto's S3 backend: in memory, gone with the process, and visible to boto3.
 
-What the front stores is what ``boto3.client("s3")`` under ``moto.mock_aws`` finds in the bucket of the same name, and
-the other way around, so that a test can look at one bucket with two unrelated clients. moto is a dependency of tests
-alone: this module is imported by who wants it, never by the emulator.
+Under ``moto.mock_aws``, ``boto3.client("s3")`` finds the emulator's objects in the bucket of the same name, and the
+emulator finds those of boto3, so that a test can look at one bucket with two unrelated clients. Only tests depend on
+moto: the emulator never imports this module.
 
-The objects are moto's; how they are put in their place is ours, where moto would answer otherwise than OSS: versions
-that a suspended bucket keeps, a body that is read while another takes its place, lists in pages. What stays different
-is said in ``tests/devcloud/test_oss_storage_contract.py``: a range reads the whole object, a page of a list costs as
-much as the bucket is large, and nothing survives the process.
+The objects are moto's. The order of their versions is ours where moto differs from OSS: a suspended bucket keeps its
+versions, a body can be read while it is overwritten, and lists have pages. Some differences remain, see
+``tests/devcloud/test_oss_storage_contract.py``: a range reads the whole object, the cost of a page of a list grows with
+the bucket, and nothing survives the process.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ _HEADERS = {
 }
 _ACLS = ("private", "public-read", "public-read-write")
 _METADATA = "x-amz-meta-"
-# Where our records hang at moto's objects.
+# The attributes of moto's objects that contain our records.
 _RECORD, _DOCUMENTS = "oss_record", "oss_documents"
 
 
@@ -90,7 +90,7 @@ class MotoStorage:
         self._backend.delete_bucket(name)
 
     def usage(self, bucket: str) -> Usage:
-        """Count what is in a bucket."""
+        """Count the contents of a bucket."""
         classes: dict[str, tuple[int, int]] = {}
         markers = 0
         for record in self.scan_versions(bucket, "", "", ""):
@@ -102,7 +102,7 @@ class MotoStorage:
         return Usage(classes, len(self._bucket(bucket).multiparts), markers)
 
     def document(self, bucket: str, name: str) -> bytes | None:
-        """Return the configuration document of that name; moto's own configurations are not looked at."""
+        """Return the configuration document of that name; moto's own configurations are ignored."""
         documents: dict[str, bytes] = getattr(self._backend.buckets.get(bucket), _DOCUMENTS, {})
         return documents.get(name)
 
@@ -115,7 +115,7 @@ class MotoStorage:
     # Blobs
 
     def new_blob(self) -> MotoBlobWriter:
-        """Begin to take in bytes."""
+        """Begin a new blob."""
         return MotoBlobWriter(self._blobs)
 
     def copy(self, content: Content) -> Content:
@@ -125,7 +125,7 @@ class MotoStorage:
     def open(self, content: Content, start: int, size: int) -> MotoBlobReader:
         """Open ``size`` bytes of a content from ``start`` on.
 
-        They are taken now: moto closes what is overwritten under its readers.
+        The bytes are read now, because moto closes an object that is overwritten during a read.
         """
         return MotoBlobReader(memoryview(self._blobs.read(content))[start : start + size])
 
@@ -136,12 +136,12 @@ class MotoStorage:
     # Objects
 
     def object(self, bucket: str, key: str) -> ObjectRecord | None:
-        """Return the latest version, ``None`` if there is none or it is a delete marker."""
+        """Return the latest version, ``None`` if the key does not exist or is hidden by a delete marker."""
         record = self.version(bucket, key, None)
         return None if record is None or record.type == DELETE_MARKER else record
 
     def version(self, bucket: str, key: str, version_id: str | None) -> ObjectRecord | None:
-        """Return a version, delete markers included, or ``None``; without an id the latest one."""
+        """Return a version, delete markers included, or ``None``; by default the latest version."""
         found = self._backend.buckets.get(bucket)
         for record in self._versions(found, key) if found else ():
             if version_id in (None, record.version_id):
@@ -160,7 +160,7 @@ class MotoStorage:
                 self._describe(item, record.attributes)
 
     def delete_versions(self, bucket: str, versions: Sequence[tuple[str, str]]) -> list[ObjectRecord]:
-        """Delete versions and return those that there were."""
+        """Delete versions and return those that existed."""
         removed = []
         for key, version_id in versions:
             record = self.version(bucket, key, version_id)
@@ -171,7 +171,7 @@ class MotoStorage:
         return removed
 
     def scan_objects(self, bucket: str, prefix: str, start: str) -> Iterator[ObjectRecord]:
-        """Yield objects with ``prefix`` by key from ``start`` on; costs as much as the bucket is large."""
+        """Yield objects with ``prefix`` by key from ``start`` on; the cost grows with the bucket."""
         for key in _range(self._bucket(bucket).keys, prefix, start):
             record = self.object(bucket, key)
             if record is not None:
@@ -191,7 +191,7 @@ class MotoStorage:
 
     def create_upload(self, upload: UploadRecord) -> None:
         """Begin a multipart upload."""
-        made = FakeMultipart(upload.key, {}, self._backend.account_id, self._region)  # type: ignore[arg-type]  # it is never looked into
+        made = FakeMultipart(upload.key, {}, self._backend.account_id, self._region)  # type: ignore[arg-type]  # moto does not read it
         made.id = upload.upload_id
         setattr(made, _RECORD, upload)
         self._bucket(upload.bucket).multiparts[made.id] = made
@@ -204,7 +204,7 @@ class MotoStorage:
         return _upload_record(bucket, found)
 
     def delete_upload(self, upload_id: str) -> None:
-        """Give up an upload and its parts."""
+        """Delete an upload and its parts."""
         for bucket in self._backend.buckets.values():
             upload = bucket.multiparts.get(upload_id)
             if upload is not None:
@@ -221,7 +221,7 @@ class MotoStorage:
                 yield upload
 
     def put_part(self, upload_id: str, part: PartRecord) -> None:
-        """Store a part in place of the one with its number."""
+        """Store a part, and replace a part with the same number."""
         upload = self._find_upload(upload_id)
         data = self._blobs.read(part.content)
         previous = upload.parts.get(part.number)
@@ -267,7 +267,7 @@ class MotoStorage:
         if items:
             keys.setlist(key, items)
         else:
-            del keys[key]  # pop would dispose of delete markers, which have no such method
+            del keys[key]  # pop would call dispose, which delete markers do not have
 
     def _put(self, record: ObjectRecord) -> None:
         item = self._delete_marker(record) if record.type == DELETE_MARKER else self._key(record)
@@ -294,14 +294,14 @@ class MotoStorage:
 
     def _delete_marker(self, record: ObjectRecord) -> FakeDeleteMarker:
         key = FakeKey(record.key, b"", self._backend.account_id, self._region)
-        marker = FakeDeleteMarker(key)  # of which it takes the name
+        marker = FakeDeleteMarker(key)  # the marker takes its name from the key
         key.dispose()
         marker._version_id = record.version_id
         setattr(marker, _RECORD, record)
         return marker
 
     def _describe(self, key: FakeKey, attributes: Attributes) -> None:
-        """Tell moto what boto3 may ask of an object."""
+        """Set the properties of moto's object that boto3 can read."""
         headers = {_HEADERS[name]: value for name, value in attributes.headers.items() if name in _HEADERS}
         metadata = {_METADATA + name: value for name, value in attributes.metadata.items()}
         key.set_metadata(headers | metadata, replace=True)

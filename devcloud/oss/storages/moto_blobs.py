@@ -1,4 +1,4 @@
-"""The bytes of :class:`MotoStorage`: those that are not stored yet, and the values of moto's keys."""
+"""The bytes of :class:`MotoStorage`: bytes that are not stored yet, and the values of moto's keys."""
 
 import hashlib
 import secrets
@@ -55,7 +55,7 @@ class MotoBlobWriter:
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
+        """The number of bytes written so far."""
         return len(self._data)
 
     def write(self, chunk: bytes) -> None:
@@ -63,7 +63,7 @@ class MotoBlobWriter:
         self._data += chunk
 
     def md5(self) -> bytes:
-        """Return the digest of what was written."""
+        """Return the MD5 digest of the written bytes."""
         return hashlib.md5(self._data, usedforsecurity=False).digest()
 
     def finish(self) -> Content:

@@ -1,8 +1,8 @@
-"""The storage port: what the front needs to keep, and the values that it keeps.
+"""The storage port: the methods that the operations need, and the records that they store.
 
-The front calls a storage from one thread and never awaits between a look and the write that depends on it, so
-that every request sees and leaves whole states. Each writing method is one transaction: done when it returns,
-also for a process that is killed right after.
+The operations call a storage from one thread and never await between a read and the write that depends on it, so that
+every request sees and leaves consistent states. Each writing method is one transaction: it is complete when the method
+returns, also for a process that is killed right after.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Content:
-    """The bytes of an object or part: blobs in a row. Multipart uploads and appends only add to the row."""
+    """The bytes of an object or part: joined blobs. Multipart uploads and appends only add blobs."""
 
     size: int = 0
     crc64: int = 0
@@ -37,11 +37,10 @@ class Content:
 
 @dataclass(frozen=True)
 class Attributes:
-    """What a client says about an object when it writes it.
+    """The properties of an object that a client sends with a write.
 
-    ``headers`` are the HTTP headers that come back with it, ``metadata`` the ``x-oss-meta-*`` ones, both by
-    lower-case name, ``encryption`` those that tell how it is encrypted. The restoration of an archived object is in
-    Unix seconds.
+    ``headers`` are the HTTP headers that reads return, ``metadata`` the ``x-oss-meta-*`` headers, both by lower-case
+    name, ``encryption`` the headers about its encryption. The times of a restoration are in Unix seconds.
     """
 
     headers: dict[str, str] = field(default_factory=dict)
@@ -56,11 +55,11 @@ class Attributes:
 
 @dataclass(frozen=True)
 class ObjectRecord:
-    """One version of an object. ``etag`` has no quotes; ``type`` is Normal, Multipart, Appendable, Symlink or one more.
+    """One version of an object. ``etag`` has no quotes; ``type`` is Normal, Multipart, Appendable or Symlink.
 
-    A delete marker is a version of the type ``DELETE_MARKER`` without content. Where a bucket has no versions, all
-    objects are of the version ``NULL_VERSION``; a record that is yet to be stored has the version "". ``latest`` tells
-    whether there is no newer version.
+    A delete marker is a version of the type ``DELETE_MARKER`` without content. In a bucket without
+    versioning, all objects have the version ``NULL_VERSION``; a record that is not stored yet has the version "".
+    ``latest`` tells whether this is the newest version.
     """
 
     bucket: str
@@ -77,7 +76,7 @@ class ObjectRecord:
 
 @dataclass(frozen=True)
 class BucketRecord:
-    """One bucket. ``versioning`` is "" (never asked for), "Enabled" or "Suspended"."""
+    """One bucket. ``versioning`` is "" (never enabled), "Enabled" or "Suspended"."""
 
     name: str
     created_at: float
@@ -88,7 +87,7 @@ class BucketRecord:
 
 @dataclass(frozen=True)
 class Usage:
-    """What ``?stat`` counts; ``classes`` has the number of versions and their bytes by storage class."""
+    """The counts of ``?stat``; ``classes`` maps a storage class to the number of its versions and their bytes."""
 
     classes: dict[str, tuple[int, int]]
     uploads: int
@@ -97,7 +96,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class UploadRecord:
-    """One multipart upload under way."""
+    """One multipart upload in progress."""
 
     upload_id: str
     bucket: str
@@ -121,40 +120,40 @@ class BlobWriter(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
+        """The number of bytes written so far."""
 
     def write(self, chunk: bytes) -> None:
         """Append ``chunk``."""
 
     def md5(self) -> bytes:
-        """Return the digest of what was written."""
+        """Return the MD5 digest of the written bytes."""
 
     def finish(self) -> Content:
-        """Return the content, which is the caller's to store or to release."""
+        """Return the content; the caller must store or release it."""
 
     def discard(self) -> None:
         """Forget everything."""
 
 
 class BlobReader(Protocol):
-    """Part of a content, readable to its end whatever is stored meanwhile."""
+    """Part of a content. It can be read to its end also if the object is overwritten or deleted in the meantime."""
 
     @property
     def size(self) -> int:
-        """Bytes that will come."""
+        """The number of bytes."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the bytes in chunks."""
 
     def close(self) -> None:
-        """Give the blobs free; harmless when repeated."""
+        """Release the blobs; may be called several times."""
 
 
 class Storage(Protocol):
-    """Keeps buckets, objects and uploads. Look-ups raise the ``OssError`` of what is not there."""
+    """Stores buckets, objects and uploads."""
 
     def close(self) -> None:
-        """Close the storage; nothing is called afterwards."""
+        """Close the storage; no method is called afterwards."""
 
     def create_bucket(self, bucket: BucketRecord) -> None:
         """Store a bucket, or new properties of a bucket."""
@@ -169,7 +168,7 @@ class Storage(Protocol):
         """Delete a bucket with its documents."""
 
     def usage(self, bucket: str) -> Usage:
-        """Count what is in a bucket."""
+        """Count the contents of a bucket."""
 
     def document(self, bucket: str, name: str) -> bytes | None:
         """Return the configuration document of that name."""
@@ -178,10 +177,10 @@ class Storage(Protocol):
         """Store a configuration document; ``None`` deletes it."""
 
     def new_blob(self) -> BlobWriter:
-        """Begin to take in bytes."""
+        """Begin a new blob."""
 
     def copy(self, content: Content) -> Content:
-        """Return a content with the same bytes that lives its own life."""
+        """Return an independent content with the same bytes."""
 
     def open(self, content: Content, start: int, size: int) -> BlobReader:
         """Open ``size`` bytes of a content from ``start`` on."""
@@ -190,30 +189,30 @@ class Storage(Protocol):
         """Delete the blobs of a content that was never stored."""
 
     def object(self, bucket: str, key: str) -> ObjectRecord | None:
-        """Return the latest version, ``None`` if there is none or it is a delete marker."""
+        """Return the latest version, ``None`` if the key does not exist or is hidden by a delete marker."""
 
     def version(self, bucket: str, key: str, version_id: str | None) -> ObjectRecord | None:
-        """Return a version, delete markers included, or ``None``; without an id the latest one."""
+        """Return a version, delete markers included, or ``None``; by default the latest version."""
 
     def put_object(self, record: ObjectRecord) -> None:
-        """Store a version as the latest one of its key, in place of the one with the same id, if there is one.
+        """Store a version as the latest one of its key, and replace a version with the same id.
 
-        Versions with other ids stay; so do blobs that it shares with the one that goes.
+        Versions with other ids stay; so do blobs that the record shares with the replaced version.
         """
 
     def update_object(self, record: ObjectRecord) -> None:
-        """Store new attributes of a version; it stays where it is in the row."""
+        """Store new attributes of a version; the order of versions does not change."""
 
     def delete_versions(self, bucket: str, versions: Sequence[tuple[str, str]]) -> list[ObjectRecord]:
-        """Delete versions, named by key and id, and return those that there were."""
+        """Delete versions, named by key and id, and return those that existed."""
 
     def scan_objects(self, bucket: str, prefix: str, start: str) -> Iterator[ObjectRecord]:
-        """Yield objects with ``prefix`` by key from ``start`` on, at the same cost from wherever it starts."""
+        """Yield objects with ``prefix`` by key from ``start`` on, at the same cost from every start."""
 
     def scan_versions(self, bucket: str, prefix: str, start: str, after: str) -> Iterator[ObjectRecord]:
         """Yield versions with ``prefix`` by key from ``start`` on, the latest of a key first.
 
-        Of the key ``start`` come those older than the version ``after``; all, if there is no such version.
+        For the key ``start`` yield the versions older than ``after``, or all if that version does not exist.
         """
 
     def create_upload(self, upload: UploadRecord) -> None:
@@ -223,13 +222,13 @@ class Storage(Protocol):
         """Return the upload or raise ``NoSuchUpload``."""
 
     def delete_upload(self, upload_id: str) -> None:
-        """Give up an upload and its parts."""
+        """Delete an upload and its parts."""
 
     def scan_uploads(self, bucket: str, prefix: str, start: str, start_id: str) -> Iterator[UploadRecord]:
         """Yield uploads with ``prefix`` by key and id from ``(start, start_id)`` on."""
 
     def put_part(self, upload_id: str, part: PartRecord) -> None:
-        """Store a part in place of the one with its number."""
+        """Store a part, and replace a part with the same number."""
 
     def parts(self, upload_id: str) -> list[PartRecord]:
         """Return the parts by number."""
@@ -239,10 +238,10 @@ class Storage(Protocol):
 
 
 def successor(prefix: str) -> str | None:
-    """Return the least string above all those that begin with ``prefix``, ``None`` if there is none."""
+    """Return the least string above all strings that begin with ``prefix``, ``None`` if there is no such string."""
     while prefix:
         code = ord(prefix[-1]) + 1
-        if code == 0xD800:  # surrogates are no characters
+        if code == 0xD800:  # surrogates are not characters
             code = 0xE000
         if code <= 0x10FFFF:
             return prefix[:-1] + chr(code)
@@ -251,5 +250,5 @@ def successor(prefix: str) -> str | None:
 
 
 def join(contents: Iterable[Content]) -> Content:
-    """Return the contents in a row."""
+    """Return the joined contents."""
     return sum(contents, Content())
