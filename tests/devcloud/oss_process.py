@@ -1,4 +1,4 @@
-"""An OSS emulator as its own process, by the command, and what is measured at it by tests and benchmarks."""
+"""The OSS emulator as its own process, and measurements of it for tests and benchmarks."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def bucket(endpoint: str) -> oss2.Bucket:
 
 
 def peak_memory(folder: Path, size: int) -> int:
-    """Return the most memory that a server took in while an object of ``size`` was put and got."""
+    """Return the peak memory in bytes of a server while an object of ``size`` bytes was put and got."""
     file = folder / "body"
     with file.open("wb") as body:
         body.truncate(size)
@@ -65,7 +65,7 @@ def fill(oss: EmulatedOss, name: str, count: int) -> None:
 
 
 def stress(folder: Path, seconds: float) -> tuple[int, int, list[str]]:
-    """Let processes read and overwrite one key; returns the numbers of reads and writes, and what went wrong."""
+    """Let processes read and overwrite one key; returns the numbers of reads and writes, and the errors."""
     with serving(folder / "data") as (_, endpoint), ExitStack() as stack:
         script = str(Path(__file__).with_name("oss_stress.py"))
         running = [

@@ -23,7 +23,7 @@ def bucket(oss: EmulatedOss) -> oss2.Bucket:
     return public_bucket(oss)
 
 
-def test_anonymous_access_by_acl(oss: EmulatedOss) -> None:
+def test_acls_decide_what_anonymous_callers_may_do(oss: EmulatedOss) -> None:
     reads, writes = {}, {}
     for bucket_acl in ("private", "public-read", "public-read-write"):
         owner = oss.client(f"acl-{bucket_acl}")
@@ -39,7 +39,7 @@ def test_anonymous_access_by_acl(oss: EmulatedOss) -> None:
         assert writes[bucket_acl, object_acl] == (decisive == "public-read-write"), (bucket_acl, object_acl)
 
 
-def test_anonymous_callers_list_public_buckets_but_change_no_settings(oss: EmulatedOss) -> None:
+def test_anonymous_callers_can_list_public_buckets_but_not_change_settings(oss: EmulatedOss) -> None:
     owner = oss.client("public-list")
     owner.create_bucket("public-read")
     owner.put_object("a", b"x")
@@ -66,7 +66,7 @@ def refused(error: pytest.ExceptionInfo[OssError]) -> tuple[int, str, str]:
     return error.value.status, error.value.code, error.value.details.get("EC", "")
 
 
-def test_who_may_read_a_link_may_not_read_what_it_leads_to(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_a_symlink_does_not_open_a_private_target(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     bucket.put_symlink("a.txt", "link")
     assert ask(oss, "enforced/link").content == b"a"
     bucket.put_object_acl("a.txt", "private")
@@ -74,7 +74,7 @@ def test_who_may_read_a_link_may_not_read_what_it_leads_to(oss: EmulatedOss, buc
     assert bucket.get_object("link").read() == b"a"
 
 
-def test_the_acl_of_a_version_is_its_own(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_each_version_has_its_own_acl(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     bucket.put_bucket_versioning(models.BucketVersioningConfig("Enabled"))
     secret = bucket.put_object("v", b"secret", headers={"x-oss-object-acl": "private"}).versionid
     public = bucket.put_object("v", b"public").versionid

@@ -60,7 +60,7 @@ def test_policy(empty_bucket: oss2.Bucket) -> None:
         {"Condition": {"IpAddress": {"acs:SourceIp": ["1.2.3.400"]}}},
     ],
 )
-def test_policies_that_make_no_sense(shared_oss_emulator: EmulatedOss, change: dict[str, object]) -> None:
+def test_invalid_policies_are_refused(shared_oss_emulator: EmulatedOss, change: dict[str, object]) -> None:
     policy = json.dumps({"Version": "1", "Statement": [STATEMENT | change]})
     assert refusal(lambda: shared_oss_emulator.client().put_bucket_policy(policy)) == (400, "InvalidPolicyDocument")
 
@@ -74,7 +74,7 @@ def test_documents_that_are_not_policies_are_refused(shared_oss_emulator: Emulat
         )
 
 
-def test_policies_open_what_acls_close(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_policies_allow_what_acls_deny(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     bucket.put_bucket_acl("private")
     for key in ("public/a", "private/a"):
         bucket.put_object(key, b"x")
@@ -91,7 +91,7 @@ def test_policies_open_what_acls_close(oss: EmulatedOss, bucket: oss2.Bucket) ->
     assert ask(oss, "enforced/public/a").status_code == 403
 
 
-def test_a_denial_wins_and_holds_for_the_owner(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_a_denial_overrides_and_applies_to_the_owner(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     put_policy(bucket, statement("Allow", "*"), statement("Deny", "PutObject", "DeleteObject", resource="enforced/a*"))
     for act in (lambda: bucket.put_object("a.txt", b"y"), lambda: bucket.delete_object("a.txt")):
         with pytest.raises(OssError) as error:
@@ -102,11 +102,11 @@ def test_a_denial_wins_and_holds_for_the_owner(oss: EmulatedOss, bucket: oss2.Bu
     put_policy(bucket, statement("Deny", "*", resource="*"))
     with pytest.raises(OssError):
         bucket.get_object("a.txt")
-    bucket.delete_bucket_policy()  # nobody locks himself out
+    bucket.delete_bucket_policy()  # owners cannot lock themselves out
     assert bucket.get_object("a.txt").read() == b"a"
 
 
-def test_who_may_write_copies_only_what_he_may_read(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_a_writer_can_only_copy_readable_objects(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     oss.client().put_object("secret", b"x")
     bucket.put_object_acl("a.txt", "private")
     bucket.put_object("b.txt", b"b")
@@ -118,7 +118,7 @@ def test_who_may_write_copies_only_what_he_may_read(oss: EmulatedOss, bucket: os
         bucket.copy_object(bucket.bucket_name, "b.txt", "c.txt")
 
 
-def test_a_batch_deletes_nothing_that_alone_would_stay(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_a_batch_is_refused_if_one_deletion_is_denied(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     bucket.put_bucket_acl("public-read-write")
     bucket.put_object("closed", b"x", headers={"x-oss-object-acl": "private"})
     with pytest.raises(OssError) as error:
@@ -132,7 +132,7 @@ def test_a_batch_deletes_nothing_that_alone_would_stay(oss: EmulatedOss, bucket:
     assert bucket.batch_delete_objects(["closed"]).deleted_keys == ["closed"]
 
 
-def test_what_is_made_from_an_object_is_stored_only_where_one_may_write(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_saveas_needs_the_permission_to_write(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     image = BytesIO()
     Image.new("RGB", (8, 8)).save(image, "PNG")
     bucket.put_object("image.png", image.getvalue())
@@ -181,7 +181,7 @@ def test_policy_status_and_blocked_public_access(oss: EmulatedOss, bucket: oss2.
     assert bucket.get_object("a.txt").read() == b"a"
 
 
-def test_another_account_needs_leave_and_pays(oss: EmulatedOss) -> None:
+def test_another_account_needs_permission_and_pays(oss: EmulatedOss) -> None:
     owner, other = oss.client(), oss.client(key=OTHER_KEY)
     owner.put_object("k", b"x")
     with pytest.raises(oss2.exceptions.AccessDenied):

@@ -1,4 +1,4 @@
-"""Bucket properties, and the configuration documents that have no module of their own."""
+"""Bucket properties, and the configuration documents without a test module of their own."""
 
 import oss2
 import pytest
@@ -25,7 +25,7 @@ def test_properties_given_at_creation(shared_oss_emulator: EmulatedOss) -> None:
     bucket.create_bucket()  # again, which changes nothing
     assert bucket.get_bucket_acl().acl == "public-read"
     bucket.delete_bucket()
-    bucket.create_bucket()  # anew: no document is left
+    bucket.create_bucket()  # a new bucket without the earlier documents
     assert bucket.get_bucket_info().bucket_encryption_rule.sse_algorithm is None
     assert refusal(lambda: bucket.create_bucket("private", models.BucketCreateConfig("Standard", "XRS"))) == (
         400,
@@ -33,7 +33,7 @@ def test_properties_given_at_creation(shared_oss_emulator: EmulatedOss) -> None:
     )
 
 
-def test_the_endpoint_that_info_names_leads_back(shared_oss_emulator: EmulatedOss) -> None:
+def test_the_endpoint_of_bucket_info_is_reachable(shared_oss_emulator: EmulatedOss) -> None:
     endpoint = shared_oss_emulator.client().get_bucket_info().extranet_endpoint
     again = oss2.Bucket(shared_oss_emulator.client().auth, endpoint, BUCKET, region=REGION)
     assert again.get_bucket_location().location == f"oss-{REGION}"
@@ -108,7 +108,9 @@ def test_tags(empty_bucket: oss2.Bucket) -> None:
         ("put_bucket_transfer_acceleration", None),
     ],
 )
-def test_documents_of_another_form(shared_oss_emulator: EmulatedOss, put: str, body: str | None) -> None:
+def test_documents_of_another_structure_are_refused(
+    shared_oss_emulator: EmulatedOss, put: str, body: str | None
+) -> None:
     assert refusal(lambda: getattr(shared_oss_emulator.client(), put)(body or "nonsense")) == (400, "MalformedXML")
 
 

@@ -33,7 +33,7 @@ def bucket(oss: EmulatedOss, request: pytest.FixtureRequest) -> oss2.Bucket:
 
 def test_create_info_delete(bucket: oss2.Bucket) -> None:
     bucket.create_bucket("public-read", oss2.models.BucketCreateConfig("IA"))
-    bucket.create_bucket()  # one's own may be put again
+    bucket.create_bucket()  # the owner may repeat it
     info = bucket.get_bucket_info()
     assert (info.name, info.acl.grant, info.storage_class, info.owner.id) == (
         bucket.bucket_name,
@@ -61,7 +61,7 @@ def test_create_info_delete(bucket: oss2.Bucket) -> None:
 
 
 @pytest.mark.parametrize("name", ["ab", "-abc", "abc-", "a" * 64])
-def test_names_that_oss_does_not_take(oss: EmulatedOss, name: str) -> None:
+def test_invalid_bucket_names_are_refused(oss: EmulatedOss, name: str) -> None:
     bucket = oss.client("valid")
     bucket.bucket_name = name  # past the SDK's own check
     with pytest.raises(OssError) as error:
@@ -69,7 +69,7 @@ def test_names_that_oss_does_not_take(oss: EmulatedOss, name: str) -> None:
     assert (error.value.status, error.value.code) == (400, "InvalidBucketName")
 
 
-def test_documents_come_back_as_they_were_put(bucket: oss2.Bucket) -> None:
+def test_documents_come_back_as_put(bucket: oss2.Bucket) -> None:
     bucket.create_bucket()
     for read, missing in (
         (bucket.get_bucket_cors, "NoSuchCORSConfiguration"),

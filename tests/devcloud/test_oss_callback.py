@@ -22,7 +22,7 @@ def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
 
 @contextmanager
 def application(status: int) -> Iterator[tuple[str, list[str]]]:
-    """Serve an application that answers callbacks; yield its address and the bodies that it got."""
+    """Serve an application that answers callbacks; yield its address and the bodies of the callbacks."""
     bodies: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -53,7 +53,7 @@ def callback(url: str, body: str, body_type: str = "application/json") -> dict[s
     return {"x-oss-callback": encoded(fields), "x-oss-callback-var": encoded({"x:job": "4 2"})}
 
 
-def test_an_application_answers_in_place_of_oss(oss: EmulatedOss) -> None:
+def test_the_answer_of_the_application_is_returned(oss: EmulatedOss) -> None:
     with application(200) as (url, bodies):
         headers = callback(url, '{"key": ${object}, "size": ${size}, "job": ${x:job}}')
         answer = oss.client().put_object("图", b"hello", headers=headers)
@@ -65,7 +65,7 @@ def test_an_application_answers_in_place_of_oss(oss: EmulatedOss) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://192.0.2.1/", "ftp://127.0.0.1/"])
-def test_an_application_that_cannot_be_told(oss: EmulatedOss, url: str) -> None:
+def test_a_failed_callback_keeps_the_object(oss: EmulatedOss, url: str) -> None:
     address = oss.client().sign_url("PUT", "k", 60)
     headers = callback(url, "b")
     signed = oss.client().sign_url("PUT", "k", 60, headers=headers)
@@ -75,7 +75,7 @@ def test_an_application_that_cannot_be_told(oss: EmulatedOss, url: str) -> None:
     assert oss.client().get_object("k").read() == b"x"
 
 
-def test_an_application_that_fails(oss: EmulatedOss) -> None:
+def test_an_error_of_the_application_is_a_failed_callback(oss: EmulatedOss) -> None:
     with application(500) as (url, _):
         headers = callback(url, "b")
         answer = requests.put(

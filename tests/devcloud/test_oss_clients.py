@@ -28,7 +28,7 @@ OPERATIONS = (
     *("put_get", "head", "range", "meta", "list_v1", "list_v2", "delete", "batch_delete", "copy", "append"),
     *("multipart", "resumable", "signed_url", "acl", "tagging", "symlink", "control_characters"),
 )
-# U+FFFE and U+FFFF are forbidden in XML as well; the others are near to what a parser may take for them.
+# U+FFFE and U+FFFF are forbidden in XML as well; the others resemble the escapes that the parser uses for them.
 ODD_KEYS = (
     *(f"a{chr(code)}b" for code in range(0x20)),
     "\r",
@@ -48,7 +48,7 @@ def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
 
 
 def fetch(method: str, url: str, body: bytes | None = None) -> bytes:
-    # No Content-Type of its own, which would have to be signed.
+    # Without a Content-Type, which would have to be signed.
     answer = requests.request(method, url, data=body, timeout=30)
     answer.raise_for_status()
     return answer.content
@@ -366,7 +366,7 @@ def node() -> Path:
 @cache
 def through_ali_oss(version: str, folder: Path) -> dict[str, str]:
     with running_oss(folder) as oss:
-        # ali-oss puts the bucket into the path of host names alone.
+        # ali-oss puts the bucket into the path only for host names.
         arguments = [f"http://localhost:{oss.port}", BUCKET, KEY.access_key_id, KEY.access_key_secret, version]
         done = subprocess.run(
             ["node", "operations.mjs", *arguments], cwd=NODE, capture_output=True, text=True, timeout=100, check=False

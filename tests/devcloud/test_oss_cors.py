@@ -22,7 +22,7 @@ def bucket(oss: EmulatedOss) -> oss2.Bucket:
     return public_bucket(oss)
 
 
-def test_cors_rules_that_make_no_sense(shared_oss_emulator: EmulatedOss) -> None:
+def test_invalid_cors_rules_are_refused(shared_oss_emulator: EmulatedOss) -> None:
     bucket = shared_oss_emulator.client()
     for wrong in (
         models.CorsRule(["*"], ["GET"], ["*"], [], -1),
@@ -68,7 +68,7 @@ def test_preflight(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     assert ask(oss, "enforced/a.txt", "OPTIONS").status_code == 400
 
 
-def test_preflight_of_a_signed_url_needs_no_signature_of_its_own(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_preflight_of_a_signed_url_needs_no_signature(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     bucket.put_bucket_acl("private")
     bucket.put_bucket_cors(models.BucketCors([models.CorsRule(["*"], ["PUT"], ["*"])]))
     url = bucket.sign_url("PUT", "b.txt", 60)
@@ -78,7 +78,7 @@ def test_preflight_of_a_signed_url_needs_no_signature_of_its_own(oss: EmulatedOs
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "*")
 
 
-def test_answers_to_pages_of_other_sites(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_cors_headers_of_answers_to_other_sites(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     assert "access-control-allow-origin" not in ask(oss, "enforced/a.txt", origin="https://a.example").headers
     rules = [models.CorsRule(["https://a.example"], ["GET"], [])]
     bucket.put_bucket_cors(models.BucketCors(rules, response_vary=True))

@@ -29,7 +29,7 @@ def test_encryption(empty_bucket: oss2.Bucket) -> None:
     assert refusal(empty_bucket.get_bucket_encryption) == (404, "NoSuchServerSideEncryptionRule")
 
 
-def test_encryption_is_told(oss: EmulatedOss) -> None:
+def test_objects_have_encryption_headers(oss: EmulatedOss) -> None:
     bucket = oss.client()
     name = "x-oss-server-side-encryption"
     bucket.put_object("k", b"x", headers={name: "KMS"})

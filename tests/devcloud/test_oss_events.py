@@ -19,7 +19,7 @@ def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
 
 
 def told(oss: EmulatedOss) -> list[tuple[str, str, int, int]]:
-    """Name, key, size and change of size of what was told since the last call."""
+    """Return name, key, size and change of size of the events since the last call."""
     events, oss.events[:] = list(oss.events), []
     facts = [(event["eventName"], event["oss"]["object"]) for event in events]
     return [(name, entry["key"], entry["size"], entry["deltaSize"]) for name, entry in facts]
@@ -54,7 +54,7 @@ def test_shape(oss: EmulatedOss) -> None:
     }
 
 
-def test_every_change_is_told_once(oss: EmulatedOss) -> None:
+def test_every_change_is_one_event(oss: EmulatedOss) -> None:
     bucket = oss.client()
     bucket.put_object("a", b"12345")
     bucket.put_object("a", b"123")
@@ -82,7 +82,7 @@ def test_every_change_is_told_once(oss: EmulatedOss) -> None:
     ]
 
 
-def test_refused_writes_are_not_told(oss: EmulatedOss) -> None:
+def test_refused_writes_cause_no_events(oss: EmulatedOss) -> None:
     bucket = oss.client()
     bucket.put_object("a", b"x")
     told(oss)

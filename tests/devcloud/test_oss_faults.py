@@ -28,7 +28,7 @@ def arm(oss: EmulatedOss, effect: dict[str, Any], times: int = 1, **match: str) 
     oss.faults.arm(Fault("oss", match, effect, times))
 
 
-def test_error_in_place_of_the_work(oss: EmulatedOss) -> None:
+def test_an_error_fault_prevents_the_request(oss: EmulatedOss) -> None:
     bucket = oss.client()
     effect = {"status": 503, "code": "ServiceUnavailable", "message": "Please reduce your rate."}
     arm(oss, effect, times=2, operation="PutObject", key="broken/*")
@@ -42,7 +42,7 @@ def test_error_in_place_of_the_work(oss: EmulatedOss) -> None:
     bucket.put_object("broken/1", b"x")
 
 
-def test_wrongly_signed_requests_use_up_no_fault(oss: EmulatedOss) -> None:
+def test_requests_with_a_wrong_signature_do_not_use_faults(oss: EmulatedOss) -> None:
     arm(oss, {"status": 500, "code": "InternalError"}, method="GET", bucket=BUCKET, key="signed")
     oss.client().put_object("signed", b"x")
     with pytest.raises(OssError) as error:
@@ -53,7 +53,7 @@ def test_wrongly_signed_requests_use_up_no_fault(oss: EmulatedOss) -> None:
     assert error.value.code == "InternalError"
 
 
-def test_dropped_answer_after_the_work(oss: EmulatedOss) -> None:
+def test_a_drop_fault_executes_the_request_without_an_answer(oss: EmulatedOss) -> None:
     arm(oss, {"drop": True}, operation="PutObject")
     with pytest.raises(RequestError):
         oss.client().put_object("dropped", b"stored")
@@ -83,10 +83,10 @@ def test_delay_by_the_emulators_clock(oss: EmulatedOss) -> None:
     bodies: list[bytes] = []
     reader = threading.Thread(target=lambda: bodies.append(oss.client().get_object("late").read()))
     reader.start()
-    while oss.faults.armed:  # taken once the request has come
+    while oss.faults.armed:  # the fault is taken when the request has arrived
         reader.join(0.01)
     assert bodies == []
-    # What was taken may not yet sleep: turn the clock until the answer is there.
+    # The request may not be sleeping yet: turn the clock until the answer arrives.
     while reader.is_alive():
         oss.advance(3600)
         reader.join(0.05)

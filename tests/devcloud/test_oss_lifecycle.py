@@ -31,7 +31,7 @@ def rule(name: str = "r", prefix: str = "logs/", **parts: Any) -> models.Lifecyc
 DAYS = models.LifecycleExpiration(days=10)
 
 
-def test_lifecycle_comes_back_whole(empty_bucket: oss2.Bucket) -> None:
+def test_a_lifecycle_document_comes_back_complete(empty_bucket: oss2.Bucket) -> None:
     assert refusal(empty_bucket.get_bucket_lifecycle) == (404, "NoSuchLifecycle")
     tagging = models.Tagging()
     tagging.tag_set.tagging_rule = {"kind": "draft"}
@@ -56,7 +56,7 @@ def test_lifecycle_comes_back_whole(empty_bucket: oss2.Bucket) -> None:
     assert refusal(empty_bucket.get_bucket_lifecycle) == (404, "NoSuchLifecycle")
 
 
-def test_rules_without_id_get_one(empty_bucket: oss2.Bucket) -> None:
+def test_rules_without_an_id_get_an_id(empty_bucket: oss2.Bucket) -> None:
     body = "<Rule><Prefix>{}</Prefix><Status>Enabled</Status><Expiration><Days>1</Days></Expiration></Rule>"
     namespace = 'xmlns="http://doc.oss-cn-hangzhou.aliyuncs.com"'
     rules = body.format("a/") + body.format("b/")
@@ -81,7 +81,7 @@ def test_rules_without_id_get_one(empty_bucket: oss2.Bucket) -> None:
         ([], "MalformedXML"),
     ],
 )
-def test_lifecycle_rules_that_make_no_sense(
+def test_invalid_lifecycle_rules_are_refused(
     shared_oss_emulator: EmulatedOss, rules: list[models.LifecycleRule], code: str
 ) -> None:
     for entry in rules:
@@ -90,7 +90,7 @@ def test_lifecycle_rules_that_make_no_sense(
     assert refusal(lambda: shared_oss_emulator.client().put_bucket_lifecycle(put)) == (400, code)
 
 
-def test_overlapping_rules_are_taken_where_the_header_says_so(shared_oss_emulator: EmulatedOss) -> None:
+def test_overlapping_rules_need_a_header(shared_oss_emulator: EmulatedOss) -> None:
     rules = models.BucketLifecycle([rule(expiration=DAYS), rule("s", "logs/a", expiration=DAYS)])
     bucket = shared_oss_emulator.client()
     bucket.put_bucket_lifecycle(rules, {"x-oss-allow-same-action-overlap": "true"})
@@ -122,7 +122,7 @@ def test_objects_expire_by_age(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     assert keys(bucket) == ["a.txt", "tmp/new"]
     oss.advance(2 * DAY_S)
     assert keys(bucket) == ["a.txt"]
-    assert oss.events[seen:] == []  # the triggers are told of API calls alone
+    assert oss.events[seen:] == []  # events report API calls only
 
 
 def test_objects_expire_by_date(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
@@ -135,7 +135,7 @@ def test_objects_expire_by_date(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     assert keys(bucket) == []
 
 
-def test_tags_sizes_and_exclusions_choose(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_rules_select_by_tags_sizes_and_exclusions(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     for key, size, tags in (
         ("logs/a", 5, "kind=draft"),
         ("logs/b", 5, "kind=final"),
@@ -159,7 +159,7 @@ def test_disabled_rules_do_nothing(oss: EmulatedOss, bucket: oss2.Bucket) -> Non
     assert keys(bucket) == ["a.txt"]
 
 
-def test_objects_grow_colder_and_nothing_else_changes(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_a_transition_changes_only_the_storage_class(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     before = bucket.head_object("a.txt")
     moves = [models.StorageTransition(days=age, storage_class=to) for age, to in ((60, "Archive"), (30, "IA"))]
     put_rule(bucket, storage_transitions=moves)

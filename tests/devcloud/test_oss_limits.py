@@ -1,4 +1,4 @@
-"""What must not grow: memory with the object's size, a list's work with the bucket's; and reads under overwriting."""
+"""Limits: memory does not grow with an object, nor a page of a list with the bucket; and reads during overwrites."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ STRESS_S = 5.0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_memory_stays_flat(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_object(tmp_path: Path) -> None:
     assert peak_memory(tmp_path, BODY_BYTES) <= MEMORY_BYTES
 
 
@@ -59,7 +59,7 @@ def test_a_page_costs_the_same_from_any_marker(filled: EmulatedOss, marker: str)
     assert steps(filled, "large", marker=marker) <= 1.5 * steps(filled, "small", marker="")
 
 
-def test_a_common_prefix_does_not_cost_what_is_below_it(filled: EmulatedOss) -> None:
+def test_the_cost_of_a_common_prefix_does_not_grow_with_its_keys(filled: EmulatedOss) -> None:
     page = filled.client("large").list_objects(delimiter="/")
     assert (page.prefix_list, page.is_truncated) == (["p/"], False)
     database = filled.emulator._storage._db  # type: ignore[attr-defined]  # the disk storage's
@@ -72,17 +72,17 @@ def test_a_common_prefix_does_not_cost_what_is_below_it(filled: EmulatedOss) -> 
     assert len(taken) < 1000
 
 
-def test_all_pages_together_are_all_objects(filled: EmulatedOss) -> None:
+def test_all_pages_together_contain_all_objects(filled: EmulatedOss) -> None:
     found = [
         entry.key for entry in oss2.ObjectIteratorV2(filled.client("large"), max_keys=1000, start_after="p/095000")
     ]
     assert found == [f"p/{number:06d}" for number in range(95_001, 100_000)] + ["p/seed"]
 
 
-# Reads while others overwrite
+# Reads during overwrites
 
 
-def test_every_read_is_one_whole_version(tmp_path: Path) -> None:
+def test_every_read_returns_one_complete_version(tmp_path: Path) -> None:
     reads, writes, faults = stress(tmp_path, STRESS_S)
     assert faults == []
     assert min(reads, writes) > PROCESSES

@@ -49,7 +49,7 @@ def full(oss: EmulatedOss) -> str:
 
 
 def expected(prefix: str, delimiter: str) -> tuple[list[str], list[str]]:
-    """What all pages together hold: keys and common prefixes."""
+    """Return the keys and common prefixes of all pages."""
     keys, prefixes = [], []
     for key in KEYS:
         if not key.startswith(prefix):
@@ -69,7 +69,7 @@ relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[Health
 
 @relaxed
 @given(prefix=prefixes, delimiter=delimiters, size=st.integers(1, 20), version=st.sampled_from(["v1", "v4"]))
-def test_pages_hold_everything_once(
+def test_pages_contain_every_entry_once(
     oss: EmulatedOss, full: str, prefix: str, delimiter: str, size: int, version: str
 ) -> None:
     bucket = oss.client(full, version=version)
@@ -90,7 +90,7 @@ def test_pages_hold_everything_once(
 
 @relaxed
 @given(prefix=prefixes, delimiter=delimiters, size=st.integers(1, 20), start=st.sampled_from(["", *KEYS, "aa", "d"]))
-def test_pages_of_v2_hold_everything_after_the_start(
+def test_pages_of_v2_contain_every_entry_after_the_start(
     oss: EmulatedOss, full: str, prefix: str, delimiter: str, size: int, start: str
 ) -> None:
     bucket = oss.client(full)
@@ -112,7 +112,7 @@ def test_pages_of_v2_hold_everything_after_the_start(
     assert groups == started
 
 
-def test_entries_say_what_they_are(oss: EmulatedOss, full: str) -> None:
+def test_entries_have_type_size_and_etag(oss: EmulatedOss, full: str) -> None:
     bucket = oss.client(full)
     entry = bucket.list_objects("a/1").object_list[0]
     head = bucket.head_object("a/1")
@@ -124,7 +124,7 @@ def test_entries_say_what_they_are(oss: EmulatedOss, full: str) -> None:
 
 
 @pytest.mark.parametrize("size", ["0", "1001", "-1", "x"])
-def test_page_sizes_that_oss_does_not_take(oss: EmulatedOss, full: str, size: str) -> None:
+def test_invalid_page_sizes_are_refused(oss: EmulatedOss, full: str, size: str) -> None:
     with pytest.raises(OssError) as error:
         oss.client(full).list_objects(max_keys=size)
     assert (error.value.status, error.value.code) == (400, "InvalidArgument")

@@ -67,7 +67,7 @@ def test_parts_become_the_object(bucket: oss2.Bucket) -> None:
         bucket.list_parts("大 文件.mp4", upload_id)
 
 
-def test_parts_not_yet_read_outlive_the_object(bucket: oss2.Bucket) -> None:
+def test_a_reader_reads_the_parts_of_a_deleted_object(bucket: oss2.Bucket) -> None:
     bodies = [bytes([number]) * 8_000_000 for number in range(2)]
     upload_id, parts = upload(bucket, "outlived", *bodies)
     bucket.complete_multipart_upload("outlived", upload_id, parts)
@@ -77,7 +77,7 @@ def test_parts_not_yet_read_outlive_the_object(bucket: oss2.Bucket) -> None:
     assert start + reader.read() == b"".join(bodies)
 
 
-def test_parts_may_be_replaced_and_left_out(bucket: oss2.Bucket) -> None:
+def test_parts_can_be_replaced_and_omitted(bucket: oss2.Bucket) -> None:
     upload_id, parts = upload(bucket, "replaced", b"a" * PART, b"b" * PART, b"c")
     parts[0] = PartInfo(1, bucket.upload_part("replaced", upload_id, 1, b"A" * PART).etag)
     bucket.complete_multipart_upload("replaced", upload_id, [parts[0], parts[2]])
@@ -90,7 +90,7 @@ def test_complete_all(bucket: oss2.Bucket) -> None:
     assert bucket.get_object("all").read() == b"a" * PART + b"b"
 
 
-def test_refusals_leave_the_upload_as_it_was(bucket: oss2.Bucket) -> None:
+def test_a_refused_completion_keeps_the_upload(bucket: oss2.Bucket) -> None:
     bucket.put_object("refused", b"before")
     upload_id, parts = upload(bucket, "refused", b"small", b"b" * PART)
     attempts = [
@@ -136,7 +136,7 @@ def test_abort(bucket: oss2.Bucket) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 10_001])
-def test_part_numbers_that_oss_does_not_take(oss: EmulatedOss, number: int) -> None:
+def test_invalid_part_numbers_are_refused(oss: EmulatedOss, number: int) -> None:
     bucket = oss.client()
     upload_id, _ = upload(bucket, "numbered")
     with pytest.raises(OssError) as error:

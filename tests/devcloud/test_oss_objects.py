@@ -1,4 +1,4 @@
-"""Objects: what is put comes back, with its headers, conditions, ranges and refusals."""
+"""Objects: puts and gets with their headers, conditions, ranges and errors."""
 
 import base64
 import http.client
@@ -82,7 +82,7 @@ def test_responses_can_override_headers_in_a_signed_url(bucket: oss2.Bucket) -> 
     assert bucket.get_object_with_url(url).headers["content-type"] == "text/x"
 
 
-def test_a_type_that_nobody_gave(oss: EmulatedOss) -> None:
+def test_the_default_content_type(oss: EmulatedOss) -> None:
     url = oss.client().sign_url("PUT", "untyped.png", 60)
     connection = http.client.HTTPConnection("127.0.0.1", oss.port)
     connection.request("PUT", url.removeprefix(oss.endpoint), b"x")  # oss2 would guess a type itself
@@ -200,7 +200,7 @@ def test_acl_and_tags(bucket: oss2.Bucket) -> None:
     assert bucket.get_object("tagged").read() == b"x"
 
 
-def test_tags_that_oss_does_not_take(bucket: oss2.Bucket) -> None:
+def test_invalid_tags_are_refused(bucket: oss2.Bucket) -> None:
     many = "&".join(f"k{number}=v" for number in range(11))
     for tags in (many, "k=a%26b", "=v", "k" * 129 + "=v", "k=" + "v" * 257, "k=1&k=2"):
         with pytest.raises(OssError) as error:
@@ -208,7 +208,7 @@ def test_tags_that_oss_does_not_take(bucket: oss2.Bucket) -> None:
         assert refusal(error) == (400, "InvalidTag")
 
 
-def test_a_body_announced_for_a_get_does_not_swallow_the_next_request(bucket: oss2.Bucket) -> None:
+def test_the_body_of_a_get_does_not_swallow_the_next_request(bucket: oss2.Bucket) -> None:
     bucket.put_object("bodiless", b"x")
     assert bucket.get_object("bodiless", headers={"Content-Length": "9"}).read() == b"x"
     assert bucket.get_object("bodiless").read() == b"x"
@@ -223,14 +223,14 @@ def test_batch_delete(bucket: oss2.Bucket) -> None:
 
 
 @pytest.mark.parametrize("key", ["/rooted", "\\back", "x" * 1024])
-def test_object_names_that_oss_does_not_take(oss: EmulatedOss, key: str) -> None:
+def test_invalid_object_names_are_refused(oss: EmulatedOss, key: str) -> None:
     request = oss2.http.Request("PUT", oss.url(f"{BUCKET}/{quote(key, safe='')}"), product="oss", region=REGION)
     oss2.AuthV4(KEY.access_key_id, KEY.access_key_secret)._sign_request(request, BUCKET, key)  # past the SDK's check
     answer = oss2.Session().do_request(request, 10)
     assert (answer.status, b"<Code>InvalidObjectName</Code>" in answer.read()) == (400, True)
 
 
-def test_what_is_not_implemented_says_so(bucket: oss2.Bucket) -> None:
+def test_missing_features_are_not_implemented(bucket: oss2.Bucket) -> None:
     bucket.put_object("image.png", b"x")
     with pytest.raises(OssError) as error:
         bucket.get_object("image.png", params={"metaQuery": ""})
@@ -278,7 +278,7 @@ def test_overwriting_while_reading(oss: EmulatedOss) -> None:
 
 
 def expected_range(size: int, header: str, *, standard: bool) -> tuple[int, int] | int | None:
-    """The documented rule: first and end of the answer, 416, or ``None`` for the whole object."""
+    """Return what OSS documents: first byte and end of the answer, 416, or ``None`` for the whole object."""
     first, last = header.removeprefix("bytes=").split("-")
     if not first and not last:
         return None

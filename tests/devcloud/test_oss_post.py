@@ -1,4 +1,4 @@
-"""PostObject: what a browser's form uploads, and what a policy refuses."""
+"""PostObject: uploads by a browser's form, and the conditions of its policy."""
 
 import base64
 import hashlib
@@ -78,13 +78,15 @@ def test_a_signed_form(oss: EmulatedOss, sign: Any) -> None:
         ([["like", "$key", "k"]], b"x", (400, "InvalidPolicyDocument")),
     ],
 )
-def test_what_a_policy_refuses(oss: EmulatedOss, conditions: list[Any], body: bytes, refusal: tuple[int, str]) -> None:
+def test_forms_against_their_policy_are_refused(
+    oss: EmulatedOss, conditions: list[Any], body: bytes, refusal: tuple[int, str]
+) -> None:
     fields = {"key": "refused", **signed_v4(policy(*conditions))}
     assert code(post(oss, fields, body)) == refusal
     assert not oss.client().object_exists("refused")
 
 
-def test_forms_that_are_not_signed_well(oss: EmulatedOss) -> None:
+def test_forms_with_a_wrong_signature_are_refused(oss: EmulatedOss) -> None:
     assert code(post(oss, {"key": "k", **signed_v1(policy(lifetime_s=-1))})) == (403, "AccessDenied")
     assert code(post(oss, {"key": "k"})) == (403, "AccessDenied")
     wrong = {**signed_v1(policy()), "Signature": "wrong"}
@@ -92,7 +94,7 @@ def test_forms_that_are_not_signed_well(oss: EmulatedOss) -> None:
     assert code(post(oss, signed_v1(policy()))) == (400, "InvalidArgument")
 
 
-def test_what_a_form_wants_to_hear(oss: EmulatedOss) -> None:
+def test_a_form_chooses_its_answer(oss: EmulatedOss) -> None:
     fields = {"key": "k", **signed_v1(policy())}
     created = post(oss, {**fields, "success_action_status": "201"})
     assert (created.status_code, "<PostResponse><Bucket>" in created.text) == (201, True)

@@ -1,4 +1,4 @@
-"""``x-oss-process``: images and snapshots of videos, as the SDK asks for them."""
+"""``x-oss-process``: images and snapshots of videos, requested by the SDK."""
 
 import io
 import json
@@ -202,7 +202,7 @@ def test_refusals(oss: EmulatedOss, key: str, process: str, status: int, code: s
     assert (caught.value.status, caught.value.code) == (status, code)
 
 
-def test_an_image_that_is_too_large(oss: EmulatedOss) -> None:
+def test_a_too_large_image_is_refused(oss: EmulatedOss) -> None:
     oss.client().put_object("large.jpg", bytes(20 * 1024**2 + 1))
     with pytest.raises(ServerError) as caught:
         oss.client().get_object("large.jpg", process="image/info")
@@ -227,7 +227,7 @@ def test_snapshots(oss: EmulatedOss, process: str, size: tuple[int, int], form: 
 
 
 @pytest.mark.parametrize(("at_ms", "grey"), [(0, 40), (500, 40), (999, 40), (1000, 100), (2500, 160)])
-def test_a_snapshot_shows_its_moment(oss: EmulatedOss, at_ms: int, grey: int) -> None:
+def test_a_snapshot_shows_the_frame_at_its_time(oss: EmulatedOss, at_ms: int, grey: int) -> None:
     pixel = processed(oss, "v.mp4", f"video/snapshot,t_{at_ms},f_png").getpixel((160, 120))
     assert abs(pixel[0] - grey) < 8
 
@@ -252,7 +252,7 @@ def test_processing_answers_carry_no_checksum_of_the_source(oss: EmulatedOss) ->
     assert answer.headers.get("content-md5") is None
 
 
-def test_styles_are_names_for_processes(oss: EmulatedOss) -> None:
+def test_a_style_names_a_process(oss: EmulatedOss) -> None:
     bucket = oss.client()
     bucket.put_bucket_style("small", "image/resize,w_200")
     assert processed(oss, "a.jpg", "style/small").size == (200, 134)
@@ -263,7 +263,7 @@ def test_styles_are_names_for_processes(oss: EmulatedOss) -> None:
 
 
 def png(width: int, height: int, *, whole: bool = True) -> bytes:
-    """Return a black PNG, small as a file, large as an image; or no more than the beginning of one."""
+    """Return a black PNG that is small as a file and large as an image, or only its beginning."""
     packer, row = zlib.compressobj(1), bytes(1 + 3 * width)
     data = b"".join([*(packer.compress(row) for _ in range(height if whole else 1)), packer.flush()])
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -311,7 +311,7 @@ def bomb() -> bytes:
 
 
 def explode(oss: EmulatedOss, bomb: bytes) -> tuple[int, str]:
-    """Return the error of what takes too much."""
+    """Return status and code of the error for a file that exceeds the limits."""
     oss.client().put_object("bomb.png", bomb)
     with pytest.raises(ServerError) as caught:
         oss.client().get_object("bomb.png", process="image/auto-orient,1")
@@ -319,12 +319,12 @@ def explode(oss: EmulatedOss, bomb: bytes) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("limits", [Limits(wall_s=0.5), Limits(memory_bytes=400 * 1024**2)], ids=["time", "memory"])
-def test_a_file_that_takes_too_much_is_refused(limits: Limits, bomb: bytes, tmp_path: Path) -> None:
+def test_a_file_that_exceeds_the_limits_is_refused(limits: Limits, bomb: bytes, tmp_path: Path) -> None:
     with running_oss(tmp_path / "oss", limits) as oss:
         assert explode(oss, bomb) == (400, "BadRequest")
 
 
-def test_nothing_waits_for_a_file_that_takes_too_much(bomb: bytes, tmp_path: Path) -> None:
+def test_other_requests_do_not_wait_for_a_file_that_exceeds_the_limits(bomb: bytes, tmp_path: Path) -> None:
     with running_oss(tmp_path / "oss", Limits(cpu_s=1, wall_s=60)) as oss, ThreadPoolExecutor(1) as threads:
         oss.client().put_object("small.png", encoded(SMALL, "PNG"))
         exploding = threads.submit(explode, oss, bomb)

@@ -16,7 +16,7 @@ def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
     return oss_emulator
 
 
-def test_an_archived_object_is_restored_for_a_while(oss: EmulatedOss) -> None:
+def test_an_archived_object_is_readable_while_restored(oss: EmulatedOss) -> None:
     bucket = oss.client()
     bucket.put_object("cold", b"x", headers={"x-oss-storage-class": "Archive"})
     assert refusal(lambda: bucket.get_object("cold")) == (403, "InvalidObjectState")
@@ -33,7 +33,7 @@ def test_an_archived_object_is_restored_for_a_while(oss: EmulatedOss) -> None:
         bucket.get_object("cold")
 
 
-def test_terms_of_a_restoration(oss: EmulatedOss) -> None:
+def test_days_and_tiers_of_a_restoration(oss: EmulatedOss) -> None:
     bucket = oss.client()
     bucket.put_object("warm", b"x")
     with pytest.raises(oss2.exceptions.OperationNotSupported):

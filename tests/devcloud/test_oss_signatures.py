@@ -35,7 +35,7 @@ def refused(error: pytest.ExceptionInfo[OssError]) -> tuple[int, str, str]:
 
 
 @VERSIONS
-def test_wrong_secret(oss: EmulatedOss, version: str) -> None:
+def test_a_wrong_secret_is_refused(oss: EmulatedOss, version: str) -> None:
     forger = oss.client(version=version, key=AccessKey(KEY.access_key_id, "guessed"))
     with pytest.raises(OssError) as error:
         forger.get_object("known")
@@ -47,14 +47,14 @@ def test_wrong_secret(oss: EmulatedOss, version: str) -> None:
 
 
 @VERSIONS
-def test_unknown_key(oss: EmulatedOss, version: str) -> None:
+def test_an_unknown_key_is_refused(oss: EmulatedOss, version: str) -> None:
     with pytest.raises(OssError) as error:
         oss.client(version=version, key=AccessKey("LTAIother", "x")).get_object("known")
     assert refused(error) == (403, "InvalidAccessKeyId", "0002-00000902")
 
 
 @VERSIONS
-def test_a_url_is_for_one_object_and_method(oss: EmulatedOss, version: str) -> None:
+def test_a_url_is_valid_for_one_object_and_method(oss: EmulatedOss, version: str) -> None:
     bucket = oss.client(version=version)
     url = bucket.sign_url("GET", "known", 60)
     for changed in (url.replace("known", "other"), url.replace(f"/{BUCKET}/", "/else-bucket/")):
@@ -88,7 +88,7 @@ def test_signed_headers_do_not_age_by_the_emulators_clock(oss_emulator: Emulated
     assert refused(error) == (403, "AccessDenied", "0002-00000069")
 
 
-def test_skewed_requests(oss: EmulatedOss) -> None:
+def test_headers_with_a_wrong_date_are_refused(oss: EmulatedOss) -> None:
     def answer(at: float) -> tuple[int, bytes]:
         date = formatdate(at, usegmt=True)
         request = oss2.http.Request("GET", oss.url(f"{BUCKET}/known"), product="oss", region=REGION)
@@ -108,7 +108,7 @@ def test_skewed_requests(oss: EmulatedOss) -> None:
         assert b"<Code>RequestTimeTooSkewed</Code>" in body
 
 
-def test_v4_holds_to_the_region(oss: EmulatedOss) -> None:
+def test_v4_checks_the_region(oss: EmulatedOss) -> None:
     bucket = oss2.Bucket(
         oss2.AuthV4(KEY.access_key_id, KEY.access_key_secret), oss.endpoint, BUCKET, region="cn-beijing"
     )
@@ -129,7 +129,7 @@ def test_v4_signs_additional_headers(oss: EmulatedOss) -> None:
 
 
 @VERSIONS
-def test_sts(oss: EmulatedOss, version: str) -> None:
+def test_sts_tokens(oss: EmulatedOss, version: str) -> None:
     key = oss.credentials.assume_role()
     bucket = oss.client(version=version, key=key)
     assert bucket.get_object("known").read() == b"x"

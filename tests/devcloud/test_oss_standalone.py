@@ -1,4 +1,4 @@
-"""The emulator by itself: its command, its control API and its pytest fixture."""
+"""The standalone emulator: its command, its control API and its pytest fixture."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
 
 
 def read_until_ready(process: subprocess.Popen[str]) -> dict[str, str]:
-    """Return what the command prints by name, once it takes requests."""
+    """Return the values that the command prints, by name, once it serves requests."""
     assert process.stdout is not None
     said = {}
     for line in process.stdout:
@@ -54,7 +54,7 @@ def bucket(said: dict[str, str]) -> oss2.Bucket:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path, number: signal.Signals) -> None:
+def test_the_command_serves_until_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     with command("--data", str(tmp_path / "data"), "--bucket", "photos") as (process, said):
         bucket(said).put_object("a", b"1")
         process.send_signal(number)
@@ -65,7 +65,7 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path, number: sign
         assert "control" not in again
 
 
-def test_keys_region_and_a_folder_that_goes() -> None:
+def test_own_keys_and_region_and_a_temporary_folder() -> None:
     own = ("--access-key", "me", "--secret", "mine", "--region", "cn-beijing", "--bucket", "photos")
     with command(*own) as (process, said):
         assert (said["access key"], said["secret"], said["region"]) == ("me", "mine", "cn-beijing")
@@ -76,7 +76,7 @@ def test_keys_region_and_a_folder_that_goes() -> None:
 
 
 @pytest.mark.parametrize("what", ["port", "bucket", "data"])
-def test_what_cannot_be_used_is_one_clear_line(what: str, tmp_path: Path) -> None:
+def test_an_invalid_option_prints_one_line(what: str, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -185,11 +185,11 @@ def test_the_fixture_turns_the_clock(oss_emulator: EmulatedOss) -> None:
     assert requests.put(url, b"1", timeout=10).status_code == 403
 
 
-def test_the_fixture_is_fresh(oss_emulator: EmulatedOss) -> None:
+def test_each_test_has_an_empty_emulator(oss_emulator: EmulatedOss) -> None:
     assert oss_emulator.bucket.list_objects().object_list == []
 
 
-def test_the_plugin_in_a_project_of_its_own(tmp_path: Path) -> None:
+def test_the_plugin_in_another_project(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["devcloud.oss.pytest_plugin"]\n')
     (tmp_path / "test_it.py").write_text("def test_it(oss_emulator):\n    oss_emulator.bucket.put_object('a', b'1')\n")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

@@ -1,9 +1,9 @@
 """One suite for both storages, through oss2: files with SQLite, and moto's S3 backend in memory.
 
-What is promised by the storage on disk alone is tested elsewhere: that data outlives the process, that ranges and
-copies do not read whole objects, that a page of a list costs the same from any marker. moto's own faults that would
-show through are worked around, and the suite holds that for both: versions that stay when a bucket is suspended, bodies
-that are whole while others overwrite them, forms as content type, common prefixes that count as entries of a page.
+Other modules test the promises of the storage on disk alone: data survives the process, ranges and copies do not read
+whole objects, and a page of a list costs the same from every marker. The suite also covers the behaviour of moto that
+the storage works around: a suspended bucket keeps its versions, bodies are complete while they are overwritten, a form
+is a valid content type, and common prefixes count as entries of a page.
 """
 
 import os
@@ -133,7 +133,7 @@ def test_forbid_overwrite(bucket: oss2.Bucket) -> None:
     assert bucket.get_object("a").read() == b"1"
 
 
-def test_copies_live_their_own_life(bucket: oss2.Bucket) -> None:
+def test_copies_are_independent(bucket: oss2.Bucket) -> None:
     bucket.put_object("a", b"1", headers={"x-oss-meta-a": "b"})
     bucket.copy_object(BUCKET, "a", "b")
     bucket.put_object("a", b"2")
@@ -263,7 +263,7 @@ def switch(bucket: oss2.Bucket, status: str) -> None:
     bucket.put_bucket_versioning(config)
 
 
-def test_readers_see_one_whole_version(oss: EmulatedOss) -> None:
+def test_readers_see_one_complete_version(oss: EmulatedOss) -> None:
     bodies = [bytes([number]) * 400_000 for number in range(4)]
     oss.client().put_object("a", bodies[0])
     wrong: list[str] = []

@@ -17,7 +17,7 @@ def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
     return oss_emulator
 
 
-def test_text_is_compressed_for_those_who_take_it(oss: EmulatedOss) -> None:
+def test_text_is_compressed_on_request(oss: EmulatedOss) -> None:
     bucket, text = oss.client(), b"hello " * 100_000
     bucket.put_object("a.txt", text, headers={"Content-Type": "text/plain"})
     answer = requests.get(bucket.sign_url("GET", "a.txt", 60), stream=True, timeout=10)

@@ -60,15 +60,15 @@ def test_index_and_error_documents(oss: EmulatedOss, bucket: oss2.Bucket) -> Non
         assert (page.status_code, page.text, page.headers["content-type"]) == (200, "index.html", "text/html")
     missing = ask(oss, "enforced/nope", range="bytes=0-1")
     assert (missing.status_code, missing.text) == (404, "error.html")
-    assert "<ListBucketResult>" in ask(oss, "enforced?prefix=a").text  # who asks for a list gets it
+    assert "<ListBucketResult>" in ask(oss, "enforced?prefix=a").text  # a request for a list gets a list
     assert [entry.key for entry in bucket.list_objects(prefix="a").object_list] == ["a.txt"]
-    with pytest.raises(oss2.exceptions.NoSuchKey):  # programs are told as ever
+    with pytest.raises(oss2.exceptions.NoSuchKey):  # callers with a signature get the error
         bucket.get_object("nope")
     bucket.delete_object("error.html")
     assert code(ask(oss, "enforced/nope")) == "NoSuchKey"
 
 
-def test_websites_open_nothing_that_is_closed(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_websites_do_not_open_private_objects(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     site(bucket)
     bucket.put_object_acl("index.html", "private")
     bucket.put_object_acl("error.html", "private")

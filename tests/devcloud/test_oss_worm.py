@@ -20,7 +20,7 @@ def bucket(oss: EmulatedOss) -> oss2.Bucket:
     return public_bucket(oss)
 
 
-def test_retention_policies_protect_what_is_there(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_retention_policies_protect_objects(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     assert refusal(bucket.get_bucket_worm) == (404, "NoSuchWORMConfiguration")
     worm_id = bucket.init_bucket_worm(2).worm_id
     assert refusal(lambda: bucket.extend_bucket_worm(worm_id, 3)) == (400, "InvalidWORMConfiguration")
@@ -44,7 +44,7 @@ def test_retention_policies_protect_what_is_there(oss: EmulatedOss, bucket: oss2
     assert keys(bucket) == []
 
 
-def test_a_policy_that_nobody_locks_is_void_after_a_day(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_an_unlocked_policy_is_void_after_a_day(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     bucket.init_bucket_worm(5)
     assert refusal(lambda: bucket.delete_object("a.txt")) == (409, "FileImmutable")
     oss.advance(DAY_S)
