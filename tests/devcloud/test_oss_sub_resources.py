@@ -22,7 +22,7 @@ pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 EMPTY, ABSENT = "empty-bucket", "absent-bucket"
 IMPLEMENTED = {operation.name for operation in OPERATIONS} | {"ProcessObject"}  # PostProcessObject in OSS's reference
-# Required fields of operations in alibabacloud-oss-v2 that are not strings.
+# Values of required fields of operations in alibabacloud-oss-v2; all other required fields are strings.
 FIELDS = {
     "bucket": BUCKET,
     "key": "kept",
