@@ -161,7 +161,7 @@ def bench_lists() -> None:
         times: dict[str, list[float]] = {place: [] for place in places}
         for _ in range(ROUNDS):
             for place, (name, marker) in places.items():
-                listed = oss.bucket(name)
+                listed = oss.client(name)
                 work = lambda listed=listed, marker=marker: listed.list_objects("p/", marker=marker, max_keys=1000)  # noqa: E731
                 times[place].append(measure(work))
     base = statistics.median(times["of 1,000"])

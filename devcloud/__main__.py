@@ -1,18 +1,17 @@
 """The command line of the local cloud: ``python -m devcloud``."""
 
 import argparse
+import contextlib
 import json
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import quote
 
 from devcloud.credentials import AccessKey
-from devcloud.fc import acs3
-from devcloud.fc.serverless_devs import ManifestError
 from devcloud.packages import PackageError, build
 from devcloud.running import CloudError, RunningCloud, find_running
 
@@ -25,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         return int(options.command(options) or 0)
-    except (CloudError, ManifestError, PackageError) as error:
+    except (CloudError, PackageError) as error:
         print(f"devcloud: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -104,13 +103,25 @@ def _parser() -> argparse.ArgumentParser:
 def _up(options: argparse.Namespace) -> None:
     from devcloud.cloud import run  # only here: the other commands need no servers
 
-    run(
-        options.project.resolve(),
-        port=options.port,
-        data_dir=options.data,
-        database_url=options.database_url,
-        fresh=options.fresh,
-    )
+    with _manifest_errors():
+        run(
+            options.project.resolve(),
+            port=options.port,
+            data_dir=options.data,
+            database_url=options.database_url,
+            fresh=options.fresh,
+        )
+
+
+@contextlib.contextmanager
+def _manifest_errors() -> Iterator[None]:
+    """Raise ``CloudError`` in place of ``ManifestError``."""
+    from devcloud.fc.serverless_devs import ManifestError  # only here: the OSS emulator alone needs no Function Compute
+
+    try:
+        yield
+    except ManifestError as error:
+        raise CloudError(str(error)) from error
 
 
 def _oss(options: argparse.Namespace) -> None:
@@ -152,6 +163,8 @@ def _token(options: argparse.Namespace) -> None:
 
 
 def _invoke(options: argparse.Namespace) -> int:
+    from devcloud.fc import acs3  # only here: the OSS emulator alone needs no Function Compute
+
     cloud = _running(options)
     event = _event(options)
     host = cloud.variables["FC_ENDPOINT"].removeprefix("http://")
@@ -182,7 +195,8 @@ def _package(options: argparse.Namespace) -> None:
     from devcloud.cloud import load_local_manifest
 
     project: Path = options.project.resolve()
-    known = load_local_manifest(project).functions
+    with _manifest_errors():
+        known = load_local_manifest(project).functions
     if unknown := set(options.functions) - known.keys():
         raise CloudError(f"s.yaml does not define the function {', '.join(sorted(unknown))}")
     for name in options.functions or known:

@@ -23,6 +23,7 @@ from devcloud.faults import Faults
 from devcloud.fc.emulator import FunctionComputeEmulator
 from devcloud.fc.http_calls import refuse_host
 from devcloud.fc.manifest import Manifest, load_manifest
+from devcloud.fc.pool import sweep_instances
 from devcloud.hosts import local_hosts_only
 from devcloud.oss import OssEmulator
 from devcloud.running import CloudError, RunningCloud, announced, find_running, sweep_notes
@@ -45,8 +46,9 @@ def run(project_dir: Path, *, port: int, data_dir: Path | None, database_url: st
     """Run a local cloud until SIGINT or SIGTERM. Raises ``CloudError``."""
     for killed in sweep_notes(project_dir):
         if killed.temporary:
-            remove_data(Path(killed.data_dir))
-    with data_folder(data_dir, fresh=fresh) as folder, _sockets(port) as sockets:
+            remove_data(Path(killed.data_dir), before_removal=sweep_instances)
+    folders = data_folder(data_dir, fresh=fresh, before_removal=sweep_instances)
+    with folders as folder, _sockets(port) as sockets:
         # Before the event loop handles SIGTERM, the signal raises KeyboardInterrupt, so that the folder is cleaned up.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         asyncio.run(_serve(project_dir, folder, data_dir is None, database_url, sockets))

@@ -7,11 +7,10 @@ import json
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from devcloud.fc.pool import sweep_instances
 from devcloud.running import CloudError, write_private
 
 _MARKER = ".devcloud"
@@ -45,16 +44,25 @@ class Secrets:
         return keys
 
 
+def _nothing(_folder: Path) -> None:
+    """Do nothing before a folder is removed."""
+
+
 @contextlib.contextmanager
-def data_folder(data_dir: Path | None, *, fresh: bool) -> Iterator[Path]:
-    """Lock ``data_dir``, or without it a temporary folder that is removed at the end. Raises ``CloudError``."""
+def data_folder(
+    data_dir: Path | None, *, fresh: bool, before_removal: Callable[[Path], None] = _nothing
+) -> Iterator[Path]:
+    """Lock ``data_dir``, or without it a temporary folder that is removed at the end. Raises ``CloudError``.
+
+    ``before_removal`` is called with the folder before its files are removed.
+    """
     if data_dir is None:
         folder = Path(tempfile.mkdtemp(prefix="devcloud-")).resolve()
         try:
             with _locked(folder):
                 yield folder
         finally:
-            remove_data(folder)
+            remove_data(folder, before_removal=before_removal)
         return
     folder = data_dir.resolve()
     if folder.is_dir() and any(folder.iterdir()) and not (folder / _MARKER).is_file():
@@ -65,7 +73,7 @@ def data_folder(data_dir: Path | None, *, fresh: bool) -> Iterator[Path]:
     folder.chmod(0o700)
     with _locked(folder):
         if fresh:
-            sweep_instances(folder)
+            before_removal(folder)
             for item in folder.iterdir():
                 if item.name != _MARKER:
                     shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
@@ -82,8 +90,8 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def remove_data(folder: Path) -> None:
-    """Remove a data folder, if it is one."""
+def remove_data(folder: Path, *, before_removal: Callable[[Path], None] = _nothing) -> None:
+    """Remove ``folder`` if it is a data folder; see :func:`data_folder`."""
     if (folder / _MARKER).is_file():
-        sweep_instances(folder)
+        before_removal(folder)
         shutil.rmtree(folder, ignore_errors=True)

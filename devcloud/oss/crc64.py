@@ -1,4 +1,4 @@
-"""CRC-64/XZ, the checksum of ``x-oss-hash-crc64ecma``, and how two of them become that of the whole."""
+"""CRC-64/XZ, the checksum of ``x-oss-hash-crc64ecma``, and how two checksums become the checksum of the whole."""
 
 from functools import lru_cache
 
@@ -9,7 +9,7 @@ _MASK = (1 << 64) - 1
 
 
 def update(checksum: int, data: bytes) -> int:
-    """Return the checksum of what had ``checksum`` followed by ``data``; begin with 0."""
+    """Return the checksum of earlier bytes with ``checksum`` followed by ``data``; begin with 0."""
     return int(crc64.xz(data, checksum))
 
 
@@ -28,7 +28,7 @@ def _multiply(a: int, b: int) -> int:
     return product
 
 
-# The parts of an upload are mostly of one size.
+# The parts of an upload mostly have the same size.
 @lru_cache(maxsize=1024)
 def _power(size: int) -> int:
     """Return x^(8·size) modulo the polynomial."""

@@ -1,83 +1,34 @@
-"""A pytest plugin: ``pytest_plugins = ["devcloud.oss.pytest_plugin"]`` in a conftest gives ``oss_emulator``.
+"""A pytest plug-in: ``pytest_plugins = ["devcloud.oss.pytest_plugin"]`` gives tests an OSS emulator.
 
-Each test that asks for the fixture has an emulator of its own, empty but for one bucket, on a free port of loopback.
+``oss_emulator`` is a new emulator for each test, ``shared_oss_emulator`` one for all tests of a module. Both begin with
+one empty bucket, on a free port of 127.0.0.1. Override ``oss_emulator_settings`` to choose keys, region and bucket.
 """
 
-import secrets
-from asyncio import AbstractEventLoop
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devcloud.clock import Clock
-from devcloud.credentials import AccessKey, Credentials
-from devcloud.faults import Fault, Faults
-from devcloud.oss.emulator import OssEmulator
-from devcloud.serving import LOOPBACK, served_in_thread
-
-if TYPE_CHECKING:
-    import oss2
+from devcloud.oss.testing import EmulatedOss, EmulatorSettings, emulated_oss
 
 
-@dataclass
-class EmulatedOss:
-    """An emulator that serves, and what clients need to talk to it. ``events`` are those of FC's OSS trigger."""
-
-    endpoint: str
-    region: str
-    access_key_id: str
-    access_key_secret: str
-    bucket_name: str
-    clock: Clock
-    faults: Faults
-    emulator: OssEmulator
-    loop: AbstractEventLoop
-    events: list[dict[str, Any]] = field(default_factory=list)
-
-    @cached_property
-    def bucket(self) -> "oss2.Bucket":
-        """The bucket through oss2, signed V4."""
-        import oss2  # only here: tests through other clients do without it
-
-        auth = oss2.AuthV4(self.access_key_id, self.access_key_secret)
-        return oss2.Bucket(auth, self.endpoint, self.bucket_name, region=self.region)
-
-    def create_bucket(self, name: str, acl: str = "private") -> None:
-        """Create another bucket."""
-        self.emulator.create_bucket(name, acl)
-
-    def fail(self, effect: dict[str, Any], *, times: int = 1, **match: str) -> None:
-        """Arm a fault for the next ``times`` requests that match, like ``operation="PutObject"``; see devcloud.oss."""
-        self.faults.arm(Fault("oss", match, effect, times))
-
-    def advance(self, seconds: float) -> None:
-        """Turn the emulator's clock forward."""
-        self.loop.call_soon_threadsafe(self.clock.advance, seconds)
+@pytest.fixture(scope="session")
+def oss_emulator_settings() -> EmulatorSettings:
+    """Return the settings of all emulators."""
+    return EmulatorSettings()
 
 
 @pytest.fixture
-def oss_emulator(tmp_path: Path) -> Iterator[EmulatedOss]:
-    """Serve an emulator with one empty bucket."""
-    key = AccessKey(f"LTAI{secrets.token_hex(10)}", secrets.token_urlsafe(24))
-    clock, faults, region, bucket = Clock(), Faults(), "cn-hangzhou", f"test-{secrets.token_hex(4)}"
-    events: list[dict[str, Any]] = []
-    emulator = OssEmulator(
-        tmp_path / "oss",
-        credentials=Credentials(key),
-        clock=clock,
-        faults=faults,
-        region=region,
-        on_event=events.append,
-    )
-    emulator.create_bucket(bucket)
-    try:
-        with served_in_thread(emulator.app) as (port, loop):
-            endpoint = f"http://{LOOPBACK}:{port}"
-            key_id, secret = key.access_key_id, key.access_key_secret
-            yield EmulatedOss(endpoint, region, key_id, secret, bucket, clock, faults, emulator, loop, events)
-    finally:
-        emulator.close()
+def oss_emulator(oss_emulator_settings: EmulatorSettings, tmp_path: Path) -> Iterator[EmulatedOss]:
+    """Serve an emulator for one test."""
+    with emulated_oss(tmp_path / "oss", oss_emulator_settings) as oss:
+        yield oss
+
+
+@pytest.fixture(scope="module")
+def shared_oss_emulator(
+    oss_emulator_settings: EmulatorSettings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmulatedOss]:
+    """Serve an emulator for the tests of one module."""
+    with emulated_oss(tmp_path_factory.mktemp("oss"), oss_emulator_settings) as oss:
+        yield oss

@@ -1,4 +1,4 @@
-"""The emulator by itself: what ``python -m devcloud oss`` runs."""
+"""The emulator alone: the command ``python -m devcloud oss``."""
 
 import asyncio
 import contextlib
@@ -14,16 +14,16 @@ from devcloud.clock import Clock
 from devcloud.credentials import AccessKey, Credentials
 from devcloud.data_folder import Secrets, data_folder
 from devcloud.faults import Faults
-from devcloud.oss.control import control_app
-from devcloud.oss.emulator import OssEmulator
-from devcloud.oss.errors import OssError
+from devcloud.oss.oss_emulator import OssEmulator
+from devcloud.oss.oss_errors import OssError
+from devcloud.oss.standalone_control import control_app
 from devcloud.running import CloudError
 from devcloud.serving import LOOPBACK, listening, servers
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to run. ``data_dir`` ``None`` is a folder that goes at the end, ``control_port`` ``None`` no control API."""
+    """The options. Without ``data_dir`` a temporary folder is used; without ``control_port``, no control API."""
 
     port: int
     data_dir: Path | None
@@ -35,12 +35,12 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Run an emulator until it is told to stop. Raises ``CloudError``."""
+    """Run an emulator until SIGINT or SIGTERM. Raises ``CloudError``."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(data_folder(options.data_dir, fresh=False))
         ports = [options.port] if options.control_port is None else [options.port, options.control_port]
         sockets = [stack.enter_context(listening(port)) for port in ports]
-        # Until the loop takes over, a polite end is an ordinary one: the folder above is cleaned up.
+        # Before the event loop handles SIGTERM, the signal raises KeyboardInterrupt, so that the folder is cleaned up.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         asyncio.run(_serve(options, folder, sockets))
 
@@ -74,7 +74,7 @@ async def _serve(options: Options, folder: Path, sockets: list[socket.socket]) -
 
 
 def _key(options: Options, folder: Path) -> AccessKey:
-    """Return the key that was asked for, else the one that is kept in the data folder."""
+    """Return the key of the options, else the key that is stored in the data folder."""
     if options.access_key_id:
         return AccessKey(options.access_key_id, options.access_key_secret or secrets.token_urlsafe(24))
     kept = Secrets.kept_in(folder)
@@ -85,4 +85,4 @@ def _create_bucket(emulator: OssEmulator, name: str) -> None:
     try:
         emulator.create_bucket(name)
     except OssError as error:
-        raise CloudError(f"the bucket {name!r} cannot be made: {error.message}") from error
+        raise CloudError(f"cannot create the bucket {name!r}: {error.message}") from error

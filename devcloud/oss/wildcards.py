@@ -5,7 +5,7 @@ from functools import lru_cache
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Tell whether ``pattern`` describes the whole of ``text``; case matters, other characters mean themselves."""
+    """Tell whether ``pattern`` matches all of ``text``. Case matters; other characters match themselves."""
     return _compiled(pattern).fullmatch(text) is not None
 
 

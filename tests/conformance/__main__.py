@@ -2,7 +2,8 @@
 
 The folder with the tests is taken from ``OSS2_TESTS`` if it is set, else from the source distribution of the
 installed oss2 (which lacks the images and CSV files that some tests read). Each file runs in a process of its own,
-under signature V1 and V4, on the disk storage. The exit status is 0 only if the counts are as high as promised.
+under signature V1 and V4, on the disk storage. The exit status is 0 only if the counts reach ``AT_LEAST_CORE`` and
+``AT_LEAST_ALL``.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/devcloud"))
 
-from oss_support import ACCOUNT, KEY, OTHER_KEY, REGION, running_oss  # noqa: E402 - it stands beside the emulator's own tests
+from oss_support import ACCOUNT, KEY, OTHER_KEY, REGION, running_oss  # noqa: E402 - beside the emulator's own tests
 
 CORE = (
     *("object", "multipart", "upload", "download", "iterator", "bucket", "sign", "list_objects_v2", "chinese"),
@@ -40,7 +41,7 @@ TIMEOUT_S = 600
 
 @dataclass
 class FileResult:
-    """What became of one test file: the number of tests, and the reason of each that failed."""
+    """The result of one test file: the number of tests, and the reason of each failure."""
 
     tests: int
     failures: dict[str, str]

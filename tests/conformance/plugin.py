@@ -1,7 +1,7 @@
-"""A pytest plugin for oss2's own tests: one exchange, and a line of JSON per test.
+"""A pytest plug-in for oss2's own tests: it replaces KMS, and records the outcome of each test as JSON.
 
-The tests pick a bucket for encryption through Alibaba Cloud's KMS at random; there is no KMS here, so its provider
-gives way to the RSA one. The package ``mock`` that they import is Python's own ``unittest.mock``. Nothing else of the
+The tests encrypt some objects through Alibaba Cloud's KMS. The emulator has no KMS, so its provider is replaced by the
+RSA provider. The package ``mock`` that the tests import is replaced by Python's ``unittest.mock``. Nothing else of the
 tests is changed.
 """
 

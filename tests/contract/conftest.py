@@ -12,8 +12,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "devcloud"))
 
 from ai_support import ServedEmulator, served
-from oss_support import RunningOss, running_oss
+from oss_support import running_oss
 
+from devcloud.oss.testing import EmulatedOss
 from shared.adapters.sql.jobs import SqlJobStore
 from shared.adapters.sql.outputs import SqlOutputStore
 from shared.ports import JobStore, OutputStore
@@ -23,7 +24,7 @@ from tests.mariadb import migrate
 
 
 @pytest.fixture(scope="session")
-def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
+def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedOss]:
     with running_oss(tmp_path_factory.mktemp("oss")) as running:
         yield running
 

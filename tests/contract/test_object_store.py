@@ -13,9 +13,10 @@ import oss2
 import pytest
 from fastcrc import crc64
 from oss_process import fill
-from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
+from oss_support import BUCKET, KEY, REGION, running_oss
 
 from devcloud.faults import Fault
+from devcloud.oss.testing import EmulatedOss
 from shared.adapters.object_store import OssObjectStore
 from shared.domain.errors import ObjectExistsError, StorageError, StorageRefusedError, StorageUnavailableError
 from shared.ports import MultipartUpload, ObjectStore, StoredObject
@@ -39,7 +40,7 @@ def environment(clean_environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.fixture
-def no_faults(oss: RunningOss) -> Iterator[None]:
+def no_faults(oss: EmulatedOss) -> Iterator[None]:
     yield
     oss.faults.clear()
 
@@ -49,19 +50,19 @@ def config(endpoint: str, bucket: str, url_ttl_s: int | None = None) -> OssSetti
 
 
 @pytest.fixture
-def bucket(oss: RunningOss) -> str:
+def bucket(oss: EmulatedOss) -> str:
     name = f"public-{secrets.token_hex(6)}"
-    oss.emulator.create_bucket(name, "public-read")
+    oss.create_bucket(name, "public-read")
     return name
 
 
 @pytest.fixture
-def real(oss: RunningOss, bucket: str) -> OssObjectStore:
+def real(oss: EmulatedOss, bucket: str) -> OssObjectStore:
     return OssObjectStore(config(oss.endpoint, bucket))
 
 
 @pytest.fixture
-def turnable(tmp_path: Path) -> Iterator[RunningOss]:
+def turnable(tmp_path: Path) -> Iterator[EmulatedOss]:
     """A separate emulator, whose clock the test can advance."""
     with running_oss(tmp_path / "oss") as running:
         yield running
@@ -122,17 +123,17 @@ def test_a_list_has_the_objects_below_the_prefix_sorted_by_key(store: ObjectStor
     assert list(store.list("users/nobody/")) == []
 
 
-def test_ages_are_by_the_clock_of_oss(turnable: RunningOss, png: Path) -> None:
+def test_ages_are_by_the_clock_of_oss(turnable: EmulatedOss, png: Path) -> None:
     real = OssObjectStore(config(turnable.endpoint, BUCKET))
     put(real, png)
-    turnable.turn_clock(3600)
+    turnable.advance(3600)
     put(real, png, KEYS[1])
     ages = {each.key: each.age.total_seconds() for each in real.list("users/")}
     assert ages[KEYS[0]] == pytest.approx(3600, abs=5)
     assert ages[KEYS[1]] == pytest.approx(0, abs=5)
 
 
-def test_a_list_has_more_than_a_page(real: OssObjectStore, oss: RunningOss, bucket: str) -> None:
+def test_a_list_has_more_than_a_page(real: OssObjectStore, oss: EmulatedOss, bucket: str) -> None:
     fill(oss, bucket, 2345)
     found = [each.key for each in real.list("p/")]
     assert len(found) == 2345
@@ -147,12 +148,12 @@ def test_a_deleted_object_is_gone_and_may_be_deleted_again(store: ObjectStore, p
     assert [key for key in KEYS if store.head(key) is None] == [KEYS[2]]
 
 
-def test_unfinished_uploads_are_listed_by_age(turnable: RunningOss) -> None:
+def test_unfinished_uploads_are_listed_by_age(turnable: EmulatedOss) -> None:
     real = OssObjectStore(config(turnable.endpoint, BUCKET))
-    sdk = turnable.bucket()
+    sdk = turnable.client()
     old = {key: sdk.init_multipart_upload(key).upload_id for key in (*KEYS, "source/a")}
     sdk.upload_part(KEYS[1], old[KEYS[1]], 1, b"part")
-    turnable.turn_clock(3600)
+    turnable.advance(3600)
     young = sdk.init_multipart_upload(KEYS[0]).upload_id
     half_an_hour = timedelta(minutes=30)
     found = list(real.multipart_uploads("users/", half_an_hour))
@@ -165,12 +166,12 @@ def test_unfinished_uploads_are_listed_by_age(turnable: RunningOss) -> None:
     assert left == {young, old["source/a"]}
 
 
-def test_unfinished_uploads_may_fill_more_than_a_page(turnable: RunningOss) -> None:
+def test_unfinished_uploads_may_fill_more_than_a_page(turnable: EmulatedOss) -> None:
     real = OssObjectStore(config(turnable.endpoint, BUCKET))
-    sdk = turnable.bucket()
+    sdk = turnable.client()
     # Many of one key: then a page ends between two of its uploads.
     started = {sdk.init_multipart_upload(f"users/{number // 700}").upload_id for number in range(1050)}
-    turnable.turn_clock(60)
+    turnable.advance(60)
     found = list(real.multipart_uploads("users/", timedelta(seconds=30)))
     assert len(found) == 1050
     assert {upload.upload_id for upload in found} == started
@@ -210,7 +211,7 @@ def test_an_empty_object_can_be_stored(store: ObjectStore, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_urls_are_encoded_the_same_way(key: str, bucket: str, real: OssObjectStore, oss: RunningOss) -> None:
+def test_urls_are_encoded_the_same_way(key: str, bucket: str, real: OssObjectStore, oss: EmulatedOss) -> None:
     base = f"{oss.endpoint}/{bucket}"
     assert real.url(key) == InMemoryObjectStore(base).url(key)
     assert unquote(real.url(key)) == f"{base}/{key}"
@@ -232,7 +233,7 @@ def test_a_public_object_is_fetched_at_its_url(real: OssObjectStore, png: Path, 
     ("ttl_s", "by_role", "max_age_s"), [(1, False, 1), (604_800, False, 604_800), (604_800, True, 43_200)]
 )
 def test_objects_with_signed_urls_are_cached_by_their_reader_only(
-    environment: pytest.MonkeyPatch, oss: RunningOss, png: Path, ttl_s: int, by_role: bool, max_age_s: int
+    environment: pytest.MonkeyPatch, oss: EmulatedOss, png: Path, ttl_s: int, by_role: bool, max_age_s: int
 ) -> None:
     if by_role:
         environment.delenv("OSS_ACCESS_KEY")
@@ -243,20 +244,20 @@ def test_objects_with_signed_urls_are_cached_by_their_reader_only(
     key = f"users/{USER}/jobs/{secrets.token_hex(6)}/image-1703123456789.png"
     put(OssObjectStore(config(oss.endpoint, BUCKET, ttl_s)), png, key)
     caching = f"private, max-age={max_age_s}, immutable"
-    assert oss.bucket(BUCKET).head_object(key).headers["cache-control"] == caching
-    thumbnail = oss.bucket(BUCKET).get_object(key, process="image/resize,w_8")
+    assert oss.client(BUCKET).head_object(key).headers["cache-control"] == caching
+    thumbnail = oss.client(BUCKET).get_object(key, process="image/resize,w_8")
     assert thumbnail.headers["cache-control"] == caching
 
 
-def test_the_metadata_names_the_owner(real: OssObjectStore, png: Path, oss: RunningOss, bucket: str) -> None:
+def test_the_metadata_names_the_owner(real: OssObjectStore, png: Path, oss: EmulatedOss, bucket: str) -> None:
     put(real, png, user="用户 a+b@例え.jp\r\n", job="abc123", position="0")
-    headers = oss.bucket(bucket).head_object(KEYS[0]).headers
+    headers = oss.client(bucket).head_object(KEYS[0]).headers
     assert unquote(headers["x-oss-meta-user"]) == "用户 a+b@例え.jp\r\n"
     assert (headers["x-oss-meta-job"], headers["x-oss-meta-position"]) == ("abc123", "0")
 
 
 def test_a_role_signs_with_its_token(
-    environment: pytest.MonkeyPatch, oss: RunningOss, real: OssObjectStore, png: Path
+    environment: pytest.MonkeyPatch, oss: EmulatedOss, real: OssObjectStore, png: Path
 ) -> None:
     environment.delenv("OSS_ACCESS_KEY")
     for key in KEYS[:2]:  # the platform renews the credentials while the instance lives
@@ -270,7 +271,7 @@ def test_a_role_signs_with_its_token(
 @pytest.mark.parametrize("what", ["put", "head", "read_range"])
 @pytest.mark.parametrize("how", ["secret", "bucket"])
 def test_a_refusal_differs_from_a_missing_object(
-    environment: pytest.MonkeyPatch, oss: RunningOss, png: Path, what: str, how: str
+    environment: pytest.MonkeyPatch, oss: EmulatedOss, png: Path, what: str, how: str
 ) -> None:
     if how == "secret":
         environment.setenv("OSS_SECRET", "wrong")
@@ -328,7 +329,7 @@ def test_unreachable_oss_is_unavailable(png: Path, what: str) -> None:
 )
 @pytest.mark.usefixtures("no_faults")
 def test_each_failure_is_translated(
-    oss: RunningOss,
+    oss: EmulatedOss,
     bucket: str,
     real: OssObjectStore,
     png: Path,
@@ -374,7 +375,7 @@ def test_an_unreadable_list_is_an_error(body: bytes) -> None:
 
 
 @pytest.mark.usefixtures("no_faults")
-def test_a_wrong_checksum_is_returned(oss: RunningOss, bucket: str, real: OssObjectStore, png: Path) -> None:
+def test_a_wrong_checksum_is_returned(oss: EmulatedOss, bucket: str, real: OssObjectStore, png: Path) -> None:
     oss.faults.arm(Fault("oss", {"operation": "PutObject", "bucket": bucket}, {"crc": "wrong"}, 1))
     assert put(real, png).crc64 not in {None, crc64.xz(png.read_bytes())}
 

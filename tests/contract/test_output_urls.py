@@ -11,10 +11,11 @@ import httpx
 import oss2
 import pytest
 from hypothesis import given, strategies
-from oss_support import KEY, REGION, RunningOss
+from oss_support import KEY, REGION
 from PIL import Image
 from pydantic import SecretStr
 
+from devcloud.oss.testing import EmulatedOss
 from shared.adapters.output_urls import OutputUrls, presign, signing_time
 from shared.domain.jobs import JobOutput
 from shared.domain.media_type import MediaType
@@ -67,7 +68,7 @@ def credentials(token: str | None) -> OssCredentials:
     return OssCredentials(KEY.access_key_id, SecretStr(KEY.access_key_secret), SecretStr(token) if token else None)
 
 
-def signer(oss: RunningOss, sts: bool) -> OssCredentials:
+def signer(oss: EmulatedOss, sts: bool) -> OssCredentials:
     if not sts:
         return credentials(None)
     role = oss.credentials.assume_role()
@@ -101,10 +102,10 @@ def test_a_url_is_signed_like_the_sdk_s(key: str, token: str | None, ttl_s: int,
 
 @pytest.mark.parametrize("sts", [False, True], ids=["keys", "sts"])
 @pytest.mark.parametrize("key", KEYS)
-def test_a_private_bucket_accepts_a_signed_url(oss: RunningOss, tmp_path: Path, key: str, sts: bool) -> None:
+def test_a_private_bucket_accepts_a_signed_url(oss: EmulatedOss, tmp_path: Path, key: str, sts: bool) -> None:
     bucket = f"private-{secrets.token_hex(6)}"
-    oss.emulator.create_bucket(bucket)
-    oss.bucket(bucket).put_object(key, b"the bytes")
+    oss.create_bucket(bucket)
+    oss.client(bucket).put_object(key, b"the bytes")
     url = presign(settings(oss.endpoint, bucket), signer(oss, sts), key, 600, datetime.now(UTC))
     with httpx.Client(trust_env=False) as client:
         assert client.get(url).content == b"the bytes"
@@ -124,10 +125,10 @@ def test_the_host_is_not_part_of_the_signature() -> None:
 
 @pytest.mark.parametrize("sts", [False, True], ids=["keys", "sts"])
 @pytest.mark.parametrize("key", KEYS)
-def test_a_signed_thumbnail_url_allows_only_its_thumbnail(oss: RunningOss, key: str, sts: bool) -> None:
+def test_a_signed_thumbnail_url_allows_only_its_thumbnail(oss: EmulatedOss, key: str, sts: bool) -> None:
     bucket = f"private-{secrets.token_hex(6)}"
-    oss.emulator.create_bucket(bucket)
-    oss.bucket(bucket).put_object(key, make_png(1024, 768))
+    oss.create_bucket(bucket)
+    oss.client(bucket).put_object(key, make_png(1024, 768))
     url = presign(
         settings(oss.endpoint, bucket), signer(oss, sts), key, 600, datetime.now(UTC), {"x-oss-process": RESIZE}
     )

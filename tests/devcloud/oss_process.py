@@ -1,4 +1,4 @@
-"""An OSS emulator as its own process, by the command, and what is measured at it by tests and benchmarks."""
+"""The OSS emulator as its own process, and measurements of it for tests and benchmarks."""
 
 import json
 import subprocess
@@ -9,7 +9,9 @@ from pathlib import Path
 
 import oss2
 import requests
-from oss_support import BUCKET, RunningOss
+from oss_support import BUCKET
+
+from devcloud.oss.testing import EmulatedOss
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = 8
@@ -34,7 +36,7 @@ def bucket(endpoint: str) -> oss2.Bucket:
 
 
 def peak_memory(folder: Path, size: int) -> int:
-    """Return the most memory that a server took in while an object of ``size`` was put and got."""
+    """Return the peak memory in bytes of a server while an object of ``size`` bytes was put and got."""
     file = folder / "body"
     with file.open("wb") as body:
         body.truncate(size)
@@ -48,10 +50,10 @@ def peak_memory(folder: Path, size: int) -> int:
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-def fill(oss: RunningOss, name: str, count: int) -> None:
+def fill(oss: EmulatedOss, name: str, count: int) -> None:
     """Put one object and repeat its row."""
-    oss.emulator.create_bucket(name)
-    oss.bucket(name).put_object("p/seed", b"")
+    oss.create_bucket(name)
+    oss.client(name).put_object("p/seed", b"")
     database = oss.emulator._storage._db  # type: ignore[attr-defined]  # 100,000 requests would take minutes
     columns = [row[1] for row in database.execute("PRAGMA table_info(objects)")]
     repeated = ", ".join("printf('p/%06d', n)" if column == "key" else column for column in columns)
@@ -63,7 +65,7 @@ def fill(oss: RunningOss, name: str, count: int) -> None:
 
 
 def stress(folder: Path, seconds: float) -> tuple[int, int, list[str]]:
-    """Let processes read and overwrite one key; returns the numbers of reads and writes, and what went wrong."""
+    """Let processes read and overwrite one key; returns the numbers of reads and writes, and the errors."""
     with serving(folder / "data") as (_, endpoint), ExitStack() as stack:
         script = str(Path(__file__).with_name("oss_stress.py"))
         running = [

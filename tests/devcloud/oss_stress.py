@@ -1,4 +1,4 @@
-"""Read and overwrite one key for a while: python oss_stress.py ENDPOINT BUCKET SECONDS SEED. Prints what happened."""
+"""Read and overwrite one key: python oss_stress.py ENDPOINT BUCKET SECONDS SEED. Prints reads, writes and errors."""
 
 import json
 import random
@@ -10,7 +10,7 @@ from fastcrc import crc64
 
 
 def version(chance: random.Random) -> bytes:
-    """Return a body of which each kilobyte is the same."""
+    """Return a body whose kilobytes are all the same."""
     return chance.randbytes(1024) * chance.randrange(1, 1000)
 
 

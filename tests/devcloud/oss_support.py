@@ -1,91 +1,61 @@
-"""A running OSS emulator for tests, driven through the official SDK."""
+"""What the tests of the OSS emulator share: its settings, requests without an SDK, and readings of answers."""
 
-import asyncio
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import oss2
+import pytest
+import requests
+from oss2.exceptions import OssError
 
-from devcloud.clock import Clock
-from devcloud.credentials import AccessKey, Credentials
-from devcloud.faults import Faults
-from devcloud.oss import OssEmulator
+from devcloud.credentials import AccessKey
 from devcloud.oss.processing.workers import Limits
-from devcloud.oss.storage import Storage
-from devcloud.serving import served_in_thread
+from devcloud.oss.storages.port import Storage
+from devcloud.oss.testing import EmulatedOss, EmulatorSettings, emulated_oss
 
 REGION = "cn-hangzhou"
 ACCOUNT = "1234567890123456"
 KEY = AccessKey("LTAItest", "secret-of-the-test")
 OTHER_KEY = AccessKey("LTAIpayer", "secret-of-another-account", account_id="2234567890123456")
 BUCKET = "media-test"
+SETTINGS = EmulatorSettings(REGION, ACCOUNT, BUCKET, (KEY, OTHER_KEY))
+PUBLIC_BUCKET = "enforced"
+DAY_S = 86_400
 
 
-@dataclass
-class RunningOss:
-    """The emulator and its address."""
+def running_oss(data: Path | Storage, limits: Limits = Limits()) -> AbstractContextManager[EmulatedOss]:  # noqa: B008 - frozen
+    """Serve an emulator of the plug-in on a folder or storage of the caller."""
+    return emulated_oss(data, replace(SETTINGS, limits=limits))
 
-    emulator: OssEmulator
-    port: int
-    credentials: Credentials
-    clock: Clock
-    faults: Faults
-    loop: asyncio.AbstractEventLoop
-    events: list[dict[str, Any]] = field(default_factory=list)
 
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+def public_bucket(oss: EmulatedOss) -> oss2.Bucket:
+    """Create a public bucket with the object ``a.txt``."""
+    bucket = oss.client(PUBLIC_BUCKET)
+    bucket.create_bucket("public-read")
+    bucket.put_object("a.txt", b"a", headers={"content-type": "text/plain"})
+    return bucket
 
-    def turn_clock(self, seconds: float) -> None:
-        """Turn the clock in the thread whose tasks wait on it."""
-        self.loop.call_soon_threadsafe(self.clock.advance, seconds)
 
-    def url(self, path: str) -> str:
-        return f"{self.endpoint}/{path}"
+def ask(oss: EmulatedOss, path: str, method: str = "GET", **headers: str) -> requests.Response:
+    """Send a request without a signature; ``_`` in header names stands for ``-``."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return requests.request(method, oss.url(path), headers=sent, timeout=10, allow_redirects=False)
 
-    def bucket(self, name: str = BUCKET, *, version: str = "v4", key: AccessKey = KEY) -> oss2.Bucket:
-        return oss2.Bucket(auth(version, key), self.endpoint, name, region=REGION)
 
-    def service(self, *, version: str = "v4") -> oss2.Service:
-        return oss2.Service(auth(version), self.endpoint, region=REGION)
+def code(response: requests.Response) -> str:
+    """Return the ``Code`` of an error."""
+    return response.text.partition("<Code>")[2].partition("</Code>")[0]
 
-    def anonymous(self, name: str) -> oss2.Bucket:
-        return oss2.Bucket(oss2.AnonymousAuth(), self.endpoint, name)
+
+def refusal(act: Callable[[], object]) -> tuple[int, str]:
+    """Return status and code of the error that ``act`` gets."""
+    with pytest.raises(OssError) as error:
+        act()
+    return error.value.status, error.value.code
 
 
 def md5(data: bytes) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).digest()
-
-
-def auth(version: str, key: AccessKey = KEY) -> Any:
-    if key.security_token:
-        return oss2.StsAuth(key.access_key_id, key.access_key_secret, key.security_token, auth_version=version)
-    return oss2.make_auth(key.access_key_id, key.access_key_secret, version)
-
-
-@contextmanager
-def running_oss(data: Path | Storage, limits: Limits = Limits()) -> Iterator[RunningOss]:  # noqa: B008 - frozen
-    """Serve an emulator on a free port of 127.0.0.1 with the bucket ``BUCKET``, and stop it."""
-    credentials, clock, faults = Credentials(KEY, OTHER_KEY), Clock(), Faults()
-    events: list[dict[str, Any]] = []
-    emulator = OssEmulator(
-        data,
-        credentials=credentials,
-        clock=clock,
-        faults=faults,
-        region=REGION,
-        account_id=ACCOUNT,
-        on_event=events.append,
-        limits=limits,
-    )
-    emulator.create_bucket(BUCKET)
-    try:
-        with served_in_thread(emulator.app) as (port, loop):
-            yield RunningOss(emulator, port, credentials, clock, faults, loop, events)
-    finally:
-        emulator.close()

@@ -6,20 +6,22 @@ from collections.abc import Iterator
 import alibabacloud_oss_v2 as v2
 import oss2
 import pytest
-from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
+from oss_support import BUCKET, KEY, REGION, running_oss
+
+from devcloud.oss.testing import EmulatedOss
 
 ENDPOINT = f"oss-{REGION}.aliyuncs.com"
 
 
 @pytest.fixture(scope="module")
-def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
+def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedOss]:
     with running_oss(tmp_path_factory.mktemp("oss")) as running:
-        running.bucket().put_bucket_acl("public-read-write")
-        running.bucket().put_object("a", b"1")
+        running.client().put_bucket_acl("public-read-write")
+        running.client().put_object("a", b"1")
         yield running
 
 
-def ask(oss: RunningOss, method: str, path: str, *hosts: str) -> tuple[int, bytes]:
+def ask(oss: EmulatedOss, method: str, path: str, *hosts: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", oss.port)
     connection.putrequest(method, path, skip_host=True)
     for host in hosts:
@@ -35,12 +37,12 @@ def ask(oss: RunningOss, method: str, path: str, *hosts: str) -> tuple[int, byte
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.0.0.1:1", "127.9.9.9", "[::1]", "[::1]:1", "localhost", "LocalHost:1"]
 )
-def test_the_names_of_loopback_are_accepted(oss: RunningOss, host: str) -> None:
+def test_the_names_of_loopback_are_accepted(oss: EmulatedOss, host: str) -> None:
     assert ask(oss, "GET", f"/{BUCKET}/a", host) == (200, b"1")
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:1", "oss.localhost", ENDPOINT, "oss-accelerate.aliyuncs.com"])
-def test_a_bucket_can_be_in_the_host_name(oss: RunningOss, host: str) -> None:
+def test_a_bucket_can_be_in_the_host_name(oss: EmulatedOss, host: str) -> None:
     assert ask(oss, "GET", "/a", f"{BUCKET}.{host}") == (200, b"1")
 
 
@@ -55,14 +57,14 @@ def test_a_bucket_can_be_in_the_host_name(oss: RunningOss, host: str) -> None:
         *(("localhost evil.example",), ("evil.example/.localhost",), ("evil.example?.localhost",), ("127.1",)),
     ],
 )
-def test_other_names_are_refused(oss: RunningOss, hosts: tuple[str, ...]) -> None:
+def test_other_names_are_refused(oss: EmulatedOss, hosts: tuple[str, ...]) -> None:
     for method, path in (("GET", "/"), ("GET", "/a"), ("GET", f"/{BUCKET}/a"), ("PUT", "/a"), ("DELETE", "/a")):
         status, body = ask(oss, method, path, *hosts)
         assert (status, b"<Error><Code>AccessDenied</Code><Message>The Host header " in body) == (403, True)
-    assert oss.bucket().get_object("a").read() == b"1"
+    assert oss.client().get_object("a").read() == b"1"
 
 
-def test_sdks_reach_the_names_of_the_real_service_by_a_proxy(oss: RunningOss) -> None:
+def test_sdks_reach_the_names_of_the_real_service_by_a_proxy(oss: EmulatedOss) -> None:
     auth = oss2.AuthV4(KEY.access_key_id, KEY.access_key_secret)
     bucket = oss2.Bucket(auth, f"http://{ENDPOINT}", BUCKET, region=REGION, proxies={"http": oss.endpoint})
     assert bucket.get_object("a").read() == b"1"

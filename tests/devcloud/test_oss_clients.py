@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -15,9 +15,12 @@ import requests
 from alibabacloud_oss_v2.exceptions import OperationError, ServiceError
 from oss2.exceptions import NoSuchKey, PositionNotEqualToLength
 from oss2.models import PartInfo, Tagging, TaggingRule
-from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
+from oss_support import BUCKET, KEY, REGION, running_oss
 
+from devcloud.oss.testing import EmulatedOss
 from tests.node_packages import install
+
+pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 NODE = Path(__file__).with_name("node")
 PART = 100 * 1024
@@ -25,7 +28,7 @@ OPERATIONS = (
     *("put_get", "head", "range", "meta", "list_v1", "list_v2", "delete", "batch_delete", "copy", "append"),
     *("multipart", "resumable", "signed_url", "acl", "tagging", "symlink", "control_characters"),
 )
-# U+FFFE and U+FFFF are forbidden in XML as well; the others are near to what a parser may take for them.
+# U+FFFE and U+FFFF are forbidden in XML as well; the others resemble the escapes that the parser uses for them.
 ODD_KEYS = (
     *(f"a{chr(code)}b" for code in range(0x20)),
     "\r",
@@ -40,13 +43,12 @@ ODD_KEYS += ("\U0010fffe", "\U0010fffe\ue000")
 
 
 @pytest.fixture
-def oss(tmp_path: Path) -> Iterator[RunningOss]:
-    with running_oss(tmp_path / "oss") as oss:
-        yield oss
+def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
+    return oss_emulator
 
 
 def fetch(method: str, url: str, body: bytes | None = None) -> bytes:
-    # No Content-Type of its own, which would have to be signed.
+    # Without a Content-Type, which would have to be signed.
     answer = requests.request(method, url, data=body, timeout=30)
     answer.raise_for_status()
     return answer.content
@@ -55,8 +57,8 @@ def fetch(method: str, url: str, body: bytes | None = None) -> bytes:
 class Oss2:
     """Each operation through oss2."""
 
-    def __init__(self, oss: RunningOss, version: str, folder: Path) -> None:
-        self.bucket, self.oss, self.folder = oss.bucket(version=version), oss, folder
+    def __init__(self, oss: EmulatedOss, version: str, folder: Path) -> None:
+        self.bucket, self.oss, self.folder = oss.client(version=version), oss, folder
 
     def put_get(self) -> None:
         body = os.urandom(300_000)
@@ -194,7 +196,7 @@ class Oss2:
 class OssV2:
     """Each operation through alibabacloud-oss-v2."""
 
-    def __init__(self, oss: RunningOss, version: str, folder: Path) -> None:
+    def __init__(self, oss: EmulatedOss, version: str, folder: Path) -> None:
         config = v2.config.load_default()
         config.credentials_provider = v2.credentials.StaticCredentialsProvider(KEY.access_key_id, KEY.access_key_secret)
         config.region, config.endpoint, config.signature_version = REGION, oss.endpoint, version
@@ -352,7 +354,7 @@ class OssV2:
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("version", ["v1", "v4"])
 @pytest.mark.parametrize("client", [Oss2, OssV2])
-def test_python(client: type[Oss2 | OssV2], version: str, operation: str, oss: RunningOss, tmp_path: Path) -> None:
+def test_python(client: type[Oss2 | OssV2], version: str, operation: str, oss: EmulatedOss, tmp_path: Path) -> None:
     getattr(client(oss, version, tmp_path), operation)()
 
 
@@ -364,7 +366,7 @@ def node() -> Path:
 @cache
 def through_ali_oss(version: str, folder: Path) -> dict[str, str]:
     with running_oss(folder) as oss:
-        # ali-oss puts the bucket into the path of host names alone.
+        # ali-oss puts the bucket into the path only for host names.
         arguments = [f"http://localhost:{oss.port}", BUCKET, KEY.access_key_id, KEY.access_key_secret, version]
         done = subprocess.run(
             ["node", "operations.mjs", *arguments], cwd=NODE, capture_output=True, text=True, timeout=100, check=False

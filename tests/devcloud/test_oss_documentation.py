@@ -1,4 +1,4 @@
-"""What docs/oss-emulator.md shows works as it stands there."""
+"""The examples of docs/oss-emulator.md work."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What was acknowledged survives ``kill -9``; what was not leaves nothing behind."""
+"""Acknowledged writes survive ``kill -9``; other writes leave nothing behind."""
 
 import os
 import random
@@ -40,7 +40,7 @@ def blobs(data_dir: Path) -> list[Path]:
 
 
 def test_kill_during_writes(tmp_path: Path) -> None:
-    """1,000 writes by four clients, killed somewhere on the way."""
+    """1,000 writes by four clients, killed in the middle."""
     acknowledged: dict[str, int] = {}
     enough = threading.Event()
     stop = random.randrange(60, 240)
@@ -51,7 +51,7 @@ def test_kill_during_writes(tmp_path: Path) -> None:
             try:
                 bucket.put_object(key, body)
             except RequestError:
-                acknowledged.pop(key, None)  # the answer got lost: either version may be there
+                acknowledged.pop(key, None)  # the answer was lost: either version may be stored
                 return
             acknowledged[key] = crc64.xz(body)
             if number == stop:
@@ -69,7 +69,7 @@ def test_kill_during_writes(tmp_path: Path) -> None:
             worker.join()
     assert len(acknowledged) >= 50
     with running_oss(tmp_path) as oss:
-        bucket = oss.bucket()
+        bucket = oss.client()
         for key, checksum in acknowledged.items():
             answer = bucket.get_object(key)
             assert crc64.xz(answer.read()) == checksum == answer.server_crc
@@ -84,9 +84,9 @@ def test_kill_during_writes(tmp_path: Path) -> None:
         assert bucket.get_object("half").read() == b"a" * PART + b"b"
 
 
-def test_what_is_replaced_or_deleted_frees_its_blobs(tmp_path: Path) -> None:
+def test_replaced_and_deleted_objects_free_their_blobs(tmp_path: Path) -> None:
     with running_oss(tmp_path) as oss:
-        bucket = oss.bucket()
+        bucket = oss.client()
         for body in (b"1", b"2"):
             bucket.put_object("a", body)
         assert len(blobs(tmp_path)) == 1
@@ -103,9 +103,9 @@ def test_what_is_replaced_or_deleted_frees_its_blobs(tmp_path: Path) -> None:
         assert blobs(tmp_path) == []
 
 
-def test_a_blob_that_is_read_goes_with_its_last_reader(tmp_path: Path) -> None:
+def test_a_deleted_blob_stays_until_its_last_reader_closes(tmp_path: Path) -> None:
     with running_oss(tmp_path) as oss:
-        bucket = oss.bucket()
+        bucket = oss.client()
         bucket.put_object("a", bytes(8 * 1024 * 1024))
         reader = bucket.get_object("a")
         reader.read(1)
@@ -120,7 +120,7 @@ def test_a_blob_that_is_read_goes_with_its_last_reader(tmp_path: Path) -> None:
 
 def test_refused_and_broken_uploads_leave_no_blobs(tmp_path: Path) -> None:
     with running_oss(tmp_path) as oss:
-        bucket = oss.bucket()
+        bucket = oss.client()
         bucket.put_object("a", b"1")
         upload_id = bucket.init_multipart_upload("m").upload_id
         wrong, forbid = {"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, {"x-oss-forbid-overwrite": "true"}

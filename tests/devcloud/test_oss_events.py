@@ -1,31 +1,33 @@
 """Events: one record per API call and object, after the change, in the shape of FC's OSS trigger."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import oss2
 import pytest
 from oss2.exceptions import OssError
 from oss2.models import PartInfo
-from oss_support import ACCOUNT, BUCKET, REGION, RunningOss, running_oss
+from oss_support import ACCOUNT, BUCKET, REGION
+
+from devcloud.oss.testing import EmulatedOss
+
+pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 
 @pytest.fixture
-def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
-    with running_oss(tmp_path_factory.mktemp("oss")) as running:
-        yield running
+def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
+    return oss_emulator
 
 
-def told(oss: RunningOss) -> list[tuple[str, str, int, int]]:
-    """Name, key, size and change of size of what was told since the last call."""
+def told(oss: EmulatedOss) -> list[tuple[str, str, int, int]]:
+    """Return name, key, size and change of size of the events since the last call."""
     events, oss.events[:] = list(oss.events), []
     facts = [(event["eventName"], event["oss"]["object"]) for event in events]
     return [(name, entry["key"], entry["size"], entry["deltaSize"]) for name, entry in facts]
 
 
-def test_shape(oss: RunningOss) -> None:
+def test_shape(oss: EmulatedOss) -> None:
     headers = {"x-oss-meta-job": "7", "Content-Type": "image/png"}
-    result = oss.bucket().put_object("生成/a b.png", b"hello", headers=headers)
+    result = oss.client().put_object("生成/a b.png", b"hello", headers=headers)
     (event,) = oss.events
     at = datetime.strptime(event.pop("eventTime"), "%Y-%m-%dT%H:%M:%S.000Z").replace(tzinfo=UTC)
     assert abs(at.timestamp() - oss.clock.now()) < 60
@@ -52,8 +54,8 @@ def test_shape(oss: RunningOss) -> None:
     }
 
 
-def test_every_change_is_told_once(oss: RunningOss) -> None:
-    bucket = oss.bucket()
+def test_every_change_is_one_event(oss: EmulatedOss) -> None:
+    bucket = oss.client()
     bucket.put_object("a", b"12345")
     bucket.put_object("a", b"123")
     bucket.append_object("log", 0, b"12")
@@ -80,8 +82,8 @@ def test_every_change_is_told_once(oss: RunningOss) -> None:
     ]
 
 
-def test_refused_writes_are_not_told(oss: RunningOss) -> None:
-    bucket = oss.bucket()
+def test_refused_writes_cause_no_events(oss: EmulatedOss) -> None:
+    bucket = oss.client()
     bucket.put_object("a", b"x")
     told(oss)
     with pytest.raises(OssError):

@@ -8,31 +8,28 @@ from typing import Any
 import oss2
 import pytest
 from oss2.exceptions import InconsistentError, OssError, RequestError
-from oss_support import BUCKET, RunningOss, running_oss
+from oss_support import BUCKET
 from requests.exceptions import ChunkedEncodingError
 
 from devcloud.faults import Fault
+from devcloud.oss.testing import EmulatedOss
 
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
-    with running_oss(tmp_path_factory.mktemp("oss")) as running:
-        yield running
+pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 
 @pytest.fixture
-def oss(served: RunningOss) -> Iterator[RunningOss]:
-    served.events.clear()
-    yield served
-    assert served.faults.armed == []
+def oss(shared_oss_emulator: EmulatedOss) -> Iterator[EmulatedOss]:
+    shared_oss_emulator.events.clear()
+    yield shared_oss_emulator
+    assert shared_oss_emulator.faults.armed == []
 
 
-def arm(oss: RunningOss, effect: dict[str, Any], times: int = 1, **match: str) -> None:
+def arm(oss: EmulatedOss, effect: dict[str, Any], times: int = 1, **match: str) -> None:
     oss.faults.arm(Fault("oss", match, effect, times))
 
 
-def test_error_in_place_of_the_work(oss: RunningOss) -> None:
-    bucket = oss.bucket()
+def test_an_error_fault_prevents_the_request(oss: EmulatedOss) -> None:
+    bucket = oss.client()
     effect = {"status": 503, "code": "ServiceUnavailable", "message": "Please reduce your rate."}
     arm(oss, effect, times=2, operation="PutObject", key="broken/*")
     bucket.put_object("whole", b"x")
@@ -45,28 +42,28 @@ def test_error_in_place_of_the_work(oss: RunningOss) -> None:
     bucket.put_object("broken/1", b"x")
 
 
-def test_wrongly_signed_requests_use_up_no_fault(oss: RunningOss) -> None:
+def test_requests_with_a_wrong_signature_do_not_use_faults(oss: EmulatedOss) -> None:
     arm(oss, {"status": 500, "code": "InternalError"}, method="GET", bucket=BUCKET, key="signed")
-    oss.bucket().put_object("signed", b"x")
+    oss.client().put_object("signed", b"x")
     with pytest.raises(OssError) as error:
         oss2.Bucket(oss2.Auth("LTAItest", "wrong"), oss.endpoint, BUCKET).get_object("signed")
     assert error.value.code == "SignatureDoesNotMatch"
     with pytest.raises(OssError) as error:
-        oss.bucket().get_object("signed")
+        oss.client().get_object("signed")
     assert error.value.code == "InternalError"
 
 
-def test_dropped_answer_after_the_work(oss: RunningOss) -> None:
+def test_a_drop_fault_executes_the_request_without_an_answer(oss: EmulatedOss) -> None:
     arm(oss, {"drop": True}, operation="PutObject")
     with pytest.raises(RequestError):
-        oss.bucket().put_object("dropped", b"stored")
-    assert oss.bucket().get_object("dropped").read() == b"stored"
+        oss.client().put_object("dropped", b"stored")
+    assert oss.client().get_object("dropped").read() == b"stored"
     assert [event["oss"]["object"]["key"] for event in oss.events] == ["dropped"]
 
 
 @pytest.mark.parametrize("size", [0, 10, 1_000_000])
-def test_truncated_body(oss: RunningOss, size: int) -> None:
-    bucket = oss.bucket()
+def test_truncated_body(oss: EmulatedOss, size: int) -> None:
+    bucket = oss.client()
     data = bytes(3_000_000)
     bucket.put_object("cut", data)
     arm(oss, {"truncateBytes": size}, operation="GetObject")
@@ -80,27 +77,27 @@ def test_truncated_body(oss: RunningOss, size: int) -> None:
     assert bucket.get_object("cut").read() == data
 
 
-def test_delay_by_the_emulators_clock(oss: RunningOss) -> None:
-    oss.bucket().put_object("late", b"x")
+def test_delay_by_the_emulators_clock(oss: EmulatedOss) -> None:
+    oss.client().put_object("late", b"x")
     arm(oss, {"delayS": 3600}, operation="GetObject")
     bodies: list[bytes] = []
-    reader = threading.Thread(target=lambda: bodies.append(oss.bucket().get_object("late").read()))
+    reader = threading.Thread(target=lambda: bodies.append(oss.client().get_object("late").read()))
     reader.start()
-    while oss.faults.armed:  # taken once the request has come
+    while oss.faults.armed:  # the fault is taken when the request has arrived
         reader.join(0.01)
     assert bodies == []
-    # What was taken may not yet sleep: turn the clock until the answer is there.
+    # The request may not be sleeping yet: turn the clock until the answer arrives.
     while reader.is_alive():
-        oss.turn_clock(3600)
+        oss.advance(3600)
         reader.join(0.05)
     assert bodies == [b"x"]
 
 
-def test_wrong_checksum(oss: RunningOss, tmp_path: Path) -> None:
+def test_wrong_checksum(oss: EmulatedOss, tmp_path: Path) -> None:
     arm(oss, {"crc": "wrong"}, operation="PutObject")
     with pytest.raises(InconsistentError):
-        oss.bucket().put_object("checked", b"x")
+        oss.client().put_object("checked", b"x")
     arm(oss, {"crc": "wrong"}, operation="GetObject")
     with pytest.raises(InconsistentError):
-        oss.bucket().get_object_to_file("checked", str(tmp_path / "checked"))
-    assert oss.bucket().get_object("checked").read() == b"x"
+        oss.client().get_object_to_file("checked", str(tmp_path / "checked"))
+    assert oss.client().get_object("checked").read() == b"x"

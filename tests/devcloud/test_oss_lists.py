@@ -1,19 +1,19 @@
 """Lists of objects, uploads and buckets, page by page."""
 
-from collections.abc import Iterator
-
 import oss2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oss2.exceptions import OssError
-from oss_support import RunningOss, running_oss
+
+from devcloud.oss.testing import EmulatedOss
+
+pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 
 @pytest.fixture(scope="module")
-def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
-    with running_oss(tmp_path_factory.mktemp("oss")) as running:
-        yield running
+def oss(shared_oss_emulator: EmulatedOss) -> EmulatedOss:
+    return shared_oss_emulator
 
 
 KEYS = sorted(
@@ -39,9 +39,9 @@ KEYS = sorted(
 
 
 @pytest.fixture(scope="module")
-def full(oss: RunningOss) -> str:
+def full(oss: EmulatedOss) -> str:
     name = "listed"
-    bucket = oss.bucket(name)
+    bucket = oss.client(name)
     bucket.create_bucket()
     for key in KEYS:
         bucket.put_object(key, key.encode())
@@ -49,7 +49,7 @@ def full(oss: RunningOss) -> str:
 
 
 def expected(prefix: str, delimiter: str) -> tuple[list[str], list[str]]:
-    """What all pages together hold: keys and common prefixes."""
+    """Return the keys and common prefixes of all pages."""
     keys, prefixes = [], []
     for key in KEYS:
         if not key.startswith(prefix):
@@ -69,10 +69,10 @@ relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[Health
 
 @relaxed
 @given(prefix=prefixes, delimiter=delimiters, size=st.integers(1, 20), version=st.sampled_from(["v1", "v4"]))
-def test_pages_hold_everything_once(
-    oss: RunningOss, full: str, prefix: str, delimiter: str, size: int, version: str
+def test_pages_contain_every_entry_once(
+    oss: EmulatedOss, full: str, prefix: str, delimiter: str, size: int, version: str
 ) -> None:
-    bucket = oss.bucket(full, version=version)
+    bucket = oss.client(full, version=version)
     keys, groups, marker, pages = [], [], "", 0
     while pages <= len(KEYS):
         page = bucket.list_objects(prefix, delimiter, marker, size)
@@ -90,10 +90,10 @@ def test_pages_hold_everything_once(
 
 @relaxed
 @given(prefix=prefixes, delimiter=delimiters, size=st.integers(1, 20), start=st.sampled_from(["", *KEYS, "aa", "d"]))
-def test_pages_of_v2_hold_everything_after_the_start(
-    oss: RunningOss, full: str, prefix: str, delimiter: str, size: int, start: str
+def test_pages_of_v2_contain_every_entry_after_the_start(
+    oss: EmulatedOss, full: str, prefix: str, delimiter: str, size: int, start: str
 ) -> None:
-    bucket = oss.bucket(full)
+    bucket = oss.client(full)
     keys, groups, token = [], [], ""
     for _ in range(len(KEYS) + 1):
         page = bucket.list_objects_v2(prefix, delimiter, token, start, max_keys=size)
@@ -112,8 +112,8 @@ def test_pages_of_v2_hold_everything_after_the_start(
     assert groups == started
 
 
-def test_entries_say_what_they_are(oss: RunningOss, full: str) -> None:
-    bucket = oss.bucket(full)
+def test_entries_have_type_size_and_etag(oss: EmulatedOss, full: str) -> None:
+    bucket = oss.client(full)
     entry = bucket.list_objects("a/1").object_list[0]
     head = bucket.head_object("a/1")
     assert (entry.size, entry.etag, entry.type, entry.storage_class) == (3, head.etag, "Normal", "Standard")
@@ -124,17 +124,17 @@ def test_entries_say_what_they_are(oss: RunningOss, full: str) -> None:
 
 
 @pytest.mark.parametrize("size", ["0", "1001", "-1", "x"])
-def test_page_sizes_that_oss_does_not_take(oss: RunningOss, full: str, size: str) -> None:
+def test_invalid_page_sizes_are_refused(oss: EmulatedOss, full: str, size: str) -> None:
     with pytest.raises(OssError) as error:
-        oss.bucket(full).list_objects(max_keys=size)
+        oss.client(full).list_objects(max_keys=size)
     assert (error.value.status, error.value.code) == (400, "InvalidArgument")
 
 
 @relaxed
 @given(delimiter=st.sampled_from(["", "/"]), size=st.integers(1, 8))
-def test_uploads_page_by_page(oss: RunningOss, delimiter: str, size: int) -> None:
-    bucket = oss.bucket("uploads")
-    if not oss.service().list_buckets(prefix="uploads").buckets:
+def test_uploads_page_by_page(oss: EmulatedOss, delimiter: str, size: int) -> None:
+    bucket = oss.client("uploads")
+    if not oss.service_client().list_buckets(prefix="uploads").buckets:
         bucket.create_bucket()
         for key in ("a", "a", "b/1", "b/2", "图"):
             bucket.init_multipart_upload(key)
@@ -151,10 +151,10 @@ def test_uploads_page_by_page(oss: RunningOss, delimiter: str, size: int) -> Non
     assert len({upload_id for _, upload_id in found}) == len(found)
 
 
-def test_buckets(oss: RunningOss) -> None:
-    service = oss.service()
+def test_buckets(oss: EmulatedOss) -> None:
+    service = oss.service_client()
     for name in ("many-1", "many-2", "many-3"):
-        oss.bucket(name).create_bucket()
+        oss.client(name).create_bucket()
     page = service.list_buckets(prefix="many-", max_keys=2)
     assert [bucket.name for bucket in page.buckets] == ["many-1", "many-2"]
     rest = service.list_buckets(prefix="many-", marker=page.next_marker)

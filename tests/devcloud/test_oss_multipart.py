@@ -1,6 +1,5 @@
 """Multipart uploads, and the SDK's resumable upload and download on top of them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import oss2
@@ -11,22 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oss2.exceptions import NoSuchUpload, OssError
 from oss2.models import PartInfo
-from oss_support import BUCKET, RunningOss, md5, running_oss
+from oss_support import BUCKET, md5
 
 from devcloud.oss.crc64 import combine
+from devcloud.oss.testing import EmulatedOss
+
+pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 PART = 100 * 1024
 
 
 @pytest.fixture(scope="module")
-def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
-    with running_oss(tmp_path_factory.mktemp("oss")) as running:
-        yield running
+def oss(shared_oss_emulator: EmulatedOss) -> EmulatedOss:
+    return shared_oss_emulator
 
 
 @pytest.fixture(params=["v1", "v4"])
-def bucket(oss: RunningOss, request: pytest.FixtureRequest) -> oss2.Bucket:
-    return oss.bucket(version=request.param)
+def bucket(oss: EmulatedOss, request: pytest.FixtureRequest) -> oss2.Bucket:
+    return oss.client(version=request.param)
 
 
 def upload(
@@ -66,7 +67,7 @@ def test_parts_become_the_object(bucket: oss2.Bucket) -> None:
         bucket.list_parts("大 文件.mp4", upload_id)
 
 
-def test_parts_not_yet_read_outlive_the_object(bucket: oss2.Bucket) -> None:
+def test_a_reader_reads_the_parts_of_a_deleted_object(bucket: oss2.Bucket) -> None:
     bodies = [bytes([number]) * 8_000_000 for number in range(2)]
     upload_id, parts = upload(bucket, "outlived", *bodies)
     bucket.complete_multipart_upload("outlived", upload_id, parts)
@@ -76,7 +77,7 @@ def test_parts_not_yet_read_outlive_the_object(bucket: oss2.Bucket) -> None:
     assert start + reader.read() == b"".join(bodies)
 
 
-def test_parts_may_be_replaced_and_left_out(bucket: oss2.Bucket) -> None:
+def test_parts_can_be_replaced_and_omitted(bucket: oss2.Bucket) -> None:
     upload_id, parts = upload(bucket, "replaced", b"a" * PART, b"b" * PART, b"c")
     parts[0] = PartInfo(1, bucket.upload_part("replaced", upload_id, 1, b"A" * PART).etag)
     bucket.complete_multipart_upload("replaced", upload_id, [parts[0], parts[2]])
@@ -89,7 +90,7 @@ def test_complete_all(bucket: oss2.Bucket) -> None:
     assert bucket.get_object("all").read() == b"a" * PART + b"b"
 
 
-def test_refusals_leave_the_upload_as_it_was(bucket: oss2.Bucket) -> None:
+def test_a_refused_completion_keeps_the_upload(bucket: oss2.Bucket) -> None:
     bucket.put_object("refused", b"before")
     upload_id, parts = upload(bucket, "refused", b"small", b"b" * PART)
     attempts = [
@@ -110,8 +111,8 @@ def test_refusals_leave_the_upload_as_it_was(bucket: oss2.Bucket) -> None:
     assert bucket.get_object("refused").read() == b"b" * PART
 
 
-def test_part_order(oss: RunningOss) -> None:
-    bucket = oss.bucket()
+def test_part_order(oss: EmulatedOss) -> None:
+    bucket = oss.client()
     upload_id, parts = upload(bucket, "ordered", b"a" * PART, b"b" * PART)
     nodes = "".join(
         f"<Part><PartNumber>{part.part_number}</PartNumber><ETag>{part.etag}</ETag></Part>" for part in reversed(parts)
@@ -135,8 +136,8 @@ def test_abort(bucket: oss2.Bucket) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 10_001])
-def test_part_numbers_that_oss_does_not_take(oss: RunningOss, number: int) -> None:
-    bucket = oss.bucket()
+def test_invalid_part_numbers_are_refused(oss: EmulatedOss, number: int) -> None:
+    bucket = oss.client()
     upload_id, _ = upload(bucket, "numbered")
     with pytest.raises(OssError) as error:
         bucket.upload_part("numbered", upload_id, number, b"a")
@@ -154,8 +155,8 @@ def test_part_copy(bucket: oss2.Bucket) -> None:
     assert bucket.get_object("copied").read() == source
 
 
-def test_list_parts_page_by_page(oss: RunningOss) -> None:
-    bucket = oss.bucket()
+def test_list_parts_page_by_page(oss: EmulatedOss) -> None:
+    bucket = oss.client()
     upload_id, _ = upload(bucket, "paged", *(b"x" for _ in range(5)))
     numbers, marker = [], ""
     for _ in range(6):

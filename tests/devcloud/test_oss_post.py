@@ -1,23 +1,25 @@
-"""PostObject: what a browser's form uploads, and what a policy refuses."""
+"""PostObject: uploads by a browser's form, and the conditions of its policy."""
 
 import base64
 import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import requests
-from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
+from oss_support import BUCKET, KEY, REGION
+
+from devcloud.oss.testing import EmulatedOss
+
+pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 
 @pytest.fixture(scope="module")
-def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
-    with running_oss(tmp_path_factory.mktemp("oss")) as running:
-        yield running
+def oss(shared_oss_emulator: EmulatedOss) -> EmulatedOss:
+    return shared_oss_emulator
 
 
 def policy(*conditions: Any, lifetime_s: float = 60) -> str:
@@ -44,7 +46,7 @@ def signed_v4(text: str) -> dict[str, str]:
     }
 
 
-def post(oss: RunningOss, fields: dict[str, str], body: bytes = b"hello", name: str = "图.png") -> requests.Response:
+def post(oss: EmulatedOss, fields: dict[str, str], body: bytes = b"hello", name: str = "图.png") -> requests.Response:
     files = [*((field, (None, value)) for field, value in fields.items()), ("file", (name, body, "image/png"))]
     return requests.post(oss.url(BUCKET), files=files, allow_redirects=False, timeout=10)
 
@@ -54,11 +56,11 @@ def code(answer: requests.Response) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("sign", [signed_v1, signed_v4])
-def test_a_signed_form(oss: RunningOss, sign: Any) -> None:
+def test_a_signed_form(oss: EmulatedOss, sign: Any) -> None:
     text = policy({"bucket": BUCKET}, ["starts-with", "$key", "up/"], ["content-length-range", 1, 10])
     fields = {"key": "up/${filename}", **sign(text), "x-oss-meta-color": "red", "x-oss-object-acl": "public-read"}
     assert post(oss, fields).status_code == 204
-    found = oss.bucket().get_object("up/图.png")
+    found = oss.client().get_object("up/图.png")
     assert (found.read(), found.headers["content-type"], found.headers["x-oss-meta-color"]) == (
         *(b"hello", "image/png"),
         "red",
@@ -76,13 +78,15 @@ def test_a_signed_form(oss: RunningOss, sign: Any) -> None:
         ([["like", "$key", "k"]], b"x", (400, "InvalidPolicyDocument")),
     ],
 )
-def test_what_a_policy_refuses(oss: RunningOss, conditions: list[Any], body: bytes, refusal: tuple[int, str]) -> None:
+def test_forms_against_their_policy_are_refused(
+    oss: EmulatedOss, conditions: list[Any], body: bytes, refusal: tuple[int, str]
+) -> None:
     fields = {"key": "refused", **signed_v4(policy(*conditions))}
     assert code(post(oss, fields, body)) == refusal
-    assert not oss.bucket().object_exists("refused")
+    assert not oss.client().object_exists("refused")
 
 
-def test_forms_that_are_not_signed_well(oss: RunningOss) -> None:
+def test_forms_with_a_wrong_signature_are_refused(oss: EmulatedOss) -> None:
     assert code(post(oss, {"key": "k", **signed_v1(policy(lifetime_s=-1))})) == (403, "AccessDenied")
     assert code(post(oss, {"key": "k"})) == (403, "AccessDenied")
     wrong = {**signed_v1(policy()), "Signature": "wrong"}
@@ -90,7 +94,7 @@ def test_forms_that_are_not_signed_well(oss: RunningOss) -> None:
     assert code(post(oss, signed_v1(policy()))) == (400, "InvalidArgument")
 
 
-def test_what_a_form_wants_to_hear(oss: RunningOss) -> None:
+def test_a_form_chooses_its_answer(oss: EmulatedOss) -> None:
     fields = {"key": "k", **signed_v1(policy())}
     created = post(oss, {**fields, "success_action_status": "201"})
     assert (created.status_code, "<PostResponse><Bucket>" in created.text) == (201, True)
@@ -100,7 +104,7 @@ def test_what_a_form_wants_to_hear(oss: RunningOss) -> None:
     assert moved.headers["location"].startswith(f"http://localhost/done?x=1&bucket={BUCKET}&key=k&etag=")
 
 
-def test_a_form_in_small_pieces(oss: RunningOss) -> None:
+def test_a_form_in_small_pieces(oss: EmulatedOss) -> None:
     body = b"\r\n--b" * 10_000 + b"\r\n--"
     head = "".join(
         f'--boundary\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -111,10 +115,10 @@ def test_a_form_in_small_pieces(oss: RunningOss) -> None:
     pieces = (whole[start : start + 777] for start in range(0, len(whole), 777))
     headers = {"Content-Type": "multipart/form-data; boundary=boundary"}
     assert requests.post(oss.url(BUCKET), data=pieces, headers=headers, timeout=10).status_code == 204
-    assert oss.bucket().get_object("pieces").read() == body
+    assert oss.client().get_object("pieces").read() == body
 
 
-def test_broken_forms(oss: RunningOss) -> None:
+def test_broken_forms(oss: EmulatedOss) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     for body, expected in (
         (b"", (400, "MalformedPOSTRequest")),

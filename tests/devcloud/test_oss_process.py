@@ -1,11 +1,10 @@
-"""``x-oss-process``: images and snapshots of videos, as the SDK asks for them."""
+"""``x-oss-process``: images and snapshots of videos, requested by the SDK."""
 
 import io
 import json
 import struct
 import zlib
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.request import urlopen
@@ -14,31 +13,32 @@ import av
 import oss2
 import pytest
 from oss2.exceptions import OssError, ServerError
-from oss_support import BUCKET, RunningOss, running_oss
+from oss_support import BUCKET, running_oss
 from PIL import Image, ImageDraw
 
 from devcloud.oss.processing.workers import Limits
+from devcloud.oss.testing import EmulatedOss
+
+pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 WIDTH, HEIGHT = 400, 267
 SECONDS, FPS = 3, 10
 
 
 @pytest.fixture(scope="module")
-def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
-    folder = tmp_path_factory.mktemp("oss")
-    with running_oss(folder / "data") as oss:
-        bucket = oss.bucket()
-        picture = Image.effect_mandelbrot((WIDTH, HEIGHT), (-2, -1, 1, 1), 50).convert("RGB")
-        ImageDraw.Draw(picture).rectangle((0, 0, 40, 40), fill="red")
-        bucket.put_object("a.jpg", encoded(picture, "JPEG", quality=80))
-        bucket.put_object("a.png", encoded(picture.convert("RGBA"), "PNG"))
-        turned = Image.Exif()
-        turned[0x0112] = 6
-        bucket.put_object("turned.jpg", encoded(picture, "JPEG", exif=turned))
-        bucket.put_object("text.jpg", b"no image")
-        bucket.put_object("half.jpg", encoded(picture, "JPEG")[:2000])
-        bucket.put_object_from_file("v.mp4", str(video(folder / "v.mp4")))
-        yield oss
+def oss(shared_oss_emulator: EmulatedOss, tmp_path_factory: pytest.TempPathFactory) -> EmulatedOss:
+    bucket = shared_oss_emulator.client()
+    picture = Image.effect_mandelbrot((WIDTH, HEIGHT), (-2, -1, 1, 1), 50).convert("RGB")
+    ImageDraw.Draw(picture).rectangle((0, 0, 40, 40), fill="red")
+    bucket.put_object("a.jpg", encoded(picture, "JPEG", quality=80))
+    bucket.put_object("a.png", encoded(picture.convert("RGBA"), "PNG"))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    bucket.put_object("turned.jpg", encoded(picture, "JPEG", exif=turned))
+    bucket.put_object("text.jpg", b"no image")
+    bucket.put_object("half.jpg", encoded(picture, "JPEG")[:2000])
+    bucket.put_object_from_file("v.mp4", str(video(tmp_path_factory.mktemp("video") / "v.mp4")))
+    return shared_oss_emulator
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -59,8 +59,8 @@ def video(path: Path) -> Path:
     return path
 
 
-def processed(oss: RunningOss, key: str, process: str, version: str = "v4") -> Image.Image:
-    answer = oss.bucket(version=version).get_object(key, process=process)
+def processed(oss: EmulatedOss, key: str, process: str, version: str = "v4") -> Image.Image:
+    answer = oss.client(version=version).get_object(key, process=process)
     image = Image.open(io.BytesIO(answer.read()))
     image.load()
     return image
@@ -100,11 +100,11 @@ def processed(oss: RunningOss, key: str, process: str, version: str = "v4") -> I
         ("resize,w_200/crop,w_50,h_50,g_center/rotate,90/format,png", (50, 50)),
     ],
 )
-def test_sizes(oss: RunningOss, process: str, size: tuple[int, int]) -> None:
+def test_sizes(oss: EmulatedOss, process: str, size: tuple[int, int]) -> None:
     assert processed(oss, "a.jpg", f"image/{process}").size == size
 
 
-def test_pixels(oss: RunningOss) -> None:
+def test_pixels(oss: EmulatedOss) -> None:
     padded = processed(oss, "a.png", "image/resize,m_pad,w_400,h_400,color_00FF00")
     assert padded.convert("RGB").getpixel((200, 2)) == (0, 255, 0)
     assert padded.convert("RGB").getpixel((5, 80)) == (255, 0, 0)
@@ -117,24 +117,24 @@ def test_pixels(oss: RunningOss) -> None:
 
 
 @pytest.mark.parametrize("name", ["jpg", "png", "webp", "bmp", "gif", "tiff"])
-def test_formats(oss: RunningOss, name: str) -> None:
-    answer = oss.bucket().get_object("a.png", process=f"image/format,{name}")
+def test_formats(oss: EmulatedOss, name: str) -> None:
+    answer = oss.client().get_object("a.png", process=f"image/format,{name}")
     expected = {"jpg": "jpeg"}.get(name, name)
     assert answer.content_type == f"image/{expected}"
     assert Image.open(io.BytesIO(answer.read())).format == expected.upper()
 
 
-def test_quality_makes_smaller(oss: RunningOss) -> None:
-    sizes = [len(oss.bucket().get_object("a.jpg", process=f"image/quality,Q_{q}").read()) for q in (20, 60, 95)]
+def test_quality_makes_smaller(oss: EmulatedOss) -> None:
+    sizes = [len(oss.client().get_object("a.jpg", process=f"image/quality,Q_{q}").read()) for q in (20, 60, 95)]
     assert sizes == sorted(sizes)
-    half = len(oss.bucket().get_object("a.jpg", process="image/quality,q_50").read())
-    assert half == len(oss.bucket().get_object("a.jpg", process="image/quality,Q_40").read())
+    half = len(oss.client().get_object("a.jpg", process="image/quality,q_50").read())
+    assert half == len(oss.client().get_object("a.jpg", process="image/quality,Q_40").read())
 
 
 @pytest.mark.parametrize("version", ["v1", "v2", "v4"])
-def test_info(oss: RunningOss, version: str) -> None:
-    answer = oss.bucket(version=version).get_object("a.jpg", process="image/info")
-    size = oss.bucket().head_object("a.jpg").content_length
+def test_info(oss: EmulatedOss, version: str) -> None:
+    answer = oss.client(version=version).get_object("a.jpg", process="image/info")
+    size = oss.client().head_object("a.jpg").content_length
     facts = {name: value["value"] for name, value in json.loads(answer.read()).items()}
     assert facts == {
         "FileSize": str(size),
@@ -146,15 +146,15 @@ def test_info(oss: RunningOss, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["v1", "v2", "v4"])
-def test_a_signed_url_covers_the_process(oss: RunningOss, version: str) -> None:
-    url = oss.bucket(version=version).sign_url("GET", "a.jpg", 60, params={"x-oss-process": "image/resize,w_100"})
+def test_a_signed_url_covers_the_process(oss: EmulatedOss, version: str) -> None:
+    url = oss.client(version=version).sign_url("GET", "a.jpg", 60, params={"x-oss-process": "image/resize,w_100"})
     assert Image.open(urlopen(url)).size == (100, 67)
     with pytest.raises(OSError, match="403"):
         urlopen(url.replace("w_100", "w_200"))
 
 
-def test_public_objects_need_no_signature(oss: RunningOss) -> None:
-    bucket = oss.bucket()
+def test_public_objects_need_no_signature(oss: EmulatedOss) -> None:
+    bucket = oss.client()
     url = f"{oss.endpoint}/{BUCKET}/public.jpg?x-oss-process=image/resize,w_100"
     bucket.put_object("public.jpg", bucket.get_object("a.jpg").read())
     with pytest.raises(OSError, match="403"):
@@ -196,16 +196,16 @@ def test_public_objects_need_no_signature(oss: RunningOss) -> None:
         ("v.mp4", "video/unheard-of", 400, "InvalidArgument"),
     ],
 )
-def test_refusals(oss: RunningOss, key: str, process: str, status: int, code: str) -> None:
+def test_refusals(oss: EmulatedOss, key: str, process: str, status: int, code: str) -> None:
     with pytest.raises(ServerError) as caught:
-        oss.bucket().get_object(key, process=process)
+        oss.client().get_object(key, process=process)
     assert (caught.value.status, caught.value.code) == (status, code)
 
 
-def test_an_image_that_is_too_large(oss: RunningOss) -> None:
-    oss.bucket().put_object("large.jpg", bytes(20 * 1024**2 + 1))
+def test_a_too_large_image_is_refused(oss: EmulatedOss) -> None:
+    oss.client().put_object("large.jpg", bytes(20 * 1024**2 + 1))
     with pytest.raises(ServerError) as caught:
-        oss.bucket().get_object("large.jpg", process="image/info")
+        oss.client().get_object("large.jpg", process="image/info")
     assert caught.value.code == "ImageTooLarge"
 
 
@@ -221,19 +221,19 @@ def test_an_image_that_is_too_large(oss: RunningOss) -> None:
         ("t_0,ar_w", (320, 240), "JPEG"),
     ],
 )
-def test_snapshots(oss: RunningOss, process: str, size: tuple[int, int], form: str) -> None:
+def test_snapshots(oss: EmulatedOss, process: str, size: tuple[int, int], form: str) -> None:
     image = processed(oss, "v.mp4", f"video/snapshot,{process}", "v1")
     assert (image.size, image.format) == (size, form)
 
 
 @pytest.mark.parametrize(("at_ms", "grey"), [(0, 40), (500, 40), (999, 40), (1000, 100), (2500, 160)])
-def test_a_snapshot_shows_its_moment(oss: RunningOss, at_ms: int, grey: int) -> None:
+def test_a_snapshot_shows_the_frame_at_its_time(oss: EmulatedOss, at_ms: int, grey: int) -> None:
     pixel = processed(oss, "v.mp4", f"video/snapshot,t_{at_ms},f_png").getpixel((160, 120))
     assert abs(pixel[0] - grey) < 8
 
 
-def test_the_result_can_be_stored(oss: RunningOss) -> None:
-    bucket = oss.bucket()
+def test_the_result_can_be_stored(oss: EmulatedOss) -> None:
+    bucket = oss.client()
     key = urlsafe_b64encode(b"small/a.png").decode()
     answer = bucket.process_object("a.jpg", f"image/resize,w_100/format,png|sys/saveas,o_{key}")
     assert (answer.object, answer.process_status) == ("small/a.png", "OK")
@@ -245,15 +245,15 @@ def test_the_result_can_be_stored(oss: RunningOss) -> None:
             bucket.process_object("a.jpg", wrong)
 
 
-def test_processing_answers_carry_no_checksum_of_the_source(oss: RunningOss) -> None:
-    answer = oss.bucket().get_object("a.jpg", process="image/resize,w_100", byte_range=(0, 9))
+def test_processing_answers_carry_no_checksum_of_the_source(oss: EmulatedOss) -> None:
+    answer = oss.client().get_object("a.jpg", process="image/resize,w_100", byte_range=(0, 9))
     assert answer.status == 200
     assert answer.server_crc is None
     assert answer.headers.get("content-md5") is None
 
 
-def test_styles_are_names_for_processes(oss: RunningOss) -> None:
-    bucket = oss.bucket()
+def test_a_style_names_a_process(oss: EmulatedOss) -> None:
+    bucket = oss.client()
     bucket.put_bucket_style("small", "image/resize,w_200")
     assert processed(oss, "a.jpg", "style/small").size == (200, 134)
     bucket.delete_bucket_style("small")
@@ -263,7 +263,7 @@ def test_styles_are_names_for_processes(oss: RunningOss) -> None:
 
 
 def png(width: int, height: int, *, whole: bool = True) -> bytes:
-    """Return a black PNG, small as a file, large as an image; or no more than the beginning of one."""
+    """Return a black PNG that is small as a file and large as an image, or only its beginning."""
     packer, row = zlib.compressobj(1), bytes(1 + 3 * width)
     data = b"".join([*(packer.compress(row) for _ in range(height if whole else 1)), packer.flush()])
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -296,8 +296,8 @@ MANY = patched(AVIF, b"ipma", 4, b"\xff" * 4)  # the number of entries
         pytest.param(MANY, "video/snapshot,t_0", "BadRequest", id="entries of a video"),
     ],
 )
-def test_a_damaged_file_is_refused(oss: RunningOss, data: bytes, process: str, code: str) -> None:
-    bucket = oss.bucket()
+def test_a_damaged_file_is_refused(oss: EmulatedOss, data: bytes, process: str, code: str) -> None:
+    bucket = oss.client()
     bucket.put_object("damaged", data)
     with pytest.raises(ServerError) as caught:
         bucket.get_object("damaged", process=process)
@@ -310,27 +310,27 @@ def bomb() -> bytes:
     return png(13_000, 13_000)
 
 
-def explode(oss: RunningOss, bomb: bytes) -> tuple[int, str]:
-    """Return the error of what takes too much."""
-    oss.bucket().put_object("bomb.png", bomb)
+def explode(oss: EmulatedOss, bomb: bytes) -> tuple[int, str]:
+    """Return status and code of the error for a file that exceeds the limits."""
+    oss.client().put_object("bomb.png", bomb)
     with pytest.raises(ServerError) as caught:
-        oss.bucket().get_object("bomb.png", process="image/auto-orient,1")
+        oss.client().get_object("bomb.png", process="image/auto-orient,1")
     return caught.value.status, caught.value.code
 
 
 @pytest.mark.parametrize("limits", [Limits(wall_s=0.5), Limits(memory_bytes=400 * 1024**2)], ids=["time", "memory"])
-def test_a_file_that_takes_too_much_is_refused(limits: Limits, bomb: bytes, tmp_path: Path) -> None:
+def test_a_file_that_exceeds_the_limits_is_refused(limits: Limits, bomb: bytes, tmp_path: Path) -> None:
     with running_oss(tmp_path / "oss", limits) as oss:
         assert explode(oss, bomb) == (400, "BadRequest")
 
 
-def test_nothing_waits_for_a_file_that_takes_too_much(bomb: bytes, tmp_path: Path) -> None:
+def test_other_requests_do_not_wait_for_a_file_that_exceeds_the_limits(bomb: bytes, tmp_path: Path) -> None:
     with running_oss(tmp_path / "oss", Limits(cpu_s=1, wall_s=60)) as oss, ThreadPoolExecutor(1) as threads:
-        oss.bucket().put_object("small.png", encoded(SMALL, "PNG"))
+        oss.client().put_object("small.png", encoded(SMALL, "PNG"))
         exploding = threads.submit(explode, oss, bomb)
         answered = 0
         while answered < 10 and not exploding.done():
-            answered += oss.bucket().head_object("small.png").status == 200
+            answered += oss.client().head_object("small.png").status == 200
         assert exploding.result() == (400, "BadRequest")
         assert answered == 10
         assert processed(oss, "small.png", "image/resize,w_4").size == (4, 4)

@@ -1,4 +1,4 @@
-"""The emulator by itself: its command, its control API and its pytest fixture."""
+"""The standalone emulator: its command, its control API and its pytest fixture."""
 
 import json
 import os
@@ -9,16 +9,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import oss2
 import pytest
+import requests
 from oss2.exceptions import NoSuchKey, ServerError
 
-if TYPE_CHECKING:  # pytest imports the plugin
-    from devcloud.oss.pytest_plugin import EmulatedOss
+from devcloud.oss.testing import EmulatedOss
 
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
@@ -32,16 +31,21 @@ def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
         [*COMMAND, "--port", "0", *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
         try:
-            assert process.stdout is not None
-            said = {}
-            for line in process.stdout:
-                name, _, value = line.strip().rpartition(" ")
-                said[name.strip()] = value
-                if name == "ready":
-                    break
-            yield process, said
+            yield process, read_until_ready(process)
         finally:
             process.kill()
+
+
+def read_until_ready(process: subprocess.Popen[str]) -> dict[str, str]:
+    """Return the values that the command prints, by name, once it serves requests."""
+    assert process.stdout is not None
+    said = {}
+    for line in process.stdout:
+        name, _, value = line.strip().rpartition(" ")
+        said[name.strip()] = value
+        if name == "ready":
+            break
+    return said
 
 
 def bucket(said: dict[str, str]) -> oss2.Bucket:
@@ -50,7 +54,7 @@ def bucket(said: dict[str, str]) -> oss2.Bucket:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path, number: signal.Signals) -> None:
+def test_the_command_serves_until_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     with command("--data", str(tmp_path / "data"), "--bucket", "photos") as (process, said):
         bucket(said).put_object("a", b"1")
         process.send_signal(number)
@@ -61,7 +65,7 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path, number: sign
         assert "control" not in again
 
 
-def test_keys_region_and_a_folder_that_goes() -> None:
+def test_own_keys_and_region_and_a_temporary_folder() -> None:
     own = ("--access-key", "me", "--secret", "mine", "--region", "cn-beijing", "--bucket", "photos")
     with command(*own) as (process, said):
         assert (said["access key"], said["secret"], said["region"]) == ("me", "mine", "cn-beijing")
@@ -72,7 +76,7 @@ def test_keys_region_and_a_folder_that_goes() -> None:
 
 
 @pytest.mark.parametrize("what", ["port", "bucket", "data"])
-def test_what_cannot_be_used_is_one_clear_line(what: str, tmp_path: Path) -> None:
+def test_an_invalid_option_prints_one_line(what: str, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -87,6 +91,31 @@ def test_what_cannot_be_used_is_one_clear_line(what: str, tmp_path: Path) -> Non
     assert done.returncode == 1
     assert done.stderr.startswith("devcloud: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_command_loads_nothing_of_the_other_emulators(tmp_path: Path) -> None:
+    # The emulator has served a request and ended when the interpreter exits and prints its modules.
+    script = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('loaded', *sorted(sys.modules)))\n"
+        "from devcloud.__main__ import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    arguments = ["oss", "--port", "0", "--data", str(tmp_path / "data"), "--bucket", "photos"]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        try:
+            said = read_until_ready(process)
+            bucket(said).put_object("a", b"1")
+            process.terminate()
+            output = process.communicate(timeout=30)[0]
+        finally:
+            process.kill()
+    loaded = next(line for line in output.splitlines() if line.startswith("loaded ")).split()
+    assert "devcloud.oss.oss_emulator" in loaded
+    others = ("devcloud.fc", "devcloud.ai", "devcloud.cloud")
+    assert [name for name in loaded if name.startswith(others)] == []
 
 
 def call(method: str, url: str, body: object = None, headers: dict[str, str] | None = None) -> dict[str, object]:
@@ -132,7 +161,7 @@ def test_the_control_api() -> None:
             call("DELETE", f"{control}/faults", headers={"Host": "example.com"})
 
 
-def test_the_fixture(oss_emulator: "EmulatedOss") -> None:
+def test_the_fixture(oss_emulator: EmulatedOss) -> None:
     oss_emulator.bucket.put_object("a", b"1")
     assert [event["eventName"] for event in oss_emulator.events] == ["ObjectCreated:PutObject"]
     oss_emulator.fail({"status": 404, "code": "NoSuchKey"}, operation="GetObject")
@@ -149,11 +178,18 @@ def test_the_fixture(oss_emulator: "EmulatedOss") -> None:
     assert names == {"another-one", oss_emulator.bucket_name}
 
 
-def test_the_fixture_is_fresh(oss_emulator: "EmulatedOss") -> None:
+def test_the_fixture_turns_the_clock(oss_emulator: EmulatedOss) -> None:
+    url = oss_emulator.client().sign_url("PUT", "a", 60)
+    assert requests.put(url, b"1", timeout=10).status_code == 200
+    oss_emulator.advance(61)
+    assert requests.put(url, b"1", timeout=10).status_code == 403
+
+
+def test_each_test_has_an_empty_emulator(oss_emulator: EmulatedOss) -> None:
     assert oss_emulator.bucket.list_objects().object_list == []
 
 
-def test_the_plugin_in_a_project_of_its_own(tmp_path: Path) -> None:
+def test_the_plugin_in_another_project(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["devcloud.oss.pytest_plugin"]\n')
     (tmp_path / "test_it.py").write_text("def test_it(oss_emulator):\n    oss_emulator.bucket.put_object('a', b'1')\n")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

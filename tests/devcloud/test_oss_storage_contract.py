@@ -1,9 +1,9 @@
 """One suite for both storages, through oss2: files with SQLite, and moto's S3 backend in memory.
 
-What is promised by the storage on disk alone is tested elsewhere: that data outlives the process, that ranges and
-copies do not read whole objects, that a page of a list costs the same from any marker. moto's own faults that would
-show through are worked around, and the suite holds that for both: versions that stay when a bucket is suspended, bodies
-that are whole while others overwrite them, forms as content type, common prefixes that count as entries of a page.
+Other modules test the promises of the storage on disk alone: data survives the process, ranges and copies do not read
+whole objects, and a page of a list costs the same from every marker. The suite also covers the behaviour of moto that
+the storage works around: a suspended bucket keeps its versions, bodies are complete while they are overwritten, a form
+is a valid content type, and common prefixes count as entries of a page.
 """
 
 import os
@@ -27,44 +27,45 @@ from oss2.exceptions import (
     ServerError,
 )
 from oss2.models import BatchDeleteObjectVersionList, BucketVersioningConfig, PartInfo, Tagging, TaggingRule
-from oss_support import BUCKET, RunningOss, running_oss
+from oss_support import BUCKET, running_oss
+
+from devcloud.oss.testing import EmulatedOss
+
+pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 PART = 100 * 1024
 
 
 @pytest.fixture
-def moto_oss() -> Iterator[RunningOss]:
-    from devcloud.oss.moto_storage import MotoStorage
+def moto_oss() -> Iterator[EmulatedOss]:
+    from devcloud.oss.storages.moto import MotoStorage
 
     with mock_aws(), running_oss(MotoStorage()) as oss:
         yield oss
 
 
 @pytest.fixture(params=["disk", "moto"])
-def oss(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningOss]:
-    if request.param == "moto":
-        yield request.getfixturevalue("moto_oss")
-        return
-    with running_oss(tmp_path) as oss:
-        yield oss
+def oss(request: pytest.FixtureRequest) -> EmulatedOss:
+    emulator: EmulatedOss = request.getfixturevalue("moto_oss" if request.param == "moto" else "oss_emulator")
+    return emulator
 
 
 @pytest.fixture
-def bucket(oss: RunningOss) -> oss2.Bucket:
-    return oss.bucket()
+def bucket(oss: EmulatedOss) -> oss2.Bucket:
+    return oss.client()
 
 
 def keys(bucket: oss2.Bucket, **options: Any) -> list[str]:
     return [entry.key for entry in oss2.ObjectIterator(bucket, **options)]
 
 
-def test_buckets(oss: RunningOss) -> None:
-    other = oss.bucket("another-one")
+def test_buckets(oss: EmulatedOss) -> None:
+    other = oss.client("another-one")
     with pytest.raises(NoSuchBucket):
         other.put_object("a", b"1")
     other.create_bucket(oss2.BUCKET_ACL_PUBLIC_READ)
     assert other.get_bucket_acl().acl == oss2.BUCKET_ACL_PUBLIC_READ
-    assert [found.name for found in oss.service().list_buckets().buckets] == ["another-one", BUCKET]
+    assert [found.name for found in oss.service_client().list_buckets().buckets] == ["another-one", BUCKET]
     other.put_object("a", b"123")
     assert (other.get_bucket_stat().object_count, other.get_bucket_stat().storage_size_in_bytes) == (1, 3)
     with pytest.raises(BucketNotEmpty):
@@ -132,7 +133,7 @@ def test_forbid_overwrite(bucket: oss2.Bucket) -> None:
     assert bucket.get_object("a").read() == b"1"
 
 
-def test_copies_live_their_own_life(bucket: oss2.Bucket) -> None:
+def test_copies_are_independent(bucket: oss2.Bucket) -> None:
     bucket.put_object("a", b"1", headers={"x-oss-meta-a": "b"})
     bucket.copy_object(BUCKET, "a", "b")
     bucket.put_object("a", b"2")
@@ -262,18 +263,18 @@ def switch(bucket: oss2.Bucket, status: str) -> None:
     bucket.put_bucket_versioning(config)
 
 
-def test_readers_see_one_whole_version(oss: RunningOss) -> None:
+def test_readers_see_one_complete_version(oss: EmulatedOss) -> None:
     bodies = [bytes([number]) * 400_000 for number in range(4)]
-    oss.bucket().put_object("a", bodies[0])
+    oss.client().put_object("a", bodies[0])
     wrong: list[str] = []
 
     def overwrite() -> None:
-        bucket = oss.bucket()
+        bucket = oss.client()
         for number in range(40):
             bucket.put_object("a", bodies[number % 4])
 
     def read() -> None:
-        bucket = oss.bucket()
+        bucket = oss.client()
         for _ in range(40):
             body = bucket.get_object("a").read()
             if body not in bodies:
@@ -290,8 +291,8 @@ def test_readers_see_one_whole_version(oss: RunningOss) -> None:
 # boto3 as a witness
 
 
-def test_boto3_sees_what_oss2_stored(moto_oss: RunningOss) -> None:
-    bucket, s3 = moto_oss.bucket(), boto3.client("s3", region_name="us-east-1")
+def test_boto3_sees_what_oss2_stored(moto_oss: EmulatedOss) -> None:
+    bucket, s3 = moto_oss.client(), boto3.client("s3", region_name="us-east-1")
     headers = {"Content-Type": "image/png", "x-oss-meta-a": "b", "x-oss-storage-class": "IA", "x-oss-tagging": "k=v"}
     put = bucket.put_object("a.png", b"1", headers=headers)
     assert [found["Name"] for found in s3.list_buckets()["Buckets"]] == [BUCKET]
@@ -314,8 +315,8 @@ def test_boto3_sees_what_oss2_stored(moto_oss: RunningOss) -> None:
     assert (len(seen["Versions"]), len(seen["DeleteMarkers"])) == (2, 1)
 
 
-def test_oss2_sees_what_boto3_stored(moto_oss: RunningOss) -> None:
-    bucket, s3 = moto_oss.bucket(), boto3.client("s3", region_name="us-east-1")
+def test_oss2_sees_what_boto3_stored(moto_oss: EmulatedOss) -> None:
+    bucket, s3 = moto_oss.client(), boto3.client("s3", region_name="us-east-1")
     s3.put_object(Bucket=BUCKET, Key="a", Body=b"1", ContentType="text/plain", Metadata={"a": "b"})
     seen = bucket.get_object("a")
     assert (seen.read(), seen.content_type, seen.headers["x-oss-meta-a"]) == (b"1", "text/plain", "b")
@@ -324,5 +325,5 @@ def test_oss2_sees_what_boto3_stored(moto_oss: RunningOss) -> None:
     s3.delete_object(Bucket=BUCKET, Key="log")
     assert keys(bucket) == ["a"]
     s3.create_bucket(Bucket="of-boto3")
-    assert [found.name for found in moto_oss.service().list_buckets().buckets] == [BUCKET, "of-boto3"]
-    assert moto_oss.bucket("of-boto3").get_bucket_info().name == "of-boto3"
+    assert [found.name for found in moto_oss.service_client().list_buckets().buckets] == [BUCKET, "of-boto3"]
+    assert moto_oss.client("of-boto3").get_bucket_info().name == "of-boto3"

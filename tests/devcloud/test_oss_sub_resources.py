@@ -1,4 +1,4 @@
-"""Sub-resources: what the emulator does not do, it refuses; no request is taken for a plainer one."""
+"""Sub-resources: the emulator refuses those it does not have, and does not ignore them."""
 
 import inspect
 from collections.abc import Iterator
@@ -12,14 +12,17 @@ import pytest
 import requests
 from alibabacloud_oss_v2 import operations
 from alibabacloud_oss_v2.types import OperationInput
-from oss_support import BUCKET, KEY, REGION, RunningOss, running_oss
+from oss_support import BUCKET, KEY, REGION
 
-from devcloud.oss.auth import V1_SIGNED_PARAMETERS
-from devcloud.oss.front.routes import OPERATIONS
+from devcloud.oss.http.sub_resources import V1_SIGNED_PARAMETERS
+from devcloud.oss.oss_routes import OPERATIONS
+from devcloud.oss.testing import EmulatedOss
+
+pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 EMPTY, ABSENT = "empty-bucket", "absent-bucket"
 IMPLEMENTED = {operation.name for operation in OPERATIONS} | {"ProcessObject"}  # PostProcessObject in OSS's reference
-# What an operation of alibabacloud-oss-v2 cannot be called without; every other field is a text.
+# Values of required fields of operations in alibabacloud-oss-v2; all other required fields are strings.
 FIELDS = {
     "bucket": BUCKET,
     "key": "kept",
@@ -28,7 +31,7 @@ FIELDS = {
     "select_meta_request": v2.SelectRequest(),
     "select_request": v2.SelectRequest(),
 }
-# Those that say how, and not what: plain requests may carry them.
+# Parameters that do not select an operation: all requests may carry them.
 PARAMETERS = {name for name in V1_SIGNED_PARAMETERS if name.startswith("response-")} | {
     *("callback", "callback-var", "security-token", "x-oss-request-payer", "x-oss-traffic-limit"),
 }
@@ -42,7 +45,7 @@ NOT_THERE = (
 
 
 class Recorder:
-    """Stands for the client of alibabacloud-oss-v2: keeps what an operation would send."""
+    """Stands for the client of alibabacloud-oss-v2; it records the request of an operation."""
 
     def __init__(self) -> None:
         self.sent: list[OperationInput] = []
@@ -56,7 +59,7 @@ class Recorder:
 
 
 def operations_of_v2() -> list[OperationInput]:
-    """Return the request of each operation of alibabacloud-oss-v2, with the fields alone that it must have."""
+    """Return the request of each operation of alibabacloud-oss-v2, with only its required fields."""
     recorder = Recorder()
     for module in iter_modules(operations.__path__):
         for name, function in inspect.getmembers(import_module(f"{operations.__name__}.{module.name}")):
@@ -65,7 +68,7 @@ def operations_of_v2() -> list[OperationInput]:
                 continue
             request = parameters[1].annotation()
             for field, facts in request._attribute_map.items():
-                # These two are required, too, and not marked so.
+                # These two are required, too, but not marked as required.
                 if facts.get("required") or field in ("objects", "access_point_name"):
                     setattr(request, field, FIELDS.get(field, "x"))
             with pytest.raises(StopIteration):
@@ -91,11 +94,10 @@ NAMES = sorted(({*V1_SIGNED_PARAMETERS, *NOT_THERE, "unheardOf"} | names_of_oss2
 
 
 @pytest.fixture(scope="module")
-def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
-    with running_oss(tmp_path_factory.mktemp("oss")) as running:
-        running.bucket().put_object("kept", b"kept")
-        running.emulator.create_bucket(EMPTY)
-        yield running
+def oss(shared_oss_emulator: EmulatedOss) -> EmulatedOss:
+    shared_oss_emulator.client().put_object("kept", b"kept")
+    shared_oss_emulator.create_bucket(EMPTY)
+    return shared_oss_emulator
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def session() -> Iterator[requests.Session]:
 
 
 def ask(
-    oss: RunningOss, method: str, key: str, query: str, body: bytes = b"", *, bucket: str = BUCKET, via: Any = requests
+    oss: EmulatedOss, method: str, key: str, query: str, body: bytes = b"", *, bucket: str = BUCKET, via: Any = requests
 ) -> requests.Response:
     params = {name.partition("=")[0]: name.partition("=")[2] for name in query.split("&")}
     url = oss.url(f"{bucket}/{key}" if bucket else "")
@@ -116,20 +118,22 @@ def ask(
     return answer
 
 
-def check_nothing_changed(oss: RunningOss) -> None:
-    assert oss.bucket().get_object("kept").read() == b"kept"
-    assert [bucket.name for bucket in oss.service().list_buckets().buckets] == sorted((BUCKET, EMPTY))
+def check_nothing_changed(oss: EmulatedOss) -> None:
+    assert oss.client().get_object("kept").read() == b"kept"
+    assert [bucket.name for bucket in oss.service_client().list_buckets().buckets] == sorted((BUCKET, EMPTY))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_request_is_taken_for_a_plainer_one(oss: RunningOss, session: requests.Session, name: str) -> None:
+def test_a_request_with_a_sub_resource_is_not_read_as_a_simpler_one(
+    oss: EmulatedOss, session: requests.Session, name: str
+) -> None:
     assert ask(oss, "GET", "kept", name, via=session).content != b"kept"
     assert b"<ListBucketResult>" not in ask(oss, "GET", "", name, via=session).content
-    for query in {name, f"{name}=x"} - {"unheardOf=x"}:  # what OSS does not know either says nothing if it has a value
+    for query in {name, f"{name}=x"} - {"unheardOf=x"}:  # OSS ignores unknown parameters with a value
         ask(oss, "PUT", "kept", query, b"changed", via=session)
         ask(oss, "PUT", "", query, bucket=ABSENT, via=session)
         ask(oss, "DELETE", "", query, bucket=EMPTY, via=session)
-        if name != "symlink":  # links are deleted as what they are
+        if name != "symlink":  # DeleteObject deletes the link itself
             ask(oss, "DELETE", "kept", query, via=session)
     check_nothing_changed(oss)
 
@@ -137,9 +141,7 @@ def test_no_request_is_taken_for_a_plainer_one(oss: RunningOss, session: request
 @pytest.mark.parametrize(
     "sent", [sent for sent in V2 if sent.op_name not in IMPLEMENTED], ids=lambda sent: sent.op_name
 )
-def test_operations_that_are_not_there_are_refused(
-    oss: RunningOss, session: requests.Session, sent: OperationInput
-) -> None:
+def test_missing_operations_are_refused(oss: EmulatedOss, session: requests.Session, sent: OperationInput) -> None:
     query = "&".join(f"{name}={value}" for name, value in (sent.parameters or {}).items())
     answer = ask(oss, sent.method, sent.key or "", query, b"<X/>", bucket=sent.bucket or "", via=session)
     assert (answer.status_code, answer.headers["content-type"]) == (501, "application/xml")
@@ -147,13 +149,13 @@ def test_operations_that_are_not_there_are_refused(
     check_nothing_changed(oss)
 
 
-def test_every_operation_of_the_sdk_was_looked_at() -> None:
+def test_every_operation_of_the_sdk_is_covered() -> None:
     assert len(V2) > 150
     assert {"PutObject", "PutObjectRetention", "DeleteBucketOverwriteConfig"} <= {sent.op_name for sent in V2}
 
 
 @pytest.mark.parametrize("name", NOT_THERE)
-def test_what_is_not_there_is_refused_by_name(oss: RunningOss, name: str) -> None:
+def test_missing_sub_resources_are_refused_by_name(oss: EmulatedOss, name: str) -> None:
     for method in ("GET", "PUT", "POST", "DELETE"):
         for key in ("", "kept"):
             answer = ask(oss, method, key, name)
@@ -173,7 +175,7 @@ def test_what_is_not_there_is_refused_by_name(oss: RunningOss, name: str) -> Non
         ("GET", "x-oss-process=csv/select"),
     ],
 )
-def test_selecting_and_uploading_in_sequence_are_refused(oss: RunningOss, method: str, query: str) -> None:
+def test_selecting_and_uploading_in_sequence_are_refused(oss: EmulatedOss, method: str, query: str) -> None:
     answer = ask(oss, method, "kept", query, b"<SelectRequest/>" if method == "POST" else b"")
     assert (answer.status_code, answer.headers["content-type"]) == (501, "application/xml")
     assert "<Code>NotImplemented</Code>" in answer.text

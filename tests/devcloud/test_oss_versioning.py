@@ -1,25 +1,25 @@
-"""Versions of objects: kept, listed, read and removed one by one."""
-
-from collections.abc import Iterator
+"""Versions of objects: stored, listed, read and removed one by one."""
 
 import oss2
 import pytest
 from oss2.exceptions import OssError
 from oss2.models import BatchDeleteObjectVersion, BatchDeleteObjectVersionList, BucketVersioningConfig
-from oss_support import RunningOss, running_oss
+
+from devcloud.oss.testing import EmulatedOss
+
+pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 
 @pytest.fixture(scope="module")
-def oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOss]:
-    with running_oss(tmp_path_factory.mktemp("oss")) as running:
-        yield running
+def oss(shared_oss_emulator: EmulatedOss) -> EmulatedOss:
+    return shared_oss_emulator
 
 
 @pytest.fixture
-def bucket(oss: RunningOss, request: pytest.FixtureRequest) -> oss2.Bucket:
+def bucket(oss: EmulatedOss, request: pytest.FixtureRequest) -> oss2.Bucket:
     name = request.node.name.replace("_", "-")[:63].rstrip("-")
-    oss.emulator.create_bucket(name)
-    bucket = oss.bucket(name)
+    oss.create_bucket(name)
+    bucket = oss.client(name)
     turn(bucket, "Enabled")
     return bucket
 
@@ -48,7 +48,7 @@ def test_each_write_is_a_version(bucket: oss2.Bucket) -> None:
     assert versions(bucket) == [("k", first, True)]
 
 
-def test_a_delete_marker_hides_and_its_removal_shows(bucket: oss2.Bucket) -> None:
+def test_a_delete_marker_hides_the_object_until_it_is_removed(bucket: oss2.Bucket) -> None:
     version = bucket.put_object("k", b"1").versionid
     deleted = bucket.delete_object("k")
     assert deleted.delete_marker
@@ -66,7 +66,7 @@ def test_a_delete_marker_hides_and_its_removal_shows(bucket: oss2.Bucket) -> Non
     assert versions(bucket) == [("k", version, True)]
 
 
-def test_a_suspended_bucket_overwrites_the_null_version_alone(bucket: oss2.Bucket) -> None:
+def test_a_suspended_bucket_overwrites_only_the_null_version(bucket: oss2.Bucket) -> None:
     kept = bucket.put_object("k", b"1").versionid
     turn(bucket, "Suspended")
     assert bucket.put_object("k", b"2").versionid == "null"
@@ -80,9 +80,9 @@ def test_a_suspended_bucket_overwrites_the_null_version_alone(bucket: oss2.Bucke
     assert read(bucket, "k", kept) == b"1"
 
 
-def test_what_was_there_before_is_the_null_version(oss: RunningOss) -> None:
-    oss.emulator.create_bucket("before-versions")
-    bucket = oss.bucket("before-versions")
+def test_earlier_objects_are_null_versions(oss: EmulatedOss) -> None:
+    oss.create_bucket("before-versions")
+    bucket = oss.client("before-versions")
     assert bucket.put_object("k", b"0").versionid is None
     turn(bucket, "Enabled")
     bucket.put_object("k", b"1")
@@ -107,7 +107,7 @@ def test_pages_of_versions(bucket: oss2.Bucket) -> None:
     assert [version.key for version in rolled.versions] == ["a"] * 3 + ["c"] * 3
 
 
-def test_pages_go_on_where_all_before_was_deleted(bucket: oss2.Bucket) -> None:
+def test_pages_continue_after_all_earlier_versions_were_deleted(bucket: oss2.Bucket) -> None:
     for number in range(5):
         bucket.put_object("k", str(number))
     page = bucket.list_object_versions(max_keys=2)
@@ -144,7 +144,7 @@ def test_many_versions_are_deleted_at_once(bucket: oss2.Bucket) -> None:
     bucket.delete_bucket()
 
 
-def test_a_bucket_with_versions_left_stays(bucket: oss2.Bucket) -> None:
+def test_a_bucket_with_versions_cannot_be_deleted(bucket: oss2.Bucket) -> None:
     bucket.delete_object("never-there")
     with pytest.raises(oss2.exceptions.BucketNotEmpty):
         bucket.delete_bucket()
@@ -153,8 +153,8 @@ def test_a_bucket_with_versions_left_stays(bucket: oss2.Bucket) -> None:
 @pytest.mark.parametrize(
     ("version_id", "status"), [("", 400), ("nonsense", 400), ("CAEQ" + "x" * 60, 404), ("null", 404)]
 )
-def test_versions_that_there_are_not(oss: RunningOss, version_id: str, status: int) -> None:
-    bucket = oss.bucket()
+def test_missing_versions_are_not_found(oss: EmulatedOss, version_id: str, status: int) -> None:
+    bucket = oss.client()
     with pytest.raises(OssError) as error:
         bucket.get_object("none", params={"versionId": version_id})
     assert error.value.status == status

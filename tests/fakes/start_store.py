@@ -6,7 +6,8 @@ from datetime import datetime
 
 from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import Job
-from shared.domain.quotas import Quotas, Usage, check_quotas, day_of
+from shared.domain.quotas import Quotas, check_quotas, day_of
+from shared.domain.usage import Usage
 from tests.fakes.job_store import InMemoryJobStore
 from tests.fakes.output_store import InMemoryOutputStore
 

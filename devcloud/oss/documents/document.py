@@ -1,15 +1,14 @@
-"""What the documents of a bucket have in common: read as OSS reads them, answered in one normal form.
+"""The common parts of a bucket's documents: they are read as OSS reads them, and returned in one normal form.
 
-Elements keep the order in which they were put; name spaces, indentation and the SDKs' ways of writing booleans
-(``True``) do not come back.
+Elements keep their order; namespaces, indentation and the SDKs' ways to write booleans (``True``) are not kept.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from devcloud.oss import xml
-from devcloud.oss.errors import OssError, invalid_argument, malformed_xml
+from devcloud.oss.http import xml
+from devcloud.oss.oss_errors import OssError, invalid_argument, malformed_xml
 
 _BOOLEANS = {"True": "true", "False": "false"}
 
@@ -18,8 +17,8 @@ _BOOLEANS = {"True": "true", "False": "false"}
 class Document:
     """One kind of document, put and read by the sub-resource ``name`` of its bucket.
 
-    ``read`` checks what a client puts and returns what is kept and answered. A bucket without the document answers
-    ``default``, else a 404 with the code ``missing``.
+    ``read`` checks the body of a client and returns the document that is stored. For a bucket without the document the
+    answer is ``default``, or a 404 with the code ``missing`` if there is no default.
     """
 
     name: str
@@ -58,7 +57,7 @@ def write_root(root: ET.Element) -> bytes:
 
 
 def nodes_of(root: ET.Element) -> list[xml.Node]:
-    """Return what is in ``root``, for a document that it is to be a part of."""
+    """Return the content of ``root`` as a part of another document."""
     return [(child.tag, _content(child)) for child in root]
 
 
@@ -83,7 +82,7 @@ def one_of(parent: ET.Element, path: str, allowed: tuple[str, ...]) -> str:
 
 
 def boolean(parent: ET.Element, path: str, *, default: bool) -> bool:
-    """Return the truth at ``path``. Raises ``MalformedXML``."""
+    """Return the boolean at ``path``. Raises ``MalformedXML``."""
     if parent.find(path) is None:
         return default
     return one_of(parent, path, ("true", "false")) == "true"

@@ -1,4 +1,4 @@
-"""What ``x-oss-process`` does to an object: the actions and the errors; images and videos have modules of their own.
+"""``x-oss-process``: actions and errors; the modules ``image`` and ``video`` execute the actions.
 
 See https://www.alibabacloud.com/help/en/oss/user-guide/img-parameters.
 """
@@ -6,9 +6,9 @@ See https://www.alibabacloud.com/help/en/oss/user-guide/img-parameters.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from devcloud.oss.errors import OssError, invalid_argument, not_implemented
+from devcloud.oss.oss_errors import OssError, invalid_argument, not_implemented
 
-# What the real service does and the emulator does not.
+# Actions of the real service that the emulator does not have.
 _UNSERVED = frozenset(
     [
         "watermark",
@@ -32,7 +32,7 @@ _UNSERVED = frozenset(
 
 @dataclass(frozen=True)
 class Action:
-    """One step, like ``resize,m_fill,w_100``: parameters by name, and the value that has no name."""
+    """One step, like ``resize,m_fill,w_100``: parameters by name, and the value without a name."""
 
     name: str
     parameters: Mapping[str, str]
@@ -70,17 +70,17 @@ class Processing:
 
 
 def invalid_value(name: str, value: str) -> OssError:
-    """Make the refusal of a parameter's value."""
+    """Make the error of an invalid parameter."""
     return invalid_argument(f"The value: {value} of parameter: {name} is invalid.", name, value)
 
 
 def bad_request(message: str) -> OssError:
-    """Make the refusal of an object that cannot be processed so."""
+    """Make the error of an object that cannot be processed."""
     return OssError(400, "BadRequest", message)
 
 
 def parse(text: str) -> Processing:
-    """Read ``image/resize,w_100/format,png``. Raises ``InvalidArgument``, ``NotImplemented`` and the like."""
+    """Read ``image/resize,w_100/format,png``. Raises ``InvalidArgument``, ``MissingArgument``, ``NotImplemented``."""
     kind, *steps = text.strip("/").split("/")
     if kind not in ("image", "video"):
         raise not_implemented(f"x-oss-process={kind}")
@@ -104,5 +104,5 @@ def _action(step: str) -> Action:
 
 
 def unknown_operation(name: str) -> OssError:
-    """Make the refusal of an action that there is not."""
+    """Make the error of an action that does not exist."""
     return invalid_argument(f"The operation: {name} is not supported.", "x-oss-process", name)

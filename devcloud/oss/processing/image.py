@@ -1,6 +1,6 @@
-"""``image/…`` by Pillow: info, resize, crop, rotate, auto-orient, format and quality, one after the other.
+"""``image/…`` with Pillow: info, resize, crop, rotate, auto-orient, format and quality, in the given order.
 
-Encoders differ from the real service's, so sizes in bytes do, too; dimensions, formats and errors do not.
+The encoders differ from the real service's, and so do sizes in bytes; dimensions, formats and errors are the same.
 """
 
 import io
@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image, ImageColor, ImageOps
 
-from devcloud.oss.errors import OssError
+from devcloud.oss.oss_errors import OssError
 from devcloud.oss.processing import Action, bad_request, invalid_value, unknown_operation
 
 MAX_SIDE = 30_000
@@ -20,7 +20,7 @@ MAX_PIXELS = 250_000_000
 MAX_RESIZED_SIDE = 16_384
 MAX_ROTATED_SIDE = 4_096
 
-# Pillow's own limit is below that of OSS.
+# Pillow's default limit is lower than OSS's.
 Image.MAX_IMAGE_PIXELS = None
 
 _FORMATS = {
@@ -38,13 +38,13 @@ _GRAVITY = {
     for y, row in enumerate((("nw", "north", "ne"), ("west", "center", "east"), ("sw", "south", "se")))
     for x, name in enumerate(row)
 }
-# The mean of the standard luminance table at quality 50, which scales the others.
+# The mean of the standard luminance table at quality 50; other qualities scale this table.
 _MEAN_AT_50 = 57.625
 
 
 @dataclass
 class _Work:
-    """An image on its way, and how it is to be written."""
+    """An image between two actions, and how it will be written."""
 
     image: Image.Image
     format: str
@@ -78,7 +78,7 @@ def _open(data: bytes) -> Image.Image:
         image.load()
     except (OssError, MemoryError):
         raise
-    except Exception as error:  # of a damaged file Pillow's decoders raise whatever they come upon
+    except Exception as error:  # Pillow's decoders raise all kinds of errors for a damaged file
         raise bad_request("This image format is not supported.") from error
     return image
 
@@ -108,28 +108,15 @@ def _resize(work: _Work, action: Action) -> None:
     mode = action.choice("m", ("lfit", "mfit", "fill", "pad", "fixed"))
     limit = action.number("limit", 0, 1, 1)
     percent = action.number("p", 1, 1000)
-    width, height = (action.number(name, 1, MAX_RESIZED_SIDE) for name in ("w", "h"))
-    longest, shortest = (action.number(name, 1, MAX_RESIZED_SIDE) for name in ("l", "s"))
+    mode, width, height = _requested_size(work.image, action, mode, limit=bool(limit))
     color = _color(action)
     image = work.image
     if percent is not None:
-        box = (_scaled(image.width, percent / 100), _scaled(image.height, percent / 100))
-        # A percentage is taken literally: limit is about sides.
-        work.image = _to_size(image, box)
+        # limit does not apply to percentages.
+        work.image = _to_size(image, (_scaled(image.width, percent / 100), _scaled(image.height, percent / 100)))
         return
-    if width is None and height is None:
-        if longest is None and shortest is None:
-            raise OssError(400, "MissingArgument", "The width or height of the resize operation is missing.")
-        longest, shortest = longest or shortest, shortest or longest
-        width, height = (longest, shortest) if image.width >= image.height else (shortest, longest)
-        if "l" not in action.parameters:
-            mode = "mfit" if mode == "lfit" else mode
-    ratio = image.width / image.height
     if width is None or height is None:
-        # One side alone keeps the proportions, whatever the mode.
-        width, height = width or _scaled(height or 1, ratio), height or _scaled(width or 1, 1 / ratio)
-        if mode != "fixed" or limit:
-            mode = "lfit" if mode in ("fill", "pad", "fixed") else mode
+        raise OssError(400, "MissingArgument", "The width or height of the resize operation is missing.")
     target = _target(image, mode, width, height)
     if limit and (target[0] > image.width or target[1] > image.height) and mode in ("lfit", "mfit", "fixed"):
         return
@@ -139,6 +126,26 @@ def _resize(work: _Work, action: Action) -> None:
         work.image = _pad(image, width, height, color, enlarge=not limit)
     else:
         work.image = _to_size(image, target)
+
+
+def _requested_size(
+    image: Image.Image, action: Action, mode: str, *, limit: bool
+) -> tuple[str, int | None, int | None]:
+    """Return the mode that applies, and the width and height, which are both ``None`` if the action names no side."""
+    width, height = (action.number(name, 1, MAX_RESIZED_SIDE) for name in ("w", "h"))
+    longest, shortest = (action.number(name, 1, MAX_RESIZED_SIDE) for name in ("l", "s"))
+    if width is None and height is None:
+        longest, shortest = longest or shortest, shortest or longest
+        width, height = (longest, shortest) if image.width >= image.height else (shortest, longest)
+        if "l" not in action.parameters:
+            mode = "mfit" if mode == "lfit" else mode
+    elif width is None or height is None:
+        # One side alone keeps the proportions, whatever the mode is.
+        ratio = image.width / image.height
+        width, height = width or _scaled(height or 1, ratio), height or _scaled(width or 1, 1 / ratio)
+        if mode != "fixed" or limit:
+            mode = "lfit" if mode in ("fill", "pad", "fixed") else mode
+    return mode, width, height
 
 
 def _target(image: Image.Image, mode: str, width: int, height: int) -> tuple[int, int]:
@@ -231,7 +238,7 @@ def _quality(work: _Work, action: Action) -> None:
     if absolute is not None:
         work.quality = absolute
         return
-    # Relative to what a JPEG was written with; other sources count as perfect.
+    # Relative to the quality of the source JPEG; other formats count as 100.
     work.quality = max(1, round(_source_quality(work.tables) * (relative or 100) / 100))
 
 

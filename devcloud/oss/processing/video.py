@@ -1,4 +1,4 @@
-"""``video/snapshot`` by PyAV: one frame of a video as JPEG or PNG.
+"""``video/snapshot`` with PyAV: one frame of a video as JPEG or PNG.
 
 See https://www.alibabacloud.com/help/en/oss/user-guide/video-snapshots.
 """
@@ -10,7 +10,7 @@ import av
 from av.error import FFmpegError
 from PIL import Image
 
-from devcloud.oss.errors import OssError
+from devcloud.oss.oss_errors import OssError
 from devcloud.oss.processing import Action, bad_request, invalid_value, unknown_operation
 
 MAX_SIDE = 4096
@@ -60,7 +60,7 @@ def _seek(container: Any, at_ms: int, *, fast: bool) -> Image.Image:
     container.seek(int(wanted_s / stream.time_base), stream=stream)
     found = None
     for frame in container.decode(stream):
-        # The frame that is shown at t: the last that does not begin after it.
+        # The frame that is shown at t is the last frame that does not begin after t.
         if found is not None and frame.time is not None and frame.time > wanted_s + 1e-6:
             break
         found = frame
@@ -74,6 +74,6 @@ def _seek(container: Any, at_ms: int, *, fast: bool) -> Image.Image:
 
 
 def _turned(image: Image.Image, turn: str) -> Image.Image:
-    """Return the image turned so that it is higher than wide (h) or wider than high (w), if it is not yet."""
+    """Return the image turned so that it is higher than wide (h) or wider than high (w), if necessary."""
     wrong = (turn == "h" and image.width > image.height) or (turn == "w" and image.height > image.width)
     return image.rotate(-90, expand=True) if wrong else image

@@ -1,6 +1,6 @@
 """The process that decodes: ``python -m devcloud.oss.processing.worker``, started by ``workers``.
 
-Each line on stdin is a job as JSON, each line on stdout its answer. What takes more than it may ends the process.
+Each line on stdin is a job as JSON, each line on stdout its answer. A job that exceeds its limits ends the process.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from devcloud.oss import processing
-from devcloud.oss.errors import OssError
+from devcloud.oss.oss_errors import OssError
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def _answer(process: str, source: str, target: str, cpu_s: int, memory_bytes: in
     """Process the file ``source`` into the file ``target``; return its content type, or an error's parts."""
     _limit(cpu_s, memory_bytes)
     wanted = processing.parse(process)
-    # Only now: a process that sees images alone does without PyAV.
+    # Only now: a process that only gets images does not need PyAV.
     module = import_module(f"devcloud.oss.processing.{wanted.kind}")
     try:
         with Path(source).open("rb") as file:
@@ -37,21 +37,21 @@ def _answer(process: str, source: str, target: str, cpu_s: int, memory_bytes: in
         Path(target).write_bytes(body)
     except OssError as error:
         return {"status": error.status, "code": error.code, "message": error.message, "details": error.details}
-    except Exception:  # decoders fail in any way, by hostile files and for want of memory
+    except Exception:  # hostile files and a lack of memory make decoders fail in many ways
         traceback.print_exc()
-        # What they leave behind is not known: the next job shall not inherit it.
+        # The state of the decoders is unknown, so this process must not do another job.
         os.kill(os.getpid(), signal.SIGKILL)
         raise
     return {"content_type": content_type}
 
 
 def _limit(cpu_s: int, memory_bytes: int) -> None:
-    """Let this process take that much more time, and that much memory in all."""
+    """Limit this process to ``cpu_s`` more seconds of CPU time, and to ``memory_bytes`` in total."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     spent_s = math.ceil(used.ru_utime + used.ru_stime)
     resource.setrlimit(resource.RLIMIT_CPU, (spent_s + cpu_s, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(ValueError):  # macOS knows no limit of address space
+    with contextlib.suppress(ValueError):  # macOS does not support this limit
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, resource.RLIM_INFINITY))
 
 

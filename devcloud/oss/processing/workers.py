@@ -1,4 +1,4 @@
-"""Decoding in processes that can be killed: a hostile file must not hold up the emulator, nor take its memory."""
+"""Decoding in processes that can be killed, so that a hostile file does not block the emulator or use up its memory."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devcloud.oss.errors import OssError
+from devcloud.oss.oss_errors import OssError
 from devcloud.oss.processing import bad_request
 
 _ROOT = Path(__file__).parents[3]
@@ -21,7 +21,7 @@ _COMMAND = (sys.executable, "-m", "devcloud.oss.processing.worker")
 
 @dataclass(frozen=True)
 class Limits:
-    """What one file may take to process."""
+    """The limits for processing one file."""
 
     cpu_s: int = 8
     wall_s: float = 10
@@ -29,7 +29,7 @@ class Limits:
 
 
 class Workers:
-    """As many processes at a time as there are CPUs. They stay for the next file: starting one takes 0.3 s."""
+    """At most one process for each CPU. A process stays for the next file, because starting one takes 0.3 s."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -40,13 +40,13 @@ class Workers:
     async def process(self, process: str, source: Path, target: Path) -> str:
         """Do ``process`` to the file ``source``, write the result to ``target`` and return its content type.
 
-        Raises the ``OssError`` of the processing, and ``BadRequest`` where the file takes too much.
+        Raises the ``OssError`` of the processing, and ``BadRequest`` if the file exceeds the limits.
         """
         async with self._places:
             return await asyncio.to_thread(self._process, process, source, target)
 
     def close(self) -> None:
-        """End the processes, also those that are at work."""
+        """End the processes, also those that are working."""
         for worker in list(self._all):
             self._end(worker)
 
@@ -57,7 +57,7 @@ class Workers:
             failed = worker.failed
             self._end(worker)
             if failed:
-                raise RuntimeError("the worker failed; its traceback is on stderr")
+                raise RuntimeError("the worker failed; stderr has its traceback")
             raise bad_request("The object cannot be processed, or takes too much time or memory.")
         self._idle.append(worker)
         if "status" in answer:
@@ -85,7 +85,7 @@ class _Worker:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path])}
         with ours, theirs:
             self._talk = ours.makefile("rw")
-            # Away from the terminal: Ctrl-C is for the emulator, which then ends its workers.
+            # In a separate session: Ctrl-C is meant for the emulator, which then ends its workers.
             self._process = subprocess.Popen(
                 _COMMAND, stdin=theirs.fileno(), stdout=theirs.fileno(), env=environment, start_new_session=True
             )
@@ -96,11 +96,11 @@ class _Worker:
 
     @property
     def failed(self) -> bool:
-        """Whether the process ended by itself, not by a signal, which a file is to blame for."""
+        """Whether the process ended without a signal. A signal means that the file exceeded its limits."""
         return self._process.wait() > 0
 
     def ask(self, job: dict[str, str], limits: Limits) -> dict[str, Any] | None:
-        """Return the answer to ``job``, ``None`` if the process ended over it."""
+        """Return the answer to ``job``, ``None`` if the process ended."""
         timer = threading.Timer(limits.wall_s, self._process.kill)
         timer.start()
         try:
@@ -110,7 +110,7 @@ class _Worker:
             if answer:
                 return dict(json.loads(answer))
         except ConnectionError:
-            pass  # it ended before it had read the job
+            pass  # the process ended before it had read the job
         finally:
             timer.cancel()
         return None

@@ -1,0 +1,1 @@
+"""Access control: who signed a request (signatures), and whether that caller may do it (admission)."""

@@ -1,0 +1,1 @@
+"""HTTP as OSS speaks it: requests, headers, XML bodies and replies."""

@@ -1,0 +1,1 @@
+"""What each OSS operation reads, checks, does and answers. ``oss_routes`` lists all of them."""
