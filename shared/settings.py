@@ -533,3 +533,8 @@ def _level(text: str) -> str:
     if text.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise ValueError
     return text.upper()
+
+
+def interpreter_environment() -> dict[str, str]:
+    """Return the variables that a child process needs to run this interpreter: LD_LIBRARY_PATH, where it is set."""
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}

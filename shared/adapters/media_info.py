@@ -20,6 +20,7 @@ from typing import BinaryIO, Self, TypeVar
 
 from shared.domain.errors import ProbeUnavailableError, WrongMediaError
 from shared.domain.media import MediaFacts
+from shared.settings import interpreter_environment
 
 _T = TypeVar("_T")
 _CODECS = {"AVC": "h264", "HEVC": "hevc", "AV1": "av1", "VP8": "vp8", "VP9": "vp9", "MPEG-4 Visual": "mpeg4"}
@@ -85,15 +86,13 @@ class _Process:
 
     def __init__(self, size: int) -> None:
         arguments = [sys.executable, "-I", "-S", str(_SCRIPT), _library(), str(size)]
-        # The platform's interpreter may need this variable to find its libraries.
-        environment = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         self._channel, theirs = socket.socketpair()
         self._channel.settimeout(_SLICE_S)
         with theirs:
             try:
                 # Errors of its start are written to our log (stderr); later the process cannot write anywhere else.
                 self._process = subprocess.Popen(
-                    arguments, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, cwd="/", env=environment
+                    arguments, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, cwd="/", env=interpreter_environment()
                 )
             except OSError as error:
                 self._channel.close()

@@ -47,8 +47,10 @@ credential. ``retryable`` says whether the same operation may succeed later.
 """
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from shared.domain.usage import Usage
+if TYPE_CHECKING:
+    from shared.domain.usage import Usage
 
 
 class DreamFactoryError(Exception):
@@ -151,7 +153,7 @@ class QuotaExceededError(CallerError):
     code = "quota_exceeded"
     retryable = True
 
-    def __init__(self, message: str, *, retry_after_s: int, usage: Usage, at: datetime) -> None:
+    def __init__(self, message: str, *, retry_after_s: int, usage: "Usage", at: datetime) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.usage = usage
