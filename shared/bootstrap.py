@@ -122,7 +122,7 @@ def temp_files() -> "TempFolder":
 def media_probe() -> "MediaInfoProbe":
     from shared.adapters.media_info import MediaInfoProbe
 
-    return MediaInfoProbe()
+    return MediaInfoProbe(settings.interpreter_environment())
 
 
 def cors_origins() -> tuple[str, ...]:
