@@ -5,6 +5,7 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def on_mariadb(tmp_path_factory: pytest.TempPathFactory, mariadb: MariaDb) -> It
 
 
 def _platform(folder: Path, url: str) -> Iterator[Platform]:
-    with running_world(folder / "world", Database(url)) as world:
+    with closing(Database(url)) as database, running_world(folder / "world", database) as world:
         platform = Platform(world, folder / "functions")
         try:
             yield platform

@@ -206,7 +206,9 @@ class Run:
         instances, fault = self.platform.instances(function, self._host), self._fault_for(function)
         left_before = self.platform.temp_files(self._host)
         timeout_s = self.plan.timeout_s if function.startswith("generate-") else None
-        self.last = invocation = instances.start(event, fault, timeout_s=timeout_s)
+        # Every invocation of a function that may be struck is cold, so that its points are the same in each run.
+        cold = function in self.plan.functions
+        self.last = invocation = instances.start(event, fault, cold=cold, timeout_s=timeout_s)
         twin = None
         if fault is not None and self.plan.rival:
             twin = self.platform.instances(function, 1)

@@ -203,7 +203,7 @@ class Jobs(RuleBasedStateMachine):
 
     def _invoke(self, function: str, event: str, fault: Fault | None = None, *, host: int = _HOST) -> Invocation:
         instances = self.run.platform.instances(function, host)
-        invocation = instances.start(event, fault).wait()
+        invocation = instances.start(event, fault, cold=fault is not None).wait()
         self.tally["invocations"] += 1
         if invocation.frozen:
             self.frozen.append(invocation)
