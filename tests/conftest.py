@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,17 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from tests.mariadb import MariaDb  # noqa: E402 - the path is set above
+# The tests start hundreds of interpreters, each of which would compile the same modules again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+from hypothesis import HealthCheck, settings  # noqa: E402 - the path is set above
+
+from tests.mariadb import MariaDb  # noqa: E402
+
+# A test must not fail because the machine is busy.
+settings.register_profile("on any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("on any machine")
 
 # Variables of the developer's own shell must not decide what the tests see.
 _OURS = (
@@ -32,6 +43,12 @@ _OURS = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest test, so that no worker waits for another one at the end."""
     items.sort(key=lambda item: "fuzz" not in item.path.parts)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the modules and the tests out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
