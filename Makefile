@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test faults fuzz check fmt bench conformance openapi statements package migrate setup lock clean
+.PHONY: help demo up test faults fuzz check fmt bench conformance openapi statements package migrate database setup lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -22,10 +22,10 @@ demo: $(VENV)/.local ## an image and a video through the API on a local cloud, c
 up: $(VENV)/.local ## run the local cloud with data that stays; ARGS="--port 9000 --fresh"
 	@$(BIN)/python -m devcloud up --data .devcloud/data $(ARGS)
 
-test: setup ## every test; installs and starts what it needs; ARGS=tests/unit for a part
+test: setup $(if $(filter tests/unit%,$(ARGS)),,database) ## every test; installs and starts what it needs; ARGS=tests/unit for a part
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
-faults: setup ## the crash matrix with every step in every variant, which takes about an hour
+faults: setup database ## the crash matrix with every step in every variant, which takes about an hour
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/faults --every-point --timeout 900 $(ARGS)
 
 fuzz: setup ## the API for a quarter of an hour and 5,000 broken media files, at random; ARGS="--fuzz-minutes 60"
@@ -58,6 +58,9 @@ package: $(VENV)/.local ## build dist/: one folder per function, as it is deploy
 
 migrate: $(VENV)/.local ## bring the database at DATABASE_URL up to date
 	$(BIN)/python -m alembic -c migrations/alembic.ini upgrade head
+
+database: setup ## the server of the tests: MYSQL_URL, or a mariadbd that is installed here, or apt's mariadb-server-core
+	@$(BIN)/python -m tests.mariadb
 
 setup: $(VENV)/.dev ## make .venv with all that tests and the local cloud need
 

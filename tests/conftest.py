@@ -18,7 +18,7 @@ sys.dont_write_bytecode = False
 
 from hypothesis import HealthCheck, settings  # noqa: E402 - the path is set above
 
-from tests.mariadb import MariaDb  # noqa: E402
+from tests.mariadb import DatabaseServer, MariaDb, own_server, running_server  # noqa: E402
 
 # A test must not fail because the machine is busy.
 settings.register_profile("on any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -52,14 +52,17 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def mariadb() -> Iterator[MariaDb]:
-    """A private MariaDB for this test process; ``create_database()`` gives each test its own database."""
-    server = MariaDb()
-    try:
-        server.start()
+def mariadb() -> Iterator[DatabaseServer]:
+    """The server of this test process; ``create_database()`` gives each test its own database."""
+    with running_server() as server:
         yield server
-    finally:
-        server.close()
+
+
+@pytest.fixture(scope="module")
+def own_mariadb() -> Iterator[MariaDb]:
+    """A server process of the module's own, which its tests may stop, kill and change."""
+    with own_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.faults.function_compute import Platform
 from tests.faults.matrix import Choice
 from tests.faults.scenarios import INLINE_JOB, Scenario
 from tests.faults.world import running_world
-from tests.mariadb import MariaDb, migrate
+from tests.mariadb import DatabaseServer, migrate
 
 _TALLY = "crash points"
 _STRIDE = 25
@@ -102,7 +102,7 @@ def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="session")
-def on_mariadb(tmp_path_factory: pytest.TempPathFactory, mariadb: MariaDb) -> Iterator[Platform]:
+def on_mariadb(tmp_path_factory: pytest.TempPathFactory, mariadb: DatabaseServer) -> Iterator[Platform]:
     """The functions over MariaDB."""
     yield from _platform(tmp_path_factory.mktemp("mariadb"), mariadb.create_database())
 
