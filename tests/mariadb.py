@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _USER = "dream"
 _PACKAGE = "mariadb-server-core"
 _VARIABLE = "MYSQL_URL"
-_START_TIMEOUT_S = 60
+_START_TIMEOUT_S = 180
 _SETTINGS = (
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
@@ -235,7 +235,7 @@ def migrate(url: str, *command: str) -> None:
         cwd=ROOT,
         env={**os.environ, "DATABASE_URL": url},
         check=True,
-        timeout=60,
+        timeout=_START_TIMEOUT_S,
     )
 
 

@@ -18,7 +18,7 @@ from uuid import uuid4
 from devcloud.fc.manifest import Function
 
 _SCRIPT = Path(__file__).with_name("function_process.py")
-_TIMEOUT_S = 90
+_TIMEOUT_S = 300
 Kind = Literal["kill", "freeze", "drop"]
 
 
