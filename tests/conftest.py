@@ -24,6 +24,7 @@ from tests.mariadb import DatabaseServer, MariaDb, own_server, running_server  #
 settings.register_profile("on any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("on any machine")
 
+_LONGEST = {"test_api_schema.py", "test_model.py", "test_crash_states.py", "test_packages.py"}
 # Variables of the developer's own shell must not decide what the tests see.
 _OURS = (
     "OSS_",
@@ -41,8 +42,8 @@ _OURS = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest test, so that no worker waits for another one at the end."""
-    items.sort(key=lambda item: "fuzz" not in item.path.parts)
+    """Begin with the longest tests, so that no worker waits for another one at the end."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
 
 
 def pytest_collection_finish() -> None:

@@ -149,7 +149,8 @@ class Run:
 
     def settle(self) -> None:
         """Let things take their course until nothing is left to do."""
-        for _ in range(_MOST_STEPS):
+        # A user may have waited long: the timer dispatches a job again every minute until somebody begins it.
+        for _ in range(_MOST_STEPS + len(self.world.fc.accepted) + len(self.world.events)):
             if not self._step():
                 return
         raise AssertionError("it does not come to rest")
