@@ -138,7 +138,7 @@ def test_functions_are_described(functions: Functions) -> None:
     listed = functions.client.list_functions(models.ListFunctionsRequest()).body.functions
     assert [item.function_name for item in listed] == ["web", "work", "slow-job", "seen", "tick"]
     one = functions.client.get_function("work", models.GetFunctionRequest()).body
-    assert (one.runtime, one.timeout, one.memory_size) == ("python3.12", 1, 128)
+    assert (one.runtime, one.timeout, one.memory_size) == ("python3.12", 5, 128)
 
 
 def test_exception(cloud: LocalCloud, functions: Functions) -> None:
@@ -154,7 +154,7 @@ def test_exception(cloud: LocalCloud, functions: Functions) -> None:
     ("do", "message"),
     [
         ("exit", "Process exited unexpectedly before completing request"),
-        ("sleep", "Function time out after 1 seconds"),
+        ("sleep", "Function time out after 5 seconds"),
         ("memory", "exceeded its memory limit of 128 MB"),
     ],
 )
