@@ -16,7 +16,7 @@ from shared.domain.errors import (
 )
 from shared.domain.jobs import Job, JobError, JobStatus
 from shared.ports import Finished, MediaUrl, Pending, WebhookMessage, WebhookReply
-from shared.services.deliveries import remove_old_deliveries
+from shared.services.expiry import remove_old_deliveries
 from shared.services.generation import advance_job
 from shared.services.jobs import cancel_job, first_attempt_due
 from shared.services.reading import list_deliveries
@@ -319,7 +319,7 @@ def test_deliveries_are_kept_for_30_days(world: World) -> None:
     end(world, "young")
     world.clock.advance(30 * 86_400)
     until = world.clock.now() + timedelta(minutes=1)
-    assert remove_old_deliveries(ports=world.delivery, until=until) == {"deliveries": 1}
+    assert remove_old_deliveries(ports=world.expiry, until=until) == {"deliveries": 1}
     assert [len(world.jobs.deliveries.of_job(id_)) for id_ in ("old", "young")] == [0, 1]
 
 
@@ -338,7 +338,7 @@ def test_old_deliveries_are_removed_in_batches_until_the_time_is_over(
         return remove(moment, limit=limit)
 
     monkeypatch.setattr(deliveries, "remove_before", remove_in_a_second)
-    counts = remove_old_deliveries(ports=world.delivery, until=until, batch=2)
+    counts = remove_old_deliveries(ports=world.expiry, until=until, batch=2)
     assert counts == {"deliveries": removed}
     assert sum(len(deliveries.of_job(f"job-{number}")) for number in range(5)) == 5 - removed
 
