@@ -25,7 +25,7 @@ up: $(VENV)/.local ## run the local cloud with data that stays; ARGS="--port 900
 test: setup $(if $(filter tests/unit%,$(ARGS)),,database) ## every test; installs and starts what it needs; ARGS=tests/unit for a part
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
-faults: setup database ## the crash matrix with every step in every variant, which takes about an hour
+faults: setup database ## the crash matrix with every step in every variant, which takes about half an hour
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/faults --every-point --timeout 900 $(ARGS)
 
 fuzz: setup ## the API for a quarter of an hour and 5,000 broken media files, at random; ARGS="--fuzz-minutes 60"
