@@ -25,7 +25,7 @@ up: $(VENV)/.local ## run the local cloud and keep its data in .devcloud/data; A
 test: setup $(if $(filter tests/unit%,$(ARGS)),,database) ## run every test, and install and start what the tests need; ARGS=tests/unit for a part
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
-faults: setup database ## run the crash tests with every step in every variant (about an hour)
+faults: setup database ## run the crash tests with every step in every variant (about half an hour)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/faults --every-point --timeout 900 $(ARGS)
 
 fuzz: setup ## send random requests to the API for 15 minutes, and probe 5,000 broken media files; ARGS="--fuzz-minutes 60"

@@ -49,7 +49,7 @@ def pytest_configure_node(node: Any) -> None:
 
 
 class _FailuresAtOnce:
-    """Tells of each failure when it happens: the long run takes an hour, and may be interrupted."""
+    """Reports each failure when it happens: the long run takes half an hour, and may be interrupted."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
