@@ -1,6 +1,7 @@
 """Webhooks: one delivery for each job that ends, repeated for about a day with the same id."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -60,11 +61,11 @@ def delivery(world: World, job_id: str = "abc123") -> Delivery:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_job_that_ends_has_one_delivery(world: World, ended: object, event: str) -> None:
+def test_a_job_that_ends_has_one_delivery(world: World, ended: Callable[[Job], Job], event: str) -> None:
     job = world.jobs.add(make_job(webhook_url=URL))
     world.jobs.save(job.renewed(NOW))
     assert world.jobs.deliveries.of_job(job.id) == []
-    world.jobs.save(ended(job))  # type: ignore[operator]  # one of the lambdas above
+    world.jobs.save(ended(job))
     found = delivery(world)
     assert (found.event, found.url, found.user_id, found.status) == (event, URL, USER, PENDING)
     assert (found.created_at, found.next_attempt_at, found.attempts) == (NOW, NOW, 0)
@@ -274,11 +275,11 @@ def test_an_answer_that_was_not_recorded_is_recorded_at_the_second_try(world: Wo
     end(world)
     sender, save = FakeWebhookSender(204), world.jobs.deliveries.save
 
-    def save_or_fail(saved: Delivery, *, over_attempts: int | None = None) -> None:
-        if saved.status is DELIVERED:
+    def save_or_fail(delivery: Delivery, *, over_attempts: int | None = None) -> None:
+        if delivery.status is DELIVERED:
             world.jobs.deliveries.save = save
             raise DatabaseUnavailableError("the connection broke off")
-        save(saved, over_attempts=over_attempts)
+        save(delivery, over_attempts=over_attempts)
 
     world.jobs.deliveries.save = save_or_fail
     assert deliver(world, sender)["failed_attempts"] == 1
