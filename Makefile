@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test faults fuzz check fmt bench conformance openapi statements package migrate database setup lock clean
+.PHONY: help demo up test coverage faults fuzz check fmt bench conformance openapi statements package migrate database setup lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -24,6 +24,9 @@ up: $(VENV)/.local ## run the local cloud and keep its data in .devcloud/data; A
 
 test: setup $(if $(filter tests/unit%,$(ARGS)),,database) ## run every test, and install and start what the tests need; ARGS=tests/unit for a part
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+coverage: override ARGS += --cov
+coverage: test ## run the tests like make test, and print the lines and branches that they miss; ARGS=tests/unit for a part
 
 faults: setup database ## run the crash tests with every step in every variant (about half an hour)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/faults --every-point --timeout 900 $(ARGS)
@@ -93,4 +96,4 @@ lock: setup ## pin every requirement again, with hashes; ARGS=--upgrade for newe
 	done
 
 clean: ## remove build results and the local cloud's data, but not .venv
-	rm -rf dist build .devcloud .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf dist build .coverage .coverage.* .devcloud .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
