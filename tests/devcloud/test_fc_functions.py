@@ -91,7 +91,7 @@ def test_what_a_function_sees(cloud: LocalCloud, functions: Functions) -> None:
     instance = cloud.instances("work")[0]
     environment = seen["env"]
     assert seen["greeting"] == "hello"
-    assert seen["context"] == ["work", 1, "cn-hangzhou", "1234567890123456"]
+    assert seen["context"] == ["work", 5, "cn-hangzhou", "1234567890123456"]
     assert seen["oddities"] == [False, False]
     assert seen["pid"] == instance["pid"]
     assert environment["TEMP_DIR"] == instance["tempDir"]
