@@ -13,6 +13,7 @@ from pathlib import Path
 import oss2
 import pytest
 from fastcrc import crc64
+from fc_support import eventually
 from oss2.exceptions import NoSuchKey, OssError, RequestError
 from oss2.models import PartInfo
 from oss_support import BUCKET, KEY, REGION, running_oss
@@ -141,4 +142,5 @@ def test_refused_and_broken_uploads_leave_no_blobs(tmp_path: Path) -> None:
                 client.sendall(head.encode() + half)
                 client.shutdown(socket.SHUT_WR)
                 assert client.recv(1) == b""
-        assert len(blobs(tmp_path)) == 1
+        # The server closes a connection before it has removed what came over it.
+        eventually(lambda: len(blobs(tmp_path)) == 1)

@@ -1,5 +1,8 @@
 """What is deployed: a package holds all that a function imports, for the platform's Python and no other."""
 
+import fcntl
+import os
+import pickle
 import re
 import subprocess
 import sys
@@ -10,7 +13,6 @@ import pytest
 from devcloud.packages import Package, PackageError, build
 from tests.fakes import make_png
 
-pytestmark = pytest.mark.xdist_group("packages")  # one test process builds the package, for all tests of it
 ROOT = Path(__file__).resolve().parents[2]
 FC_LIMIT_BYTES = 500 * 1024 * 1024
 EXTENSION = re.compile(r"\.cpython-(\d+)")
@@ -18,7 +20,18 @@ EXTENSION = re.compile(r"\.cpython-(\d+)")
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    return build(ROOT / "functions/index_outputs", ROOT / "shared", tmp_path_factory.mktemp("dist") / "index-outputs")
+    """The package of a function; the first test process that needs it builds it for the others, too."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    built = folder / "package.pickle"
+    with (folder / "package.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not built.exists():
+            package = build(ROOT / "functions/index_outputs", ROOT / "shared", folder / "dist" / "index-outputs")
+            built.write_bytes(pickle.dumps(package))
+        found: Package = pickle.loads(built.read_bytes())  # noqa: S301 - a file of this test run
+        return found
 
 
 @pytest.mark.timeout(300)
