@@ -400,7 +400,7 @@ def test_an_upload_of_64_mib_takes_little_memory(real: OssObjectStore, tmp_path:
     assert peak < 16 * 1024 * 1024
 
 
-def test_the_sdk_computes_no_checksum_of_its_own(
+def test_the_sdk_does_not_compute_its_own_checksum(
     real: OssObjectStore, monkeypatch: pytest.MonkeyPatch, png: Path
 ) -> None:
     def forbidden(*args: object, **kwargs: object) -> None:

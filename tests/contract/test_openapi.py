@@ -117,7 +117,7 @@ def test_every_link_leads_to_an_operation_with_its_parameters() -> None:
 
 @pytest.mark.parametrize(("where", "schema", "examples"), PLACES, ids=[where for where, _, _ in PLACES])
 def test_every_example_is_valid(where: str, schema: dict[str, Any], examples: list[Any]) -> None:
-    assert examples, "there is no example"
+    assert examples, "an example is missing"
     whole = {**schema, "components": DOCUMENT["components"]}
     for example in examples:
         Draft202012Validator(whole, format_checker=FormatChecker()).validate(example)

@@ -1,4 +1,4 @@
-"""A tiny project of its own, and the local cloud run on it as a process."""
+"""A tiny separate project, and the local cloud that runs it as a process."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Bucket properties, and the configuration documents without a test module of their own."""
+"""Bucket properties, and the configuration documents that do not have their own test module."""
 
 import oss2
 import pytest

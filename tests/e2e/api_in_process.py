@@ -1,7 +1,7 @@
 """The API's handler without the platform, to look at the work for an answer and not only at the answer.
 
-It runs in a process of its own, for the modules beside the handler are top-level there. As a program, this module reads
-requests from stdin and writes what came of them.
+It runs in a separate process, because the modules beside the handler are top-level there. As a program, this module
+reads requests from stdin and writes the answers to stdout.
 """
 
 import json

@@ -25,7 +25,7 @@ _CONTENT_TYPES = {"png": "image/png", "mp4": "video/mp4"}
 
 @dataclass(frozen=True)
 class Case:
-    """A request and what must come of it."""
+    """A request and its expected result."""
 
     name: str
     path: str
@@ -153,7 +153,7 @@ def check_thumbnail(url: str, case: Case) -> None:
 
 
 def check_media(content: bytes, case: Case) -> None:
-    """Check that the bytes are what was asked for."""
+    """Check that the bytes have the requested format and size."""
     if case.type == "image":
         with Image.open(io.BytesIO(content)) as image:
             image.load()

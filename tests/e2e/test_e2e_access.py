@@ -45,7 +45,7 @@ _NUMBERS = itertools.count(1)
 class Row:
     """A route: the statuses that its user may get, and those of anybody else with a good token.
 
-    What ``spends`` is gone or changed when it succeeds, so it gets things of its own.
+    A request that ``spends`` removes or changes its things when it succeeds, so it gets separate things.
     """
 
     own: tuple[int, ...]

@@ -1,7 +1,7 @@
-"""The media probe on files with something wrong: it says what they hold or refuses them, and nothing else happens.
+"""The media probe on broken files: it returns their facts or refuses them, and nothing else happens.
 
-``make test`` tries the same mutants each time; ``make fuzz`` takes thousands of others. A failure names the seed, and
-``ARGS="--fuzz-seed N"`` makes the same ones again.
+``make test`` tries the same mutants each time; ``make fuzz`` makes thousands of others. A failure names the seed, and
+``ARGS="--fuzz-seed N"`` makes the same mutants again.
 """
 
 import base64

@@ -501,7 +501,7 @@ def mortal(world: World, fuse: Fuse) -> DeletionPorts:
     )
 
 
-def write_down(world: World, scope: DeletionScope) -> None:
+def record(world: World, scope: DeletionScope) -> None:
     """Let api record the deletion, and do nothing else."""
     match scope:
         case DeletionScope.OUTPUT:
@@ -552,7 +552,7 @@ def test_the_timer_ends_a_deletion_that_was_killed_after_any_effect(tmp_path: Pa
         strangers, before = left_of(world, OTHER), left_of(world, USER)
         paths = [output.oss_path for output in world.outputs.of_job("job")]
         intents = [each.output.id for each in world.outputs.intents_of_job("job")]
-        write_down(world, scope)
+        record(world, scope)
         died = _dies(lambda w=world, n=effects: minute(w, mortal(w, Fuse(n))))
         end_what_is_cancelled(world)
         for _ in range(3):
@@ -599,7 +599,7 @@ def test_the_timer_ends_a_deletion_after_any_failed_request_to_oss(tmp_path: Pat
     for calls in range(30):
         world = set_up(tmp_path / str(calls))
         strangers = left_of(world, OTHER)
-        write_down(world, scope)
+        record(world, scope)
         fail_at(world.store, calls)
         for _ in range(4):
             minute(world)

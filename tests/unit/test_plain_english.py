@@ -61,7 +61,7 @@ def idioms_in(text: str, file: str = "file") -> Iterator[str]:
     for idiom, (pattern, better) in _PATTERNS.items():
         for found in pattern.finditer(words):
             line = words.count("\n", 0, found.start()) + 1
-            context = " ".join(words[max(found.start() - 40, 0) : found.end() + 40].split())
+            context = " ".join(text[max(found.start() - 40, 0) : found.end() + 40].split())
             yield f"{file}:{line}: …{context}… matches {idiom}; write {better}"
 
 

@@ -1,4 +1,4 @@
-"""Web addresses that others give us: what can be told of them without a name server."""
+"""Web addresses that others give us, as far as they can be checked without a name server."""
 
 import ipaddress
 from contextlib import suppress
