@@ -194,7 +194,7 @@ def test_a_refused_announcement_is_an_error(platform: _Platform, invoker: Functi
         invoker.announce(make_job())
 
 
-def test_indexing_is_waited_for(platform: _Platform, invoker: FunctionInvoker) -> None:
+def test_indexing_is_invoked_synchronously(platform: _Platform, invoker: FunctionInvoker) -> None:
     platform.status = 200
     invoker.index(make_job())
     ((method, path, headers, body),) = platform.requests
@@ -217,7 +217,7 @@ def test_failed_indexing_is_an_error(platform: _Platform, invoker: FunctionInvok
         invoker.index(make_job())
 
 
-def test_a_deletion_is_waited_for(platform: _Platform, invoker: FunctionInvoker) -> None:
+def test_a_deletion_is_invoked_synchronously(platform: _Platform, invoker: FunctionInvoker) -> None:
     platform.status = 200
     invoker.delete("a-deletion")
     ((method, path, headers, body),) = platform.requests

@@ -231,7 +231,7 @@ def test_an_impossible_number_is_unknown(tmp_path: Path, monkeypatch: pytest.Mon
     assert (facts.duration, facts.codec, facts.frame_rate) == (None, None, None)
 
 
-def test_a_sleeping_parser_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sleeping_parser_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "parser.py"
     script.write_text("import os\nos.write(0, b'0\\n')\nwhile os.read(0, 1 << 20): pass\n")
     monkeypatch.setattr(media_info, "_SCRIPT", script)

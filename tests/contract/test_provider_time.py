@@ -71,7 +71,7 @@ def http(server: ThreadingHTTPServer, client: httpx.Client, **limits: float) -> 
     return ProviderHttp("the provider", settings(f"http://127.0.0.1:{server.server_port}"), client, **limits)
 
 
-def test_a_poll_that_is_answered_byte_by_byte_is_given_up(dripping: Dripping, client: httpx.Client) -> None:
+def test_a_poll_that_is_answered_byte_by_byte_is_unavailable(dripping: Dripping, client: httpx.Client) -> None:
     provider = http(dripping, client, ask_within_s=SHORT_S)
     for ask in (provider.get, provider.post):
         with pytest.raises(ProviderUnavailableError, match="did not answer"):
@@ -79,7 +79,9 @@ def test_a_poll_that_is_answered_byte_by_byte_is_given_up(dripping: Dripping, cl
     assert dripping.whole == 0
 
 
-def test_a_submission_that_is_answered_byte_by_byte_is_unknown(dripping: Dripping, client: httpx.Client) -> None:
+def test_a_submission_that_is_answered_byte_by_byte_has_an_unknown_result(
+    dripping: Dripping, client: httpx.Client
+) -> None:
     with pytest.raises(SubmissionUnknownError, match="may cost twice"):
         http(dripping, client, submit_within_s=SHORT_S).submit("/tasks", {})
     assert dripping.whole == 0

@@ -383,7 +383,9 @@ def test_openai_without_images_is_a_failure(scripted: Scripted, client: httpx.Cl
         OpenAiImages(settings(scripted.url), client).submit(OPENAI)
 
 
-def test_openai_behind_a_broken_gateway_is_unknown(scripted: Scripted, client: httpx.Client) -> None:
+def test_a_submission_to_openai_through_a_broken_gateway_has_an_unknown_result(
+    scripted: Scripted, client: httpx.Client
+) -> None:
     scripted.status, scripted.body = 502, b"<html>Bad Gateway</html>"
     with pytest.raises(SubmissionUnknownError):
         OpenAiImages(settings(scripted.url), client).submit(OPENAI)

@@ -181,7 +181,9 @@ def test_every_route_has_a_row_of_expected_statuses() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_route_with_every_kind_of_token(case: str, cloud: LocalCloud, things: Things, prompt: str) -> None:
+def test_every_route_answers_every_kind_of_token_as_listed(
+    case: str, cloud: LocalCloud, things: Things, prompt: str
+) -> None:
     headers_of, expected = CASES[case]
     for name in sorted(SERVED):
         row = ROWS[name]
