@@ -301,7 +301,7 @@ def test_a_prompt_with_refuse_is_refused_without_a_charge(ai: ServedEmulator) ->
     assert ai.emulator.charges() == []
 
 
-def test_a_prompt_with_partial_loses_and_does_not_charge_the_last_image(ai: ServedEmulator) -> None:
+def test_a_prompt_with_partial_charges_only_the_delivered_images(ai: ServedEmulator) -> None:
     task_id = ai.submit_image("a lake [partial]", n=3)
     ai.advance(1)
     done = ai.poll(task_id)
