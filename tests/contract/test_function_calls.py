@@ -182,7 +182,7 @@ def test_the_end_of_a_job_is_announced(platform: _Platform, invoker: FunctionInv
     assert (method, path) == ("POST", "/2023-03-30/functions/deliver-webhooks/invocations?qualifier=LATEST")
     assert json.loads(body) == {"jobId": "abc123"}
     assert headers["x-fc-invocation-type"] == "Async"
-    # Without a task id, an end that is told twice costs an invocation that finds nothing to do.
+    # Without a task id, an end that is announced twice costs an invocation without work.
     assert "x-fc-async-task-id" not in headers
     assert signed_again(method, path, headers, body) == headers["authorization"]
 

@@ -1,4 +1,4 @@
-"""How long a provider may take: all of a request is bounded, and no thread's request waits for another's."""
+"""Time limits for providers: a whole request is limited, and no request waits for a request of another thread."""
 
 import threading
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ AT_ONCE = 8
 
 
 class Dripping(ThreadingHTTPServer):
-    """Sends one byte after the other, in the head or in the body of its answer, and at last ends well."""
+    """Sends its answer byte by byte, in the head or in the body, and completes it at last."""
 
     daemon_threads = True
     in_head, drips = False, 150  # one every 20 ms: 3 s in all
@@ -46,7 +46,7 @@ class _DrippingHandler(QuietHandler):
                 self.wfile.write(b" ")
             self.wfile.write(b"\r\n\r\n" + b" " * self.server.drips + b"{}" if self.server.in_head else b"{}")
         except OSError:
-            return  # nobody reads any more
+            return  # the client has closed the connection
         self.server.whole += 1
 
     def do_GET(self) -> None:

@@ -252,7 +252,7 @@ def local_cloud(project: Path, *arguments: str) -> Iterator[LocalCloud]:
 
 
 def eventually(look: Callable[[], T], within_s: float = 20) -> T:
-    """Look until there is something to see."""
+    """Read repeatedly until the result is not empty."""
     deadline = time.monotonic() + within_s
     while True:
         seen = look()

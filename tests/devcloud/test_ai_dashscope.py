@@ -1,4 +1,4 @@
-"""DashScope's emulator: the official SDK, the wire format, states, limits and what is charged."""
+"""DashScope's emulator: the official SDK, the wire format, states, limits and charges."""
 
 import io
 import re
@@ -29,7 +29,7 @@ def ai(tmp_path: Path) -> Iterator[ServedEmulator]:
 
 @pytest.fixture
 def ai_at_once(tmp_path: Path) -> Iterator[ServedEmulator]:
-    """Without any waiting, for what is answered in one request."""
+    """An emulator without delays, for requests that are answered at once."""
     with served(tmp_path, image_after_s=0) as emulator:
         yield emulator
 

@@ -1,4 +1,4 @@
-"""Result links: what they serve, how long, and how they can go wrong; and what a restart keeps."""
+"""Result links: their content, their lifetime and their faults; and the data that a restart keeps."""
 
 import hashlib
 import io

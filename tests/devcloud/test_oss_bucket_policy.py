@@ -1,4 +1,4 @@
-"""Bucket policies: which ones are valid, and what they allow and deny."""
+"""Bucket policies: which ones are valid, and which requests they allow and deny."""
 
 import json
 from base64 import urlsafe_b64encode

@@ -288,7 +288,7 @@ def test_readers_see_one_complete_version(oss: EmulatedOss) -> None:
     assert wrong == []
 
 
-# boto3 as a witness
+# boto3 reads and writes the same objects
 
 
 def test_boto3_sees_what_oss2_stored(moto_oss: EmulatedOss) -> None:

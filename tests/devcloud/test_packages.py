@@ -1,4 +1,4 @@
-"""What is deployed: a package holds all that a function imports, for the platform's Python and no other."""
+"""Packages for deployment: a package contains everything that a function imports, only for the platform's Python."""
 
 import re
 import subprocess
@@ -39,7 +39,7 @@ def test_package_reads_media_with_its_own_library(package: Package, tmp_path: Pa
         "import sys; from pathlib import Path; from shared.adapters.media_info import MediaInfoProbe as P, _library; "
     )
     code += "print(_library(), P().probe(Path(sys.argv[1]), 'png').width)"
-    # Without site, so that nothing but the package has a library.
+    # Without site, so that only the libraries of the package are found.
     command = [sys.executable, "-S", "-c", code, str(path)]
     said = subprocess.run(command, cwd=package.folder, capture_output=True, text=True, check=True).stdout.split()
     assert said == [str(next(package.folder.glob("pymediainfo/libmediainfo.so*"))), "4"]

@@ -42,7 +42,7 @@ def check_good(file: MediaFile) -> None:
 
 
 def check_mutant(data: bytes, format_: str) -> bool:
-    """Probe it, and tell whether it was refused."""
+    """Probe the file and return whether it was refused."""
     began = time.monotonic()
     try:
         _PROBE.probe(io.BytesIO(data), format_)

@@ -191,7 +191,7 @@ def test_while_oss_is_unavailable_the_deletion_waits_for_the_timer(world: World)
     for _ in range(2):
         with pytest.raises(StorageUnavailableError, match="continues in the background"):
             ask_job(world)
-    assert minute(world) == {"failed": 1, "deletions_left": 1}  # one, though it was asked for twice
+    assert minute(world) == {"failed": 1, "deletions_left": 1}  # one deletion for two requests
     world.store.away = False
     assert minute(world) == {"deletions_ended": 1}
     assert left_of(world, USER) == []
@@ -242,7 +242,7 @@ def test_a_repeated_request_continues_after_the_row_of_the_output_is_gone(world:
     with pytest.raises(StorageUnavailableError):
         ask_output(world, output.id)
     world.store.away = False
-    world.outputs.remove(output.id)  # its object was gone for a moment, and the event of that was quick
+    world.outputs.remove(output.id)  # its object was gone for a moment, and the event of this deletion arrived at once
     with pytest.raises(NotFoundError):
         ask_output(world, output.id, OTHER)
     ask_output(world, output.id)
@@ -272,7 +272,7 @@ def test_an_object_uploaded_after_the_deletion_gets_no_row_and_is_deleted_within
         case DeletionScope.USER:
             ask_everything(world)
     world.clock.advance(30)
-    key = hold(world, output.oss_path)  # a PUT that took its time
+    key = hold(world, output.oss_path)  # the answer of a slow PUT
     index_object(key, ports=world.indexing)
     assert world.outputs.get(output.id) is None
     for _ in range(58):
