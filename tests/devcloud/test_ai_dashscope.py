@@ -114,7 +114,7 @@ def test_sdk_cancels_and_lists(sdk: ServedEmulator) -> None:
     assert sdk.emulator.charges() == []
 
 
-def test_states_and_bodies_of_an_image_task(ai: ServedEmulator) -> None:
+def test_an_image_task_has_the_documented_states_and_bodies(ai: ServedEmulator) -> None:
     answer = ai.submit(TEXT2IMAGE, "wan2.2-t2i-flash", LAKE, n=1, size="512*768", seed=7)
     assert answer.headers["X-Fake-Provider"] == "true"
     task_id = answer.json()["output"]["task_id"]
