@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test faults fuzz check fmt bench conformance openapi statements package migrate setup lock clean
+.PHONY: help demo up test faults fuzz check fmt bench conformance openapi statements package migrate database setup lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -22,10 +22,10 @@ demo: $(VENV)/.local ## generate an image and a video on the local cloud and che
 up: $(VENV)/.local ## run the local cloud and keep its data in .devcloud/data; ARGS="--port 9000 --fresh"
 	@$(BIN)/python -m devcloud up --data .devcloud/data $(ARGS)
 
-test: setup ## run every test, and install and start what the tests need; ARGS=tests/unit for a part
+test: setup $(if $(filter tests/unit%,$(ARGS)),,database) ## run every test, and install and start what the tests need; ARGS=tests/unit for a part
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
-faults: setup ## run the crash tests with every step in every variant (about an hour)
+faults: setup database ## run the crash tests with every step in every variant (about half an hour)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/faults --every-point --timeout 900 $(ARGS)
 
 fuzz: setup ## send random requests to the API for 15 minutes, and probe 5,000 broken media files; ARGS="--fuzz-minutes 60"
@@ -58,6 +58,9 @@ package: $(VENV)/.local ## build dist/ with one folder per function, ready to de
 
 migrate: $(VENV)/.local ## create or update the tables of the database at DATABASE_URL
 	$(BIN)/python -m alembic -c migrations/alembic.ini upgrade head
+
+database: setup ## find the database server of the tests: MYSQL_URL, an installed mariadbd, or apt's mariadb-server-core
+	@$(BIN)/python -m tests.mariadb
 
 setup: $(VENV)/.dev ## create .venv with everything that the tests and the local cloud need
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from shared import settings
 from shared.domain.errors import ProviderRefusedError
 from shared.domain.models import MODELS, ProviderName
-from shared.domain.quotas import Quotas
 
 if TYPE_CHECKING:
     import httpx
@@ -29,13 +28,14 @@ if TYPE_CHECKING:
     from shared.adapters.temp_folder import TempFolder
     from shared.adapters.tokens import TokenVerifier
     from shared.domain.jobs import Job
+    from shared.domain.quotas import Quotas
     from shared.domain.web_addresses import WebPolicy
     from shared.ports import Provider
     from shared.presentation import JobPresenter
     from shared.services.access import AccessPorts
     from shared.services.deletion import DeletionPorts
     from shared.services.deletion_requests import DeletionRequestPorts
-    from shared.services.deliveries import DeliveryPorts
+    from shared.services.expiry import ExpiryPorts
     from shared.services.generation import GenerationPorts
     from shared.services.indexing import IndexingPorts
     from shared.services.job_endings import JobEndingPorts
@@ -78,7 +78,9 @@ def starts() -> "SqlStartStore":
 
 
 @cache
-def quotas() -> Quotas:
+def quotas() -> "Quotas":
+    from shared.domain.quotas import Quotas
+
     wanted = settings.QuotaSettings.read()
     return Quotas(wanted.concurrent_jobs, wanted.jobs_per_day, wanted.stored_bytes)
 
@@ -122,7 +124,7 @@ def temp_files() -> "TempFolder":
 def media_probe() -> "MediaInfoProbe":
     from shared.adapters.media_info import MediaInfoProbe
 
-    return MediaInfoProbe()
+    return MediaInfoProbe(settings.interpreter_environment())
 
 
 def cors_origins() -> tuple[str, ...]:
@@ -348,10 +350,10 @@ def deletion_ports() -> "DeletionPorts":
 
 
 @cache
-def delivery_ports() -> "DeliveryPorts":
-    from shared.services.deliveries import DeliveryPorts
+def expiry_ports() -> "ExpiryPorts":
+    from shared.services.expiry import ExpiryPorts
 
-    return DeliveryPorts(deliveries=deliveries(), clock=clock())
+    return ExpiryPorts(starts=starts(), deliveries=deliveries(), clock=clock())
 
 
 @cache
@@ -373,12 +375,11 @@ def upkeep_ports() -> "UpkeepPorts":
     from shared.services.upkeep import UpkeepPorts
 
     return UpkeepPorts(
-        starts=starts(),
         temp=temp_files(),
         clock=clock(),
         revival=revival_ports(),
         deletion=deletion_ports(),
-        deliveries=delivery_ports(),
+        expiry=expiry_ports(),
     )
 
 

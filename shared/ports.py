@@ -9,21 +9,24 @@ Times are in UTC, to the millisecond. A method that returns a page of rows takes
 before (or ``before``, where the newest row comes first), and ``limit``, the largest number of rows.
 """
 
+from __future__ import annotations  # a function loads the domain modules that it uses, not all that are named here
+
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from shared.domain.cursors import Place
-from shared.domain.deletions import Deletion, DeletionScope
-from shared.domain.deliveries import Delivery
-from shared.domain.idempotency import Answer, UsedKey
-from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
-from shared.domain.media import MediaFacts
-from shared.domain.media_type import MediaType
-from shared.domain.quotas import Quotas
-from shared.domain.usage import Usage
+if TYPE_CHECKING:
+    from shared.domain.cursors import Place
+    from shared.domain.deletions import Deletion, DeletionScope
+    from shared.domain.deliveries import Delivery
+    from shared.domain.idempotency import Answer, UsedKey
+    from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
+    from shared.domain.media import MediaFacts
+    from shared.domain.media_type import MediaType
+    from shared.domain.quotas import Quotas
+    from shared.domain.usage import Usage
 
 
 class Clock(Protocol):

@@ -1,6 +1,8 @@
-"""A private MariaDB: its own process, port, folder and user, gone when the tests are."""
+"""The MySQL or MariaDB server of the tests: the one at MYSQL_URL, or a private MariaDB that ends with the tests.
 
-import fcntl
+``python -m tests.mariadb`` installs MariaDB's programs where they are needed and missing.
+"""
+
 import os
 import secrets
 import shutil
@@ -10,14 +12,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pymysql
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 _USER = "dream"
-_START_TIMEOUT_S = 60
+_PACKAGE = "mariadb-server-core"
+_VARIABLE = "MYSQL_URL"
+_START_TIMEOUT_S = 180
 _SETTINGS = (
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
@@ -36,22 +43,82 @@ _SETTINGS = (
 )
 
 
-class MariaDb:
-    """One server on 127.0.0.1. Data survives ``stop``, ``kill`` and ``restart``, and goes with ``close``.
+class DatabaseServer:
+    """A server that runs, and the databases that the tests create in it; ``close`` drops them."""
 
-    ``settings`` are more options of its command line, like ``--ssl-cert=…``.
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.host = parts.hostname or "127.0.0.1"
+        self.port = parts.port or 3306
+        self.user = unquote(parts.username or "")
+        self.password = unquote(parts.password or "")
+        self._login = parts.netloc.rpartition("@")[0]
+        self._options = f"?{parts.query}" if parts.query else ""
+        self._prefix = f"dream_test_{secrets.token_hex(4)}"
+        self._databases: list[str] = []
+        self._template = ""
+
+    def close(self) -> None:
+        """Drop every database that was created here."""
+        self.execute(*(f"DROP DATABASE IF EXISTS {name}" for name in self._databases))
+
+    def url(self, database: str) -> str:
+        """Return the DATABASE_URL of a database here."""
+        return f"mysql+pymysql://{self._login}@{self.host}:{self.port}/{database}{self._options}"
+
+    def create_empty_database(self) -> str:
+        """Create a database without tables and return its name."""
+        name = f"{self._prefix}_{len(self._databases)}"
+        self._databases.append(name)
+        self.execute(f"CREATE DATABASE {name}")
+        return name
+
+    def create_database(self) -> str:
+        """Create a fresh database with the migrated schema and return its DATABASE_URL."""
+        if not self._template:
+            self._template = self.create_empty_database()
+            migrate(self.url(self._template))
+        name = self.create_empty_database()
+        tables = [str(row[0]) for row in self.execute(f"SHOW TABLES FROM {self._template}")]
+        self.execute(
+            *(f"CREATE TABLE {name}.{table} LIKE {self._template}.{table}" for table in tables),
+            f"INSERT INTO {name}.alembic_version SELECT * FROM {self._template}.alembic_version",
+        )
+        return self.url(name)
+
+    def execute(self, *statements: str, database: str | None = None) -> list[tuple[object, ...]]:
+        """Execute statements and return the rows of the last one."""
+        with closing(self._connect(database)) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def _connect(self, database: str | None = None) -> "pymysql.Connection[pymysql.cursors.Cursor]":
+        return pymysql.connect(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            database=database,
+            autocommit=True,
+            ssl_disabled=True,
+            connect_timeout=5,
+        )
+
+
+class MariaDb(DatabaseServer):
+    """A server process on 127.0.0.1. Data survives ``stop``, ``kill`` and ``restart``; ``close`` removes it.
+
+    ``settings`` are more options of its command line, such as ``--ssl-cert=…``.
     """
 
     def __init__(self, *settings: str) -> None:
+        super().__init__(f"mysql://{_USER}:{secrets.token_urlsafe(16)}@127.0.0.1")
         self._settings = settings
-        self.host = "127.0.0.1"
         self.port = 0
-        self.user = _USER
-        self.password = secrets.token_urlsafe(16)
         # A socket's path has 107 characters at most: the folder lies directly in the system's temp folder.
         self._folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
         self._process: subprocess.Popen[bytes] | None = None
-        self._databases = 0
 
     def start(self) -> None:
         """Start the server and return when it takes connections; nothing happens if it runs."""
@@ -100,44 +167,6 @@ class MariaDb:
         """End the server and remove its data."""
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    def url(self, database: str) -> str:
-        """Return the DATABASE_URL of a database here."""
-        return f"mysql+pymysql://{self.user}:{self.password}@{self.host}:{self.port}/{database}"
-
-    def create_database(self) -> str:
-        """Create a fresh database with the migrated schema and return its DATABASE_URL."""
-        if self._databases == 0:
-            self.execute("CREATE DATABASE template")
-            migrate(self.url("template"))
-        self._databases += 1
-        name = f"test_{self._databases}"
-        tables = [str(row[0]) for row in self.execute("SHOW TABLES FROM template")]
-        self.execute(
-            f"CREATE DATABASE {name}",
-            *(f"CREATE TABLE {name}.{table} LIKE template.{table}" for table in tables),
-            f"INSERT INTO {name}.alembic_version SELECT * FROM template.alembic_version",
-        )
-        return self.url(name)
-
-    def execute(self, *statements: str, database: str | None = None) -> list[tuple[object, ...]]:
-        """Execute statements and return the rows of the last one."""
-        with closing(self._connect(database)) as connection, connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-            return list(cursor.fetchall())
-
-    def _connect(self, database: str | None = None) -> "pymysql.Connection[pymysql.cursors.Cursor]":
-        return pymysql.connect(
-            host=self.host,
-            port=self.port,
-            user=self.user,
-            password=self.password,
-            database=database,
-            autocommit=True,
-            ssl_disabled=True,
-            connect_timeout=5,
-        )
 
     def _install(self) -> None:
         """Make the system tables as mariadb-install-db does, which would need the client's programs too."""
@@ -206,22 +235,33 @@ def migrate(url: str, *command: str) -> None:
         cwd=ROOT,
         env={**os.environ, "DATABASE_URL": url},
         check=True,
-        timeout=60,
+        timeout=_START_TIMEOUT_S,
     )
 
 
+@contextmanager
+def running_server() -> Iterator[DatabaseServer]:
+    """Yield the server at MYSQL_URL or, without that variable, a private one."""
+    url = os.environ.get(_VARIABLE)
+    with closing(DatabaseServer(url)) if url else own_server() as server:
+        yield server
+
+
+@contextmanager
+def own_server(*settings: str) -> Iterator[MariaDb]:
+    """Start a server process that the tests may stop and kill; skip them where MYSQL_URL has to do without one."""
+    if os.environ.get(_VARIABLE) and not _find():
+        pytest.skip(f"this test needs a server process of its own: mariadbd is not installed, {_VARIABLE} is set")
+    with closing(MariaDb(*settings)) as server:
+        server.start()
+        yield server
+
+
 def mariadbd() -> str:
-    """Return the path of the server's program, which Debian's package brings if it is not there."""
+    """Return the path of the server's program."""
     if found := _find():
         return found
-    # Several test processes may come here at once.
-    with (Path(tempfile.gettempdir()) / "mariadb-install.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _find():
-            _install_package()
-    if found := _find():
-        return found
-    raise RuntimeError("there is no mariadbd; install the package mariadb-server-core")
+    raise RuntimeError(f"mariadbd is not installed: run `make database`, or set {_VARIABLE} to use your own server")
 
 
 def _find() -> str | None:
@@ -236,17 +276,24 @@ def _share() -> Path:
     raise RuntimeError("the SQL scripts of mariadb-server-core are not where its package puts them")
 
 
-def _install_package() -> None:
-    # The -core package has the programs and no service: nothing is started, nothing is configured.
+def install() -> None:
+    """Install the server's programs if the tests have no server; say so before."""
+    if os.environ.get(_VARIABLE) or _find():
+        return
+    print(
+        f"installing {_PACKAGE} with apt as root, because mariadbd is not installed and {_VARIABLE} is not set;"
+        f" set {_VARIABLE} to use your own server",
+        flush=True,
+    )
+    # The -core package has the programs and no service: apt starts nothing and configures nothing.
     as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "--no-install-recommends", "mariadb-server-core"]
-    for command in (["apt-get", "update"], install):
+    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", _PACKAGE]):
         result = subprocess.run(
             [*as_root, *command], env=environment, capture_output=True, text=True, timeout=300, check=False
         )
         if result.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed; install it by hand:\n{result.stderr[-2000:]}")
+            sys.exit(f"{' '.join(command)} failed; install {_PACKAGE} or set {_VARIABLE}:\n{result.stderr[-2000:]}")
 
 
 def _as_user() -> list[str]:
@@ -264,3 +311,7 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+if __name__ == "__main__":
+    install()

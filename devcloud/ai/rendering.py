@@ -41,7 +41,7 @@ def render_video(subject: Subject, duration_s: int, path: Path, stop: threading.
             if stop.is_set():
                 raise RenderingStoppedError
             picture = scene.frame(number / FRAMES_PER_SECOND)
-            frame = av.VideoFrame.from_image(picture)  # type: ignore[no-untyped-call]  # untyped in PyAV
+            frame = av.VideoFrame.from_image(picture)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 

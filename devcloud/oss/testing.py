@@ -88,19 +88,20 @@ class EmulatedOss:
         """
         import oss2  # only here: tests through other clients do not need it
 
-        return oss2.Bucket(self._auth(version, key), self.endpoint, name or self.bucket_name, region=self.region)
+        auth, name = self._auth(version, key), name or self.bucket_name
+        return oss2.Bucket(auth, self.endpoint, name, region=self.region, session=self._session)
 
     def anonymous_client(self, name: str = "") -> "oss2.Bucket":
         """Return a bucket through oss2, without signatures."""
         import oss2  # only here: tests through other clients do not need it
 
-        return oss2.Bucket(oss2.AnonymousAuth(), self.endpoint, name or self.bucket_name)
+        return oss2.Bucket(oss2.AnonymousAuth(), self.endpoint, name or self.bucket_name, session=self._session)
 
     def service_client(self, *, version: str = "v4") -> "oss2.Service":
         """Return oss2's client for operations on no bucket."""
         import oss2  # only here: tests through other clients do not need it
 
-        return oss2.Service(self._auth(version, None), self.endpoint, region=self.region)
+        return oss2.Service(self._auth(version, None), self.endpoint, region=self.region, session=self._session)
 
     def create_bucket(self, name: str, acl: str = "private") -> None:
         """Create another bucket."""
@@ -113,6 +114,17 @@ class EmulatedOss:
     def advance(self, seconds: float) -> None:
         """Turn the emulator's clock forward, in the thread whose tasks wait for it."""
         self.loop.call_soon_threadsafe(self.clock.advance, seconds)
+
+    def close_clients(self) -> None:
+        """Close the connections of the clients; a client opens new ones when it is used again."""
+        if "_session" in vars(self):
+            self._session.session.close()
+
+    @cached_property
+    def _session(self) -> "oss2.Session":
+        import oss2
+
+        return oss2.Session()  # one for all clients, because a client of oss2 cannot be closed
 
     def _auth(self, version: str, key: AccessKey | None) -> Any:
         import oss2
@@ -143,6 +155,8 @@ def emulated_oss(data: Path | Storage, settings: EmulatorSettings | None = None)
         emulator.create_bucket(settings.bucket_name)
         with served_in_thread(emulator.app) as (port, loop):
             endpoint = f"http://{LOOPBACK}:{port}"
-            yield EmulatedOss(endpoint, settings, credentials, clock, faults, emulator, loop, events)
+            running = EmulatedOss(endpoint, settings, credentials, clock, faults, emulator, loop, events)
+            yield running
+            running.close_clients()
     finally:
         emulator.close()

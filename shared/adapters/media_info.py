@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, partial
@@ -20,7 +20,6 @@ from typing import BinaryIO, Self, TypeVar
 
 from shared.domain.errors import ProbeUnavailableError, WrongMediaError
 from shared.domain.media import MediaFacts
-from shared.settings import interpreter_environment
 
 _T = TypeVar("_T")
 _CODECS = {"AVC": "h264", "HEVC": "hevc", "AV1": "av1", "VP8": "vp8", "VP9": "vp9", "MPEG-4 Visual": "mpeg4"}
@@ -37,7 +36,13 @@ _MAX_CODEC = 32
 
 
 class MediaInfoProbe:
-    """Reads the header of a file; 30 ms each, most of it the start of the process."""
+    """Reads the header of a file; 30 ms each, most of it the start of the process.
+
+    ``environment`` has the variables that the process needs to run the interpreter, and no others.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = environment or {}
 
     def probe(self, source: Path | BinaryIO, format_name: str) -> MediaFacts:
         """Return the facts in the file's header.
@@ -46,17 +51,17 @@ class MediaInfoProbe:
         process did not start, so that nothing is known about the file.
         """
         with source.open("rb", buffering=0) if isinstance(source, Path) else nullcontext(source) as file:
-            facts = _parse(_read_header(file, format_name), format_name)
+            facts = _parse(_read_header(file, format_name, self._environment), format_name)
             if format_name == "webp" and not (facts.width and facts.height):
                 width, height = _webp_size(file)
                 facts = replace(facts, width=width, height=height)
         return facts
 
 
-def _read_header(file: BinaryIO, format_name: str) -> str:
+def _read_header(file: BinaryIO, format_name: str, environment: Mapping[str, str]) -> str:
     """Return the last line from the process. Its earlier lines are questions: offsets in the file."""
     size = file.seek(0, os.SEEK_END)
-    with _Process(size) as process:
+    with _Process(size, environment) as process:
         try:
             line = process.question
             while line.isdigit():
@@ -84,7 +89,7 @@ class _Process:
     ``question`` is its first question, which shows that the process works. Raises ProbeUnavailableError without one.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, environment: Mapping[str, str]) -> None:
         arguments = [sys.executable, "-I", "-S", str(_SCRIPT), _library(), str(size)]
         self._channel, theirs = socket.socketpair()
         self._channel.settimeout(_SLICE_S)
@@ -92,7 +97,7 @@ class _Process:
             try:
                 # Errors of its start are written to our log (stderr); later the process cannot write anywhere else.
                 self._process = subprocess.Popen(
-                    arguments, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, cwd="/", env=interpreter_environment()
+                    arguments, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, cwd="/", env=environment
                 )
             except OSError as error:
                 self._channel.close()

@@ -4,13 +4,11 @@ import hashlib
 import json
 import logging
 import uuid
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
 
 from shared.domain.errors import ConflictError, DispatchError, ValidationError
-from shared.domain.idempotency import KEY_LIFETIME, Answer, UsedKey
+from shared.domain.idempotency import Answer, UsedKey
 from shared.domain.jobs import Job, JobStatus
 from shared.domain.media_type import MediaType
 from shared.domain.models import DEFAULT_DURATION_S, Model, Size, choose_model
@@ -20,8 +18,6 @@ from shared.ports import Clock, Dispatcher, JobStore, StartStore
 from shared.services.jobs import first_attempt_due, look_until, wait_for_end
 
 log = logging.getLogger(__name__)
-# Nobody asks for the count of an earlier day; one more day allows for clocks that differ.
-_USAGE_LIFETIME = timedelta(days=1)
 
 
 def new_job_id() -> str:
@@ -238,22 +234,3 @@ def _replay(first: Answer, job: Job, answer_about: Callable[[Job], Answer]) -> A
     # Only a job that was answered as succeeded has outputs; their URLs are signed again.
     succeeded = first.body["status"] == JobStatus.SUCCEEDED
     return first.with_outputs(answer_about(job).body["outputs"] if succeeded else [])
-
-
-# -- the end of keys and counts
-
-
-def forget_starts(*, starts: StartStore, clock: Clock, until: datetime, batch: int = 1000) -> dict[str, int]:
-    """Remove keys over 24 hours old and counts of past days, until ``until``, and return the numbers removed.
-
-    Each batch is a separate transaction; after a crash the next run removes the rest.
-    """
-    now = clock.now()
-    counts = Counter({"keys_forgotten": 0, "days_forgotten": 0})
-    for name, forget, before in (
-        ("keys_forgotten", starts.forget_keys, now - KEY_LIFETIME),
-        ("days_forgotten", starts.forget_usage, now - _USAGE_LIFETIME),
-    ):
-        while clock.now() < until and (removed := forget(before, limit=batch)):
-            counts[name] += removed
-    return dict(counts)

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from shared.adapters.sql.database import Database
 from shared.settings import DatabaseSettings
-from tests.mariadb import MariaDb
+from tests.mariadb import DatabaseServer
 
 SQL_KINDS = ["sqlite", "mariadb"]
 KINDS = ["memory", *SQL_KINDS]
@@ -19,7 +19,7 @@ def database_url(kind: str, request: pytest.FixtureRequest, folder: Path | None 
         file: Path = (folder or request.getfixturevalue("tmp_path")) / "jobs.db"
         file.write_bytes(request.getfixturevalue("sqlite_template"))
         return f"sqlite:///{file}"
-    server: MariaDb = request.getfixturevalue("mariadb")
+    server: DatabaseServer = request.getfixturevalue("mariadb")
     return server.create_database()
 
 

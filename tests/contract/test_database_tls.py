@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from shared.domain.errors import ConfigurationError, DatabaseUnavailableError
 from tests.contract.databases import open_database
-from tests.mariadb import MariaDb, migrate
+from tests.mariadb import MariaDb, migrate, own_server
 
 NAMED = "localhost"  # the name in the server's certificate
 
@@ -55,13 +55,9 @@ def make_certificate(
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[MariaDb]:
-    server = MariaDb(f"--ssl-cert={folder / 'server.pem'}", f"--ssl-key={folder / 'server.key'}")
-    try:
-        server.start()
+    with own_server(f"--ssl-cert={folder / 'server.pem'}", f"--ssl-key={folder / 'server.key'}") as server:
         server.execute("CREATE DATABASE media")
         yield server
-    finally:
-        server.close()
 
 
 def at(server: MariaDb, host: str, **options: object) -> str:
@@ -127,10 +123,10 @@ def test_a_server_whose_ca_the_system_does_not_know_is_refused(server: MariaDb) 
 
 
 @pytest.mark.parametrize("options", [{}, {"ssl_mode": "REQUIRED"}])
-def test_a_server_without_tls_is_refused_if_tls_is_required(mariadb: MariaDb, options: dict[str, Any]) -> None:
+def test_a_server_without_tls_is_refused_if_tls_is_required(own_mariadb: MariaDb, options: dict[str, Any]) -> None:
     # 127.1 is the same address in a spelling that the rule for loopback hosts does not recognise.
     with pytest.raises(DatabaseUnavailableError) as refused:
-        cipher_of(at(mariadb, "127.1", **options))
+        cipher_of(at(own_mariadb, "127.1", **options))
     assert "SSL" in str(refused.value.__cause__)
 
 

@@ -37,7 +37,7 @@ def test_pages_of_jobs_are_complete_and_do_not_overlap(jobs: JobStore, limit: in
     ]
     jobs.add(make_job(id="A", user_id="other"))
     seen, last = list[Any](), None
-    while page := jobs.of_user(USER, before=last and place(last), limit=limit):
+    while page := jobs.of_user(USER, before=place(last) if last else None, limit=limit):
         assert len(page) <= limit
         seen += page
         last = page[-1]
@@ -122,7 +122,7 @@ def add_rows(database: Database, number: int, *, status: JobStatus, **both: Any)
 def test_a_page_of_jobs_reads_only_its_own_rows(
     crowded: Database, wanted: dict[str, Any], before: datetime | None
 ) -> None:
-    store, place = SqlJobStore(crowded), before and Place(before, str(LIMIT))
+    store, place = SqlJobStore(crowded), Place(before, str(LIMIT)) if before else None
     found, work = measure(crowded, lambda: store.of_user(USER, limit=LIMIT, before=place, **wanted))
     _, least = measure(crowded, lambda: store.of_user("small", limit=LIMIT))
     assert len(found) == LIMIT and work < 2 * least
@@ -133,7 +133,7 @@ def test_a_page_of_jobs_reads_only_its_own_rows(
 def test_a_page_of_outputs_reads_only_its_own_rows(
     crowded: Database, wanted: dict[str, Any], before: datetime | None
 ) -> None:
-    store, place = SqlOutputStore(crowded), before and Place(before, make_output(LIMIT).id)
+    store, place = SqlOutputStore(crowded), Place(before, make_output(LIMIT).id) if before else None
     found, work = measure(crowded, lambda: store.of_user(USER, limit=LIMIT, before=place, **wanted))
     _, least = measure(crowded, lambda: store.of_user("small", limit=LIMIT))
     assert len(found) == LIMIT and work < 2 * least

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.databases import SQL_KINDS
 from tests.database_connection import open_database
-from tests.mariadb import MariaDb, migrate
+from tests.mariadb import DatabaseServer, migrate
 
 _CREATED_AT = "2026-11-24 05:51:17.249000"
 _COLUMNS = {
@@ -34,9 +34,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'empty.db'}"
-    server: MariaDb = request.getfixturevalue("mariadb")
-    server.execute("CREATE OR REPLACE DATABASE migrations")
-    return server.url("migrations")
+    server: DatabaseServer = request.getfixturevalue("mariadb")
+    return server.url(server.create_empty_database())
 
 
 def run(url: str, sql: str, *values: object) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import secrets
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -276,7 +276,7 @@ def test_a_refusal_differs_from_a_missing_object(
     if how == "secret":
         environment.setenv("OSS_SECRET", "wrong")
     refusing = OssObjectStore(config(oss.endpoint, BUCKET if how == "secret" else "no-such-bucket"))
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "put": lambda: put(refusing, png),
         "head": lambda: refusing.head(KEYS[0]),
         "read_range": lambda: refusing.read_range(KEYS[0], 0, 10),
@@ -295,7 +295,7 @@ def test_reading_a_missing_object_fails(real: OssObjectStore) -> None:
 @pytest.mark.parametrize("what", ["put", "head", "read_range"])
 def test_unreachable_oss_is_unavailable(png: Path, what: str) -> None:
     away = OssObjectStore(config("http://127.0.0.1:1", BUCKET))
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "put": lambda: put(away, png),
         "head": lambda: away.head(KEYS[0]),
         "read_range": lambda: away.read_range(KEYS[0], 0, 10),
@@ -335,20 +335,21 @@ def test_each_failure_is_translated(
     png: Path,
     operation: str,
     effect: dict[str, object],
-    error: type,
+    error: type[StorageError],
 ) -> None:
     put(real, png)
     oss.faults.arm(Fault("oss", {"operation": operation, "bucket": bucket}, effect, 10))
+    calls: dict[str, Callable[[], object]] = {
+        "PutObject": lambda: put(real, png),
+        "HeadObject": lambda: real.head(KEYS[0]),
+        "GetObject": lambda: real.read_range(KEYS[0], 0, 100),
+        "ListObjectsV2": lambda: list(real.list("users/")),
+        "ListMultipartUploads": lambda: list(real.multipart_uploads("users/", timedelta())),
+        "DeleteObject": lambda: real.delete(KEYS[0]),
+        "AbortMultipartUpload": lambda: real.abort_upload(MultipartUpload(KEYS[0], "0" * 32)),
+    }
     with pytest.raises(error):
-        {
-            "PutObject": lambda: put(real, png),
-            "HeadObject": lambda: real.head(KEYS[0]),
-            "GetObject": lambda: real.read_range(KEYS[0], 0, 100),
-            "ListObjectsV2": lambda: list(real.list("users/")),
-            "ListMultipartUploads": lambda: list(real.multipart_uploads("users/", timedelta())),
-            "DeleteObject": lambda: real.delete(KEYS[0]),
-            "AbortMultipartUpload": lambda: real.abort_upload(MultipartUpload(KEYS[0], "0" * 32)),
-        }[operation]()
+        calls[operation]()
 
 
 class _Proxy(QuietHandler):

@@ -2,9 +2,9 @@
 
 import io
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import httpx
@@ -44,12 +44,13 @@ AT = datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC)
 
 class _FrozenDatetime(datetime):
     @classmethod
-    def utcnow(cls) -> "datetime":
-        return AT.replace(tzinfo=None)
+    def utcnow(cls) -> Self:
+        return cls.now()
 
     @classmethod
-    def now(cls, tz: Any = None) -> "datetime":
-        return AT if tz else AT.replace(tzinfo=None)
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        at = cls.fromtimestamp(AT.timestamp(), UTC)
+        return at if tz else at.replace(tzinfo=None)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ resources:
     props:
       functionName: work
       code: ./dist/work
-      timeout: 1
+      timeout: 5
       asyncInvokeConfig: {asyncTask: true, maxAsyncRetryAttempts: 2, maxAsyncEventAgeInSeconds: 3600}
   slow-job:
     component: fc3
@@ -190,7 +190,7 @@ def write_project(folder: Path) -> Path:
 
 def devcloud(*arguments: str, project: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "devcloud", arguments[0], "--project", str(project), *arguments[1:]]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False, **options)
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=180, check=False, **options)
 
 
 class LocalCloud:
@@ -214,8 +214,8 @@ class LocalCloud:
         note = json.loads((project / ".devcloud" / "running" / f"{self.process.pid}.json").read_text())
         self.data = Path(note["data_dir"])
         self.variables: dict[str, str] = note["variables"]
-        self.api = httpx.Client(base_url=self.variables["API_URL"], trust_env=False, timeout=30)
-        self.control = httpx.Client(base_url=self.variables["CONTROL_URL"], trust_env=False, timeout=30)
+        self.api = httpx.Client(base_url=self.variables["API_URL"], trust_env=False, timeout=90)
+        self.control = httpx.Client(base_url=self.variables["CONTROL_URL"], trust_env=False, timeout=90)
 
     def arm(self, target: str, effect: dict[str, Any], times: int = 1, **match: str) -> None:
         body = {"target": target, "effect": effect, "match": match, "times": times}
@@ -239,7 +239,7 @@ class LocalCloud:
             self.output += output.readlines()
         self.api.close()
         self.control.close()
-        return self.process.wait(20)
+        return self.process.wait(90)
 
 
 @contextlib.contextmanager
@@ -251,7 +251,7 @@ def local_cloud(project: Path, *arguments: str) -> Iterator[LocalCloud]:
         cloud.end()
 
 
-def eventually(look: Callable[[], T], within_s: float = 20) -> T:
+def eventually(look: Callable[[], T], within_s: float = 90) -> T:
     """Read repeatedly until the result is not empty."""
     deadline = time.monotonic() + within_s
     while True:

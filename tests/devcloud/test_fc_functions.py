@@ -91,7 +91,7 @@ def test_a_function_sees_only_its_own_environment(cloud: LocalCloud, functions: 
     instance = cloud.instances("work")[0]
     environment = seen["env"]
     assert seen["greeting"] == "hello"
-    assert seen["context"] == ["work", 1, "cn-hangzhou", "1234567890123456"]
+    assert seen["context"] == ["work", 5, "cn-hangzhou", "1234567890123456"]
     assert seen["oddities"] == [False, False]
     assert seen["pid"] == instance["pid"]
     assert environment["TEMP_DIR"] == instance["tempDir"]
@@ -138,7 +138,7 @@ def test_functions_are_described(functions: Functions) -> None:
     listed = functions.client.list_functions(models.ListFunctionsRequest()).body.functions
     assert [item.function_name for item in listed] == ["web", "work", "slow-job", "seen", "tick"]
     one = functions.client.get_function("work", models.GetFunctionRequest()).body
-    assert (one.runtime, one.timeout, one.memory_size) == ("python3.12", 1, 128)
+    assert (one.runtime, one.timeout, one.memory_size) == ("python3.12", 5, 128)
 
 
 def test_an_exception_is_reported_without_local_paths(cloud: LocalCloud, functions: Functions) -> None:
@@ -154,7 +154,7 @@ def test_an_exception_is_reported_without_local_paths(cloud: LocalCloud, functio
     ("do", "message"),
     [
         ("exit", "Process exited unexpectedly before completing request"),
-        ("sleep", "Function time out after 1 seconds"),
+        ("sleep", "Function time out after 5 seconds"),
         ("memory", "exceeded its memory limit of 128 MB"),
     ],
 )

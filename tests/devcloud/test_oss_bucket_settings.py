@@ -1,5 +1,7 @@
 """Bucket properties, and the configuration documents that do not have their own test module."""
 
+from functools import partial
+
 import oss2
 import pytest
 from oss2 import models
@@ -188,4 +190,4 @@ def test_settings_without_a_document_are_stored_and_checked(empty_bucket: oss2.B
     assert empty_bucket.get_bucket_https_config().tls_version == ["TLSv1.2", "TLSv1.3"]
     for versions in ([], ["SSLv3"]):
         wrong = models.BucketTlsVersion(True, versions)
-        assert refusal(lambda wrong=wrong: empty_bucket.put_bucket_https_config(wrong)) == (400, "MalformedXML")
+        assert refusal(partial(empty_bucket.put_bucket_https_config, wrong)) == (400, "MalformedXML")

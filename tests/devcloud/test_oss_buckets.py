@@ -1,6 +1,7 @@
 """Buckets and their settings."""
 
 import json
+from functools import partial
 
 import oss2
 import pytest
@@ -50,7 +51,7 @@ def test_a_bucket_is_created_described_and_deleted(bucket: oss2.Bucket) -> None:
     stat = bucket.get_bucket_stat()
     assert (stat.object_count, stat.storage_size_in_bytes, stat.multi_part_upload_count) == (1, 5, 1)
     assert (stat.infrequent_access_storage, stat.infrequent_access_object_count, stat.standard_storage) == (5, 1, 0)
-    for tidy in (lambda: bucket.delete_object("a"), lambda: bucket.abort_multipart_upload("b", upload_id)):
+    for tidy in (partial(bucket.delete_object, "a"), partial(bucket.abort_multipart_upload, "b", upload_id)):
         with pytest.raises(oss2.exceptions.BucketNotEmpty):
             bucket.delete_bucket()
         tidy()

@@ -1,5 +1,7 @@
 """CORS: the rules of a bucket, the pre-flight request, and the headers of answers."""
 
+from functools import partial
+
 import oss2
 import pytest
 import requests
@@ -30,7 +32,7 @@ def test_invalid_cors_rules_are_refused(shared_oss_emulator: EmulatedOss) -> Non
         models.CorsRule(["http://*.*.com"], ["GET"], ["*"]),
         models.CorsRule(["*"], ["GET"], [], ["x-oss-*"]),
     ):
-        assert refusal(lambda wrong=wrong: bucket.put_bucket_cors(models.BucketCors([wrong]))) == (
+        assert refusal(partial(bucket.put_bucket_cors, models.BucketCors([wrong]))) == (
             400,
             "InvalidArgument",
         )

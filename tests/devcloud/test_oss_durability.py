@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -124,13 +124,14 @@ def test_refused_and_broken_uploads_leave_no_blobs(tmp_path: Path) -> None:
         bucket.put_object("a", b"1")
         upload_id = bucket.init_multipart_upload("m").upload_id
         wrong, forbid = {"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, {"x-oss-forbid-overwrite": "true"}
-        for write in (
+        writes: tuple[Callable[[], object], ...] = (
             lambda: bucket.put_object("b", b"2", headers=wrong),
             lambda: bucket.put_object("b", bytes(1024 * 1024), headers=wrong),
             lambda: bucket.put_object("a", b"2", headers=forbid),
             lambda: bucket.append_object("a", 0, b"2"),
             lambda: bucket.upload_part("m", upload_id, 1, b"2", headers=wrong),
-        ):
+        )
+        for write in writes:
             with pytest.raises(OssError):
                 write()
         url = bucket.sign_url("PUT", "c", 60).removeprefix(oss.endpoint)

@@ -1,5 +1,6 @@
 """Multipart uploads, and the SDK's resumable upload and download on top of them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import oss2
@@ -126,11 +127,12 @@ def test_parts_out_of_order_are_refused(oss: EmulatedOss) -> None:
 def test_an_aborted_upload_does_not_exist(bucket: oss2.Bucket) -> None:
     upload_id, parts = upload(bucket, "aborted", b"a")
     bucket.abort_multipart_upload("aborted", upload_id)
-    for act in (
+    acts: tuple[Callable[[], object], ...] = (
         lambda: bucket.upload_part("aborted", upload_id, 1, b"a"),
         lambda: bucket.complete_multipart_upload("aborted", upload_id, parts),
         lambda: bucket.abort_multipart_upload("aborted", upload_id),
-    ):
+    )
+    for act in acts:
         with pytest.raises(NoSuchUpload):
             act()
 

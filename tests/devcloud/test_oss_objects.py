@@ -3,6 +3,8 @@
 import base64
 import http.client
 import socket
+from collections.abc import Callable
+from typing import Literal
 from urllib.parse import quote
 
 import oss2
@@ -123,7 +125,7 @@ def test_forbid_overwrite_applies_to_every_kind_of_write(bucket: oss2.Bucket) ->
     bucket.delete_object("once")
     forbid = {"x-oss-forbid-overwrite": "true"}
     bucket.put_object("once", b"first", headers=forbid)
-    writes = [
+    writes: list[Callable[[], object]] = [
         lambda: bucket.put_object("once", b"second", headers=forbid),
         lambda: bucket.copy_object(BUCKET, "once", "once", headers=forbid),
         lambda: bucket.put_symlink("target", "once", headers=forbid),
@@ -277,7 +279,7 @@ def test_a_read_that_has_begun_is_not_changed_by_a_write(oss: EmulatedOss) -> No
     assert again.read() == new
 
 
-def expected_range(size: int, header: str, *, standard: bool) -> tuple[int, int] | int | None:
+def expected_range(size: int, header: str, *, standard: bool) -> tuple[int, int] | Literal[416] | None:
     """Return what OSS documents: first byte and end of the answer, 416, or ``None`` for the whole object."""
     first, last = header.removeprefix("bytes=").split("-")
     if not first and not last:

@@ -47,7 +47,10 @@ def signed_v4(text: str) -> dict[str, str]:
 
 
 def post(oss: EmulatedOss, fields: dict[str, str], body: bytes = b"hello", name: str = "图.png") -> requests.Response:
-    files = [*((field, (None, value)) for field, value in fields.items()), ("file", (name, body, "image/png"))]
+    files: list[tuple[str, tuple[None, str] | tuple[str, bytes, str]]] = [
+        *((field, (None, value)) for field, value in fields.items()),
+        ("file", (name, body, "image/png")),
+    ]
     return requests.post(oss.url(BUCKET), files=files, allow_redirects=False, timeout=10)
 
 

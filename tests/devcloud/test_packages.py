@@ -10,6 +10,7 @@ import pytest
 from devcloud.packages import Package, PackageError, build
 from tests.fakes import make_png
 
+pytestmark = pytest.mark.xdist_group("packages")  # one test process builds the package, for all tests of it
 ROOT = Path(__file__).resolve().parents[2]
 FC_LIMIT_BYTES = 500 * 1024 * 1024
 EXTENSION = re.compile(r"\.cpython-(\d+)")

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,8 +34,8 @@ def start_cloud(tmp_path: Path) -> Iterator[Callable[..., LocalCloud]]:
     """Start separate local clouds for one test: ``start_cloud(data_dir=…, database_url=…, env=…, port=…)``."""
     with ExitStack() as stack:
 
-        def start(data_dir: Path | None = None, **options: object) -> LocalCloud:
-            running = LocalCloud(data_dir or tmp_path / f"data{next(_NUMBERS)}", **options).start()  # type: ignore[arg-type]  # handed on
+        def start(data_dir: Path | None = None, **options: Any) -> LocalCloud:
+            running = LocalCloud(data_dir or tmp_path / f"data{next(_NUMBERS)}", **options).start()
             stack.callback(running.stop)
             return running
 

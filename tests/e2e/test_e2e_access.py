@@ -265,7 +265,7 @@ def test_a_token_without_a_required_claim_is_a_401(cloud: LocalCloud, prompt: st
 @pytest.mark.parametrize("header", ["", "Bearer", "Basic YTpi", "Bearer x.y.z", "Bearer none", "bearer é"])
 def test_a_malformed_authorization_header_is_a_401(cloud: LocalCloud, header: str) -> None:
     answer = cloud.api(None).post(
-        "/ai/generate-image", json={"prompt": "x"}, headers={"Authorization": header.encode()}
+        "/ai/generate-image", json={"prompt": "x"}, headers={b"Authorization": header.encode()}
     )
     check_problem(answer, 401)
 

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,14 @@ def test_a_job_continues_after_its_instance_is_killed_during_the_generation(
 def test_a_job_continues_after_three_instances_are_killed(cloud: LocalCloud, prompt: str) -> None:
     api, prompt = cloud.api(USER), f"[slow] {prompt}"
     job = start(cloud, api, prompt, IMAGE)
+
+    def submitted(attempt: int) -> bool:
+        row = job_row(cloud, job)
+        return row["attempt"] >= attempt and row["provider_task_id"] is not None
+
     for attempt in range(1, 4):
         eventually(lambda: any(each["busy"] for each in cloud.instances("generate-image")))
-        eventually(
-            lambda least=attempt: job_row(cloud, job)["attempt"] >= least and job_row(cloud, job)["provider_task_id"]
-        )
+        eventually(partial(submitted, attempt))
         kill_instance(cloud, "generate-image")
         cloud.execute("UPDATE jobs SET lease_expires_at = '2020-01-01 00:00:00' WHERE id = ?", job["id"])
         # Function Compute repeats the invocation after 1, 2 and 4 seconds.

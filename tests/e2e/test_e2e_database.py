@@ -26,9 +26,9 @@ CASES = (
 
 
 @pytest.fixture(scope="module")
-def running_cloud(mariadb: MariaDb, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+def running_cloud(own_mariadb: MariaDb, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     folder = tmp_path_factory.mktemp("cloud")
-    running = LocalCloud(folder / "data", database_url=mariadb.create_database()).start()
+    running = LocalCloud(folder / "data", database_url=own_mariadb.create_database()).start()
     yield running
     running.stop()
 
@@ -65,10 +65,10 @@ def test_a_hundred_requests_with_one_key_are_one_job_one_charge_and_one_answer(c
     assert len(cloud.charges(prompt)) == 1
 
 
-def test_while_the_database_is_unavailable_no_job_begins(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
+def test_while_the_database_is_unavailable_no_job_begins(cloud: LocalCloud, own_mariadb: MariaDb, prompt: str) -> None:
     api, body = cloud.api(USER), {"prompt": prompt, **SMALL.body}
     known = run(cloud, USER, f"{prompt} before", **SMALL.body)
-    mariadb.stop()
+    own_mariadb.stop()
     try:
         refused = api.post(IMAGE, json=body, headers={"Idempotency-Key": prompt})
         problem = check_problem(refused, 503)
@@ -76,7 +76,7 @@ def test_while_the_database_is_unavailable_no_job_begins(cloud: LocalCloud, mari
         check_problem(api.get(f"/jobs/{known['id']}"), 503)
         assert api.get("/healthz").status_code == 200
     finally:
-        mariadb.start()
+        own_mariadb.start()
     assert cloud.charges(prompt) == [] and cloud.rows("SELECT id FROM jobs WHERE prompt = ?", prompt) == []
     assert api.get(f"/jobs/{known['id']}").json() == known
     done = api.post(IMAGE, json=body, headers={"Idempotency-Key": prompt})
@@ -84,33 +84,35 @@ def test_while_the_database_is_unavailable_no_job_begins(cloud: LocalCloud, mari
     assert len(cloud.charges(prompt)) == 1
 
 
-def test_a_job_continues_when_the_database_is_available_again(cloud: LocalCloud, mariadb: MariaDb, prompt: str) -> None:
+def test_a_job_continues_when_the_database_is_available_again(
+    cloud: LocalCloud, own_mariadb: MariaDb, prompt: str
+) -> None:
     api, slow = cloud.api(USER), f"[slow] {prompt}"
     job = generate(api, slow, **SMALL.body)
     eventually(lambda: cloud.rows("SELECT provider_task_id FROM jobs WHERE id = ?", job["id"])[0]["provider_task_id"])
-    mariadb.stop()
+    own_mariadb.stop()
     try:
         cloud.advance(61)
         # The provider has finished, and no function can record that.
         eventually(lambda: not any(each["busy"] for each in cloud.instances("generate-image")))
     finally:
-        mariadb.start()
+        own_mariadb.start()
     cloud.age(job["id"])
     check_succeeded(cloud, USER, cloud.finish(api, job["id"]), SMALL)
     assert len(cloud.charges(slow)) == 1
 
 
 def test_the_functions_reconnect_after_a_restart_of_the_database(
-    cloud: LocalCloud, mariadb: MariaDb, prompt: str
+    cloud: LocalCloud, own_mariadb: MariaDb, prompt: str
 ) -> None:
-    mariadb.restart()
+    own_mariadb.restart()
     check_main_job(cloud, USER, prompt, SMALL)
 
 
 def test_a_killed_local_cloud_has_all_its_data_in_mariadb_after_a_restart(
-    start_cloud: Callable[..., LocalCloud], mariadb: MariaDb, tmp_path: Path, prompt: str
+    start_cloud: Callable[..., LocalCloud], own_mariadb: MariaDb, tmp_path: Path, prompt: str
 ) -> None:
-    url = mariadb.create_database()
+    url = own_mariadb.create_database()
     first = start_cloud(tmp_path / "data", database_url=url)
     job = run(first, USER, prompt, **SMALL.body)
     first.kill()

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.e2e.job_support import check_problem, generate, run
-from tests.e2e.row_support import PICTURE, add_intent, add_job, insert, is_there, row_appears
+from tests.e2e.row_support import PICTURE, add_intent, add_job, count, insert, is_there, row_appears, settle
 from tests.local_cloud import LocalCloud, eventually
 
 TIMER = {"triggerName": "every-minute", "payload": '{"task": "jobs"}'}
@@ -260,17 +260,12 @@ def _kill_while(cloud: LocalCloud, function: str, ask: Callable[[], httpx.Respon
 def test_an_object_uploaded_after_the_deletion_gets_no_row_and_is_deleted_within_the_hour(
     cloud: LocalCloud, user: str, prompt: str
 ) -> None:
+    before = count(cloud)
     job = run(cloud, user, prompt, size="512x512")
     key = cloud.output_rows(job["id"])[0]["oss_path"]
     deleted(cloud.api(user).delete(f"/jobs/{job['id']}"))
-    before = len(cloud.invocations("index-outputs"))
     cloud.oss2_bucket().put_object(key, PICTURE)
-    eventually(
-        lambda: (
-            any(each["status"] == "succeeded" for each in cloud.invocations("index-outputs")[before:])
-            and all(each["status"] == "succeeded" for each in cloud.invocations("index-outputs"))
-        )
-    )
+    settle(cloud, 3, before)  # the job's upload, its removal and the late upload
     assert cloud.output_rows(job["id"]) == []
     cloud.invoke("clean-up", TIMER)
     assert is_there(cloud, key)

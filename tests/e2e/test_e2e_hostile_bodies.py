@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.api_routes import ROUTES, path_of
+from tests.api_routes import ROUTES, Route, path_of
 from tests.e2e.job_support import check_problem
 from tests.local_cloud import LocalCloud
 
@@ -64,7 +64,7 @@ AGAINST_THE_RULES = {
 
 @pytest.mark.parametrize("route", TAKING_BODIES, ids=lambda route: route.path)
 @pytest.mark.parametrize("name", [*UNREADABLE, *AGAINST_THE_RULES])
-def test_a_hostile_body_is_a_small_4xx_at_once(cloud: LocalCloud, route, name: str) -> None:  # type: ignore[no-untyped-def]  # the function's own class
+def test_a_hostile_body_is_a_small_4xx_at_once(cloud: LocalCloud, route: Route, name: str) -> None:
     body = (UNREADABLE | AGAINST_THE_RULES)[name]
     began = time.monotonic()
     answer = cloud.api(USER).request(route.method, path_of(route.path), content=body, headers=JSON_TYPE)
@@ -122,7 +122,7 @@ def test_marks_of_direction_and_emoji_are_accepted(cloud: LocalCloud, prompt: st
     ids=str,
 )
 @pytest.mark.parametrize("route", TAKING_BODIES, ids=lambda route: route.path)
-def test_a_body_that_is_not_plain_json_is_a_415(cloud: LocalCloud, route, headers: dict[str, str]) -> None:  # type: ignore[no-untyped-def]  # the function's own class
+def test_a_body_that_is_not_plain_json_is_a_415(cloud: LocalCloud, route: Route, headers: dict[str, str]) -> None:
     body = b'{"prompt": "x"}'
     answer = cloud.api(USER).request(route.method, path_of(route.path), content=body, headers={**JSON_TYPE, **headers})
     check_problem(answer, 415)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -62,9 +63,13 @@ def test_the_daily_timer_removes_old_temp_files(fresh_cloud: LocalCloud, prompt:
 
 def test_the_minute_timer_fires_every_minute(cloud: LocalCloud) -> None:
     before = timer_runs(cloud)
+
+    def ran(least: int) -> bool:
+        return timer_runs(cloud) >= least
+
     for number in range(1, 4):
         cloud.advance(60)
-        eventually(lambda least=before + number: timer_runs(cloud) >= least)
+        eventually(partial(ran, before + number))
 
 
 @pytest.mark.parametrize("effect", [{"status": 500}, {"status": 429}], ids=str)

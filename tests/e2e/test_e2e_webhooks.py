@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -146,8 +147,13 @@ def test_a_cancelled_job_sends_its_webhook(cloud: LocalCloud, prompt: str, hook:
 def test_a_failed_delivery_is_repeated_with_the_same_id(cloud: LocalCloud, prompt: str, hook: Hook) -> None:
     hook.will_answer(500, 302, 200)
     job = run(cloud, USER, prompt, webhookUrl=hook.url, **SIZE)
+
+    def answered(status: int) -> dict[str, Any] | None:
+        found = hook.delivery(job["id"])
+        return found if found["responseStatus"] == status else None
+
     for attempt, status in ((1, 500), (2, 302)):
-        delivery = eventually(lambda status=status: (d := hook.delivery(job["id"]))["responseStatus"] == status and d)
+        delivery = eventually(partial(answered, status))
         assert (delivery["status"], delivery["attempts"]) == ("pending", attempt)
         assert delivery["error"].startswith(f"the receiver answered HTTP {status}")
         assert delivery["nextAttemptAt"] > delivery["lastAttemptAt"] >= delivery["createdAt"]

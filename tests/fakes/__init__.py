@@ -10,7 +10,7 @@ from tests.fakes.job_store import InMemoryJobStore
 from tests.fakes.media_probe import StubProbe
 from tests.fakes.object_store import HeldObject, InMemoryObjectStore
 from tests.fakes.output_store import InMemoryOutputStore
-from tests.fakes.provider import FakeProvider, play
+from tests.fakes.provider import FakeProvider
 from tests.fakes.start_store import InMemoryStartStore
 from tests.fakes.webhook_sender import FakeWebhookSender
 from tests.fakes.world import World
@@ -39,5 +39,4 @@ __all__ = [
     "make_output",
     "make_png",
     "make_video_job",
-    "play",
 ]

@@ -11,7 +11,7 @@ from shared.domain.media_type import MediaType
 from shared.domain.quotas import Quotas
 from shared.services.deletion import DeletionPorts
 from shared.services.deletion_requests import DeletionRequestPorts
-from shared.services.deliveries import DeliveryPorts
+from shared.services.expiry import ExpiryPorts
 from shared.services.generation import GenerationPorts
 from shared.services.indexing import IndexingPorts
 from shared.services.job_endings import JobEndingPorts
@@ -83,8 +83,8 @@ class World:
         return JobEndingPorts(jobs=self.jobs, outputs=self.outputs, temp=self.temp, clock=self.clock)
 
     @property
-    def delivery(self) -> DeliveryPorts:
-        return DeliveryPorts(deliveries=self.jobs.deliveries, clock=self.clock)
+    def expiry(self) -> ExpiryPorts:
+        return ExpiryPorts(starts=self.starts, deliveries=self.jobs.deliveries, clock=self.clock)
 
     @property
     def deletion(self) -> DeletionPorts:
@@ -156,12 +156,11 @@ class World:
 
     def upkeep(self, provider: FakeProvider) -> UpkeepPorts:
         return UpkeepPorts(
-            starts=self.starts,
             temp=self.temp,
             clock=self.clock,
             revival=self.revival(provider),
             deletion=self.deletion,
-            deliveries=self.delivery,
+            expiry=self.expiry,
         )
 
     def temp_files(self) -> list[str]:

@@ -5,6 +5,7 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tests.faults.function_compute import Platform
 from tests.faults.matrix import Choice
 from tests.faults.scenarios import INLINE_JOB, Scenario
 from tests.faults.world import running_world
-from tests.mariadb import MariaDb, migrate
+from tests.mariadb import DatabaseServer, migrate
 
 _TALLY = "crash points"
 _STRIDE = 25
@@ -48,7 +49,7 @@ def pytest_configure_node(node: Any) -> None:
 
 
 class _FailuresAtOnce:
-    """Tells of each failure when it happens: the long run takes an hour, and may be interrupted."""
+    """Reports each failure when it happens: the long run takes half an hour, and may be interrupted."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -101,13 +102,13 @@ def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="session")
-def on_mariadb(tmp_path_factory: pytest.TempPathFactory, mariadb: MariaDb) -> Iterator[Platform]:
+def on_mariadb(tmp_path_factory: pytest.TempPathFactory, mariadb: DatabaseServer) -> Iterator[Platform]:
     """The functions over MariaDB."""
     yield from _platform(tmp_path_factory.mktemp("mariadb"), mariadb.create_database())
 
 
 def _platform(folder: Path, url: str) -> Iterator[Platform]:
-    with running_world(folder / "world", Database(url)) as world:
+    with closing(Database(url)) as database, running_world(folder / "world", database) as world:
         platform = Platform(world, folder / "functions")
         try:
             yield platform

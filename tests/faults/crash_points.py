@@ -26,7 +26,7 @@ from pathlib import PurePath
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
-_ANSWER_TIMEOUT_S = 30
+_ANSWER_TIMEOUT_S = 120
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NAMES_CHANGED = ("link", "mkdir", "remove", "rename", "replace", "rmdir", "symlink", "truncate", "unlink")
 _ANNOUNCED_AS = {"unlink": "remove", "replace": "rename"}

@@ -1,5 +1,6 @@
-"""The database as a looker-on sees it: a connection of its own for every question."""
+"""The database as an onlooker sees it: by a connection of its own, past the code under test."""
 
+from contextlib import ExitStack
 from typing import Any
 
 from tests.database_connection import open_database
@@ -13,25 +14,37 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self._sqlite = url.startswith("sqlite:")
+        self._stack = ExitStack()
+        self._connection, self._mark = self._stack.enter_context(open_database(url))
+        if self._sqlite:
+            self._connection.execute("PRAGMA synchronous = OFF")
         self.tables = self._tables()
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._stack.close()
+
     def rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
-        """Query."""
-        with open_database(self.url) as (connection, mark):
-            cursor = connection.cursor()
-            cursor.execute(sql.replace("?", mark), values)
-            return [dict(row) for row in cursor.fetchall()]
+        """Query the current state."""
+        cursor = self._connection.cursor()
+        cursor.execute(sql.replace("?", self._mark), values)
+        found = [dict(row) for row in cursor.fetchall()]
+        self._connection.commit()  # the next query must see what others have written since
+        return found
 
     def execute(self, sql: str, *values: object) -> None:
-        """Change."""
-        with open_database(self.url) as (connection, mark):
-            connection.cursor().execute(sql.replace("?", mark), values)
-            connection.commit()
+        """Change rows."""
+        self._execute_all([sql], *values)
 
     def clear(self) -> None:
         """Remove every row."""
-        for table in self.tables:
-            self.execute(f"DELETE FROM {table}")
+        self._execute_all([f"DELETE FROM {table}" for table in self.tables])
+
+    def _execute_all(self, statements: list[str], *values: object) -> None:
+        cursor = self._connection.cursor()
+        for sql in statements:
+            cursor.execute(sql.replace("?", self._mark), values)
+        self._connection.commit()
 
     def contents(self) -> dict[str, list[dict[str, Any]]]:
         """Return every row of every table."""
@@ -48,12 +61,14 @@ class Database:
 
     def let_a_minute_pass(self) -> None:
         """Make every lease dead and every next attempt due, which is what a minute does to them."""
-        for table, column in (
+        columns = (
             ("jobs", "lease_expires_at"),
             ("jobs", "next_attempt_at"),
             ("webhook_deliveries", "next_attempt_at"),
-        ):
-            self.execute(f"UPDATE {table} SET {column} = '{_PAST}' WHERE {column} IS NOT NULL")
+        )
+        self._execute_all(
+            [f"UPDATE {table} SET {column} = '{_PAST}' WHERE {column} IS NOT NULL" for table, column in columns]
+        )
 
     def let_an_hour_pass(self) -> None:
         """Let a minute pass, and age the intents."""

@@ -149,7 +149,8 @@ class Run:
 
     def settle(self) -> None:
         """Let things take their course until nothing is left to do."""
-        for _ in range(_MOST_STEPS):
+        # A user may have waited long: the timer dispatches a job again every minute until somebody begins it.
+        for _ in range(_MOST_STEPS * (1 + len(self.world.fc.accepted) + len(self.world.events))):
             if not self._step():
                 return
         raise AssertionError("it does not come to rest")
@@ -206,7 +207,9 @@ class Run:
         instances, fault = self.platform.instances(function, self._host), self._fault_for(function)
         left_before = self.platform.temp_files(self._host)
         timeout_s = self.plan.timeout_s if function.startswith("generate-") else None
-        self.last = invocation = instances.start(event, fault, timeout_s=timeout_s)
+        # Every invocation of a function that may be struck is cold, so that its points are the same in each run.
+        cold = function in self.plan.functions
+        self.last = invocation = instances.start(event, fault, cold=cold, timeout_s=timeout_s)
         twin = None
         if fault is not None and self.plan.rival:
             twin = self.platform.instances(function, 1)

@@ -1,9 +1,10 @@
-"""A function's instances from one mould: a process that has imported the handler and forks for each invocation.
+"""A function's instances from one mould: a process that has imported the handler and forks the instances.
 
 Started as a script with one argument, a JSON description. Each message on the inherited control socket is an invocation
-and brings two pipes: on one its process reports, one JSON object a line, on the other it is told to thaw. The parent
-never runs the handler, so that every child is an instance that has just started: no connection open, nothing
-remembered.
+and brings two pipes: on one the instance reports, one JSON object a line; on the other the test tells it to thaw. The
+parent never runs the handler. A cold invocation gets an instance of its own, which has just started: no connection is
+open, nothing is remembered, and its crash points are counted. The other invocations share one instance, which stays
+warm as it does on the platform.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ import socket
 import ssl
 import sys
 import traceback
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,12 +44,13 @@ def _invoke(handler: Any, request: dict[str, Any], description: dict[str, Any], 
     def freeze() -> None:
         report({"frozen": True})
         if not os.read(thaw, 1):
-            os._exit(1)  # nobody is left to go on for
+            os._exit(1)  # the test has ended
 
     report({"pid": os.getpid()})
     known = set(sys.modules)
     points = CrashPoints(report, freeze, request["fault"])
-    watch(points, folder=os.environ["TEMP_DIR"], peers=description["peers"])
+    if request["cold"]:
+        watch(points, folder=os.environ["TEMP_DIR"], peers=description["peers"])
     context = SimpleNamespace(
         request_id=request["requestId"],
         function=SimpleNamespace(**{**description["function"], **request["function"]}),
@@ -61,7 +64,8 @@ def _invoke(handler: Any, request: dict[str, Any], description: dict[str, Any], 
         traceback.print_exception(error)
         report({"error": f"{type(error).__name__}: {error}"})
     else:
-        points.reach("answer before return")
+        if request["cold"]:
+            points.reach("answer before return")
         report({"result": result})
     report({"modules": sorted(set(sys.modules) - known)})
     sys.stdout.flush()
@@ -80,23 +84,64 @@ def _main() -> None:
     handler = _load(description["function"]["handler"])
     control = socket.socket(fileno=description["control"])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the children
+    gc.disable()  # a collection in a child copies the pages that it shares with its parent
+    warm: socket.socket | None = None
+    for request, pipes in _requests(control):
+        for name in request["modules"]:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+        if request["cold"]:
+            _fork([control.fileno()], _invoke, handler, request, description, *pipes)
+        else:
+            while warm is None or not _hand_over(request, pipes, warm):
+                warm = _warm_instance([control.fileno(), *pipes], handler, description)
+        _close(pipes)
+
+
+def _requests(control: socket.socket) -> Iterator[tuple[dict[str, Any], list[int]]]:
     while True:
         message, pipes, _, _ = socket.recv_fds(control, 1 << 20, 2)
         if not message:
             return
-        request = json.loads(message)
-        for name in request["modules"]:
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
-        gc.freeze()
-        if os.fork() == 0:
-            _die_with_parent()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            control.close()
-            _invoke(handler, request, description, *pipes)
-            os._exit(0)
-        for pipe in pipes:
-            os.close(pipe)
+        yield json.loads(message), pipes
+
+
+def _fork(not_inherited: Iterable[int], run: Callable[..., None], *arguments: Any) -> None:
+    if os.fork() == 0:
+        _die_with_parent()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _close(not_inherited)
+        run(*arguments)
+        os._exit(0)
+
+
+def _close(pipes: Iterable[int]) -> None:
+    for pipe in pipes:
+        os.close(pipe)
+
+
+def _warm_instance(not_inherited: Iterable[int], handler: Any, description: dict[str, Any]) -> socket.socket:
+    """Fork an instance that serves one invocation after the other; return the socket that leads to it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        _fork([*not_inherited, ours.fileno()], _serve, theirs, handler, description)
+    return ours
+
+
+def _serve(control: socket.socket, handler: Any, description: dict[str, Any]) -> None:
+    gc.enable()
+    for request, pipes in _requests(control):
+        _invoke(handler, request, description, *pipes)
+        _close(pipes)
+
+
+def _hand_over(request: dict[str, Any], pipes: list[int], instance: socket.socket) -> bool:
+    """Hand an invocation to the warm instance; return whether the instance lives."""
+    try:
+        socket.send_fds(instance, [json.dumps(request).encode()], pipes)
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def _certificates() -> str:

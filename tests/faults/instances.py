@@ -18,7 +18,7 @@ from uuid import uuid4
 from devcloud.fc.manifest import Function
 
 _SCRIPT = Path(__file__).with_name("function_process.py")
-_TIMEOUT_S = 90
+_TIMEOUT_S = 300
 Kind = Literal["kill", "freeze", "drop"]
 
 
@@ -132,13 +132,20 @@ class Instances:
                 pass_fds=(theirs.fileno(),),
             )
 
-    def start(self, event: str, fault: Fault | None = None, *, timeout_s: float | None = None) -> Invocation:
-        """Begin an invocation. ``timeout_s`` replaces the time that its context states."""
+    def start(
+        self, event: str, fault: Fault | None = None, *, cold: bool = True, timeout_s: float | None = None
+    ) -> Invocation:
+        """Begin an invocation, in a process of its own if it is ``cold``; only such a process has crash points.
+
+        ``timeout_s`` replaces the time that the invocation's context states.
+        """
+        assert cold or fault is None
         reports, reporting = os.pipe()
         thawing, thaw = os.pipe()
         request = {
             "event": event,
             "requestId": str(uuid4()),
+            "cold": cold,
             "fault": None if fault is None else {"kind": fault.kind, "at": fault.at},
             "function": {} if timeout_s is None else {"timeout": timeout_s},
             "modules": sorted(self._modules),

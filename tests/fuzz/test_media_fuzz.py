@@ -86,4 +86,6 @@ def test_a_mutant_is_read_or_refused_and_the_next_good_file_is_read_right(
                 raise
     assert refused > 0, "nothing was wrong with any of them"
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    assert used <= max(before * 1024, MEMORY_BYTES)
+    # The peak of a child includes the memory of this process at the moment of the fork.
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    assert used <= max(before * 1024, own, MEMORY_BYTES)

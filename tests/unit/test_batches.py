@@ -108,8 +108,12 @@ def test_a_failure_is_counted_and_charged_to_its_item(where: str) -> None:
             raise ZeroDivisionError(place)
 
     def begin(item: str) -> Step[None]:
+        def then(_: None) -> None:
+            fail(item, "then")
+            done.append(item)
+
         fail(item, "begin")
-        return Step(lambda: fail(item, "ask"), lambda _: (fail(item, "then"), done.append(item))[1])
+        return Step(lambda: fail(item, "ask"), then)
 
     counts = work(["a1", "b1", "c1"], begin, charge=lambda item, error: charged.append((item, str(error))))
     assert (counts["failed"], charged, sorted(done)) == (1, [("b1", where)], ["a1", "c1"])

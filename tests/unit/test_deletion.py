@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,12 @@ def test_the_object_is_deleted_before_its_row(world: World) -> None:
     rows = len(world.outputs.of_job("job"))
     removed: list[tuple[str, int]] = []
     delete = world.store.delete
-    world.store.delete = lambda key: (removed.append((key, len(world.outputs.of_job("job")))), delete(key))[1]  # type: ignore[method-assign]  # to look on
+
+    def record_and_delete(key: str) -> None:
+        removed.append((key, len(world.outputs.of_job("job"))))
+        delete(key)
+
+    world.store.delete = record_and_delete
     ask_job(world)
     assert {left for _, left in removed} == {rows} and len(removed) == 4
 
@@ -161,7 +167,8 @@ def test_a_running_job_is_not_deleted(world: World, status: JobStatus) -> None:
     job = add_job(world, "job", status)
     output = store(world, job)
     before = left_of(world, USER)
-    for ask in (lambda: ask_job(world), lambda: ask_output(world, output.id)):
+    asks: tuple[Callable[[], object], ...] = (lambda: ask_job(world), lambda: ask_output(world, output.id))
+    for ask in asks:
         with pytest.raises(ConflictError) as caught:
             ask()
         assert caught.value.code == "job_running" and "cancel" in str(caught.value)
@@ -173,12 +180,13 @@ def test_jobs_and_outputs_of_other_users_are_not_found(world: World) -> None:
     job = add_job(world, "job")
     output = store(world, job)
     before = left_of(world, USER)
-    for ask in (
+    asks: tuple[Callable[[], object], ...] = (
         lambda: ask_job(world, user_id=OTHER),
         lambda: ask_output(world, output.id, OTHER),
         lambda: ask_job(world, "none"),
         lambda: ask_output(world, "none"),
-    ):
+    )
+    for ask in asks:
         with pytest.raises(NotFoundError):
             ask()
     ask_everything(world, OTHER)
@@ -216,10 +224,10 @@ def test_an_object_that_oss_refuses_to_delete_blocks_nothing_else(world: World) 
             raise StorageUnavailableError("OSS answered 500")
         delete(key)
 
-    world.store.delete = refuse  # type: ignore[method-assign]  # for one object
+    world.store.delete = refuse
     assert ask_everything(world).finished_at is None
     assert [job.id for job in world.jobs.of_user(USER, limit=9)] == ["b"]
-    world.store.delete = delete  # type: ignore[method-assign]  # as before
+    world.store.delete = delete
     minute(world)
     assert left_of(world, USER) == [] and ask_everything(world).finished_at is not None
 
@@ -394,7 +402,7 @@ def test_a_run_ends_in_time_and_the_next_run_continues(world: World) -> None:
         world.clock.advance(5)
         delete(key)
 
-    world.store.delete = slowly  # type: ignore[method-assign]  # OSS is slow
+    world.store.delete = slowly
     world.dispatcher.failures = [DispatchError("HTTP 503")]
     ask_everything(world)
     sizes = [len(left_of(world, USER))]
@@ -553,7 +561,7 @@ def test_the_timer_ends_a_deletion_that_was_killed_after_any_effect(tmp_path: Pa
         paths = [output.oss_path for output in world.outputs.of_job("job")]
         intents = [each.output.id for each in world.outputs.intents_of_job("job")]
         record(world, scope)
-        died = _dies(lambda w=world, n=effects: minute(w, mortal(w, Fuse(n))))
+        died = _dies(partial(minute, world, mortal(world, Fuse(effects))))
         end_what_is_cancelled(world)
         for _ in range(3):
             minute(world)
@@ -564,7 +572,7 @@ def test_the_timer_ends_a_deletion_that_was_killed_after_any_effect(tmp_path: Pa
         ]
         # The second run, killed at the same place; then the deletion is forgotten.
         world.clock.advance(3600)
-        died |= _dies(lambda w=world, n=effects: minute(w, mortal(w, Fuse(n))))
+        died |= _dies(partial(minute, world, mortal(world, Fuse(effects))))
         for _ in range(3):
             minute(world)
         assert world.deletions._rows == {} and left_of(world, OTHER) == strangers
@@ -591,7 +599,7 @@ def fail_at(store: InMemoryObjectStore, call: int) -> None:
             raise StorageUnavailableError("OSS answered 500")
         answer()
 
-    store._answer = answer_or_fail  # type: ignore[method-assign]  # fails once
+    store._answer = answer_or_fail
 
 
 @pytest.mark.parametrize("scope", list(DeletionScope))

@@ -22,7 +22,7 @@ from shared.domain.errors import (
     StorageUnavailableError,
     SubmissionUnknownError,
 )
-from shared.domain.jobs import LEASE_S, MAX_FAILURES, SUBMIT_LEASE_S, Job, JobOutput, JobStatus
+from shared.domain.jobs import LEASE_S, MAX_FAILURES, SUBMIT_LEASE_S, Job, JobError, JobOutput, JobStatus
 from shared.ports import Finished, MediaBase64, MediaUrl, Pending, RefusedResult, StoredObject
 from shared.services.generation import advance_job
 from tests.fakes import (
@@ -35,7 +35,6 @@ from tests.fakes import (
     make_output,
     make_png,
     make_video_job,
-    play,
 )
 
 LATER = NOW + timedelta(minutes=10)
@@ -48,8 +47,20 @@ def results(world: World) -> None:
     world.downloads.bodies = {url: make_png(noise=[n]) for n, url in enumerate(URLS)}
 
 
-def advance(world: World, provider: FakeProvider, until: datetime = LATER) -> Job | None:
+def attempt(world: World, provider: FakeProvider, until: datetime = LATER) -> Job | None:
     return advance_job("abc123", ports=world.generation(provider), until=until)
+
+
+def advance(world: World, provider: FakeProvider, until: datetime = LATER) -> Job:
+    """Let an attempt advance the job, and return the job as the attempt left it."""
+    job = attempt(world, provider, until)
+    assert job is not None
+    return job
+
+
+def error_of(job: Job) -> JobError:
+    assert job.error is not None
+    return job.error
 
 
 def add(world: World, job: Job | None = None) -> None:
@@ -81,7 +92,11 @@ def test_each_step_is_recorded_before_the_next_step(world: World) -> None:
         seen.append(world.job())
         return ONE
 
-    world.downloads.bodies[URLS[0]] = [lambda: (seen.append(world.job()), make_png())[1]]
+    def chunk() -> bytes:
+        seen.append(world.job())
+        return make_png()
+
+    world.downloads.bodies[URLS[0]] = [chunk]
     advance(world, FakeProvider(submit, poll))
     assert [(job.status, job.submitted_at is not None, job.provider_task_id) for job in seen] == [
         (JobStatus.RUNNING, True, None),
@@ -98,7 +113,11 @@ def test_an_input_image_is_checked_before_the_submission(world: World) -> None:
     world.downloads.refusals = {FIRST_FRAME: DownloadRefusedError("the image's address is not on the public internet")}
     provider = FakeProvider(ONE)
     failed = advance(world, provider)
-    assert (failed.status, failed.error.code, failed.error.retryable) == (JobStatus.FAILED, "download_refused", False)
+    assert (failed.status, error_of(failed).code, error_of(failed).retryable) == (
+        JobStatus.FAILED,
+        "download_refused",
+        False,
+    )
     assert (provider.submitted, failed.submitted_at) == ([], None)
 
 
@@ -123,7 +142,7 @@ def test_a_result_inside_the_answer_needs_no_poll(world: World) -> None:
 
 
 def test_an_unknown_job_is_ignored(world: World) -> None:
-    assert advance(world, FakeProvider(ONE)) is None
+    assert attempt(world, FakeProvider(ONE)) is None
 
 
 @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED])
@@ -144,8 +163,12 @@ def test_a_job_of_another_living_attempt_does_not_change(world: World) -> None:
 def test_a_refusal_by_the_provider_fails_the_job(world: World) -> None:
     add(world)
     done = advance(world, FakeProvider(ProviderRefusedError("no such thing")))
-    assert (done.status, done.error.code, done.error.message) == (JobStatus.FAILED, "provider_refused", "no such thing")
-    assert not done.error.retryable
+    assert (done.status, error_of(done).code, error_of(done).message) == (
+        JobStatus.FAILED,
+        "provider_refused",
+        "no such thing",
+    )
+    assert not error_of(done).retryable
     assert world.job() == done
 
 
@@ -167,7 +190,11 @@ def test_a_provider_that_stays_unavailable_fails_the_job(world: World) -> None:
         with pytest.raises(ProviderUnavailableError):
             advance(world, provider)
     done = advance(world, provider)
-    assert (done.status, done.error.code, done.error.retryable) == (JobStatus.FAILED, "provider_unavailable", True)
+    assert (done.status, error_of(done).code, error_of(done).retryable) == (
+        JobStatus.FAILED,
+        "provider_unavailable",
+        True,
+    )
     assert len(provider.submitted) == MAX_FAILURES
 
 
@@ -175,7 +202,7 @@ def test_a_submission_with_an_unknown_result_is_never_repeated(world: World) -> 
     add(world)
     provider = FakeProvider(SubmissionUnknownError("the answer was lost"))
     done = advance(world, provider)
-    assert (done.status, done.error.code) == (JobStatus.FAILED, "submission_unknown")
+    assert (done.status, error_of(done).code) == (JobStatus.FAILED, "submission_unknown")
     assert len(provider.submitted) == 1
     advance(world, provider)
     assert len(provider.submitted) == 1
@@ -187,7 +214,7 @@ def test_after_a_crash_during_the_submission_the_job_is_not_submitted_again(worl
     world.clock.advance(SUBMIT_LEASE_S)
     provider = FakeProvider(ONE)
     done = advance(world, provider)
-    assert (provider.submitted, done.status, done.error.code) == ([], JobStatus.FAILED, "submission_unknown")
+    assert (provider.submitted, done.status, error_of(done).code) == ([], JobStatus.FAILED, "submission_unknown")
 
 
 @pytest.mark.parametrize(
@@ -258,7 +285,7 @@ def test_a_failed_task_fails_the_job(world: World, error: DreamFactoryError, cod
     add(world)
     provider = FakeProvider(Pending("task-1"), Pending("task-1"), error)
     done = advance(world, provider)
-    assert (done.status, done.error.code, len(provider.submitted)) == (JobStatus.FAILED, code, 1)
+    assert (done.status, error_of(done).code, len(provider.submitted)) == (JobStatus.FAILED, code, 1)
 
 
 def test_a_job_with_a_long_task_is_parked_before_the_timeout(world: World) -> None:
@@ -308,7 +335,7 @@ def test_a_job_past_its_deadline_fails_without_a_submission(world: World) -> Non
     world.clock.advance(3600)
     provider = FakeProvider(ONE)
     done = advance(world, provider, world.clock.now() + timedelta(minutes=1))
-    assert (provider.submitted, done.status, done.error.code) == ([], JobStatus.FAILED, "deadline_exceeded")
+    assert (provider.submitted, done.status, error_of(done).code) == ([], JobStatus.FAILED, "deadline_exceeded")
 
 
 def test_a_partly_refused_job_succeeds_with_a_warning(world: World) -> None:
@@ -333,7 +360,7 @@ def test_a_job_without_any_valid_image_fails(world: World) -> None:
     add(world)
     world.downloads.bodies[URLS[0]] = b"<!doctype html>"
     done = advance(world, FakeProvider(Pending("task-1"), ONE))
-    assert (done.status, done.error.code) == (JobStatus.FAILED, "wrong_media_type")
+    assert (done.status, error_of(done).code) == (JobStatus.FAILED, "wrong_media_type")
     assert world.temp_files() == []
 
 
@@ -363,7 +390,7 @@ def test_oss_that_stays_unavailable_fails_the_job(world: World) -> None:
     with pytest.raises(StorageUnavailableError):
         advance(world, provider)
     done = world.job()
-    assert (done.status, done.error.code) == (JobStatus.FAILED, "storage_unavailable")
+    assert (done.status, error_of(done).code) == (JobStatus.FAILED, "storage_unavailable")
     assert len(provider.submitted) == 1
 
 
@@ -400,7 +427,7 @@ def test_a_result_inside_the_answer_cannot_be_repeated(world: World) -> None:
     with pytest.raises(StorageUnavailableError):
         advance(world, provider)
     done = world.job()
-    assert (done.status, done.error.code, len(provider.submitted)) == (JobStatus.FAILED, "storage_unavailable", 1)
+    assert (done.status, error_of(done).code, len(provider.submitted)) == (JobStatus.FAILED, "storage_unavailable", 1)
 
 
 def test_the_upload_of_a_result_inside_the_answer_is_repeated_at_once(world: World) -> None:
@@ -421,8 +448,8 @@ def test_a_job_that_meets_a_bug_is_repeated_and_then_fails(world: World) -> None
             advance(world, provider)
         assert world.job().lease_expires_at is None
     done = advance(world, provider)
-    assert (done.status, done.error.code, done.error.retryable) == (JobStatus.FAILED, "internal_error", True)
-    assert "bug" not in done.error.message and world.temp_files() == []
+    assert (done.status, error_of(done).code, error_of(done).retryable) == (JobStatus.FAILED, "internal_error", True)
+    assert "bug" not in error_of(done).message and world.temp_files() == []
 
 
 def test_missing_outputs_are_a_warning(world: World) -> None:
@@ -488,8 +515,13 @@ def take_over(world: World) -> Job:
 def test_a_stale_attempt_stops_at_the_first_chunk(world: World) -> None:
     add(world)
     others: list[Job] = []
-    world.downloads.bodies[URLS[0]] = [make_png() + b"x" * 600, lambda: (others.append(take_over(world)), b"more")[1]]
-    assert advance(world, FakeProvider(Pending("task-1"), ONE)) is None
+
+    def chunk() -> bytes:
+        others.append(take_over(world))
+        return b"more"
+
+    world.downloads.bodies[URLS[0]] = [make_png() + b"x" * 600, chunk]
+    assert attempt(world, FakeProvider(Pending("task-1"), ONE)) is None
     assert world.job() == others[0]
     assert (world.store.puts, world.outputs.of_job("abc123"), world.temp_files()) == ([], [], [])
 
@@ -502,7 +534,7 @@ def test_a_stale_attempt_does_not_write_its_task_id(world: World) -> None:
         others.append(take_over(world))
         return Pending("task-1")
 
-    assert advance(world, FakeProvider(submit, ONE)) is None
+    assert attempt(world, FakeProvider(submit, ONE)) is None
     assert world.job() == others[0]
 
 
@@ -514,7 +546,7 @@ def test_a_stale_attempt_does_not_fail_the_job(world: World) -> None:
         others.append(take_over(world))
         raise ProviderRefusedError("no")
 
-    assert advance(world, FakeProvider(submit)) is None
+    assert attempt(world, FakeProvider(submit)) is None
     assert world.job() == others[0]
     assert not world.job().status.final
 
@@ -532,7 +564,7 @@ def test_an_object_uploaded_after_an_end_without_success_is_removed_by_its_attem
         return put(*args, **{**kwargs, "on_block": lambda: None})
 
     world.store.put = put_too_late
-    assert advance(world, FakeProvider(Pending("task-1"), ONE)) is None
+    assert attempt(world, FakeProvider(Pending("task-1"), ONE)) is None
     assert (len(world.store.puts), world.store.objects, world.outputs.of_job("abc123")) == (1, {}, [])
 
 
@@ -546,7 +578,7 @@ def test_an_object_uploaded_before_the_failure_is_removed_by_the_attempt_that_fa
         return rows
 
     world.outputs.of_job = of_job_before_the_object
-    assert advance(world, FakeProvider(ONE)).error.code == "result_lost"
+    assert error_of(advance(world, FakeProvider(ONE))).code == "result_lost"
     assert (world.store.objects, world.outputs.of_job("abc123")) == ({}, [])
 
 
@@ -568,7 +600,8 @@ def test_of_two_attempts_at_once_only_one_gets_the_job(world: World) -> None:
     def get(job_id: str) -> Job | None:
         seen = read(job_id)
         world.jobs.get = read
-        assert advance_job("abc123", ports=ports, until=LATER).status is JobStatus.SUCCEEDED
+        first = advance_job("abc123", ports=ports, until=LATER)
+        assert first is not None and first.status is JobStatus.SUCCEEDED
         return seen
 
     world.jobs.get = get
@@ -650,7 +683,7 @@ def test_a_result_inside_the_answer_that_was_lost_in_a_crash_fails_the_job(world
     add(world, make_job().claimed(NOW).submitting(NOW).storing(NOW))
     world.clock.advance(LEASE_S)
     done = advance(world, FakeProvider(AssertionError("submitted again")))
-    assert (done.status, done.error.code) == (JobStatus.FAILED, "result_lost")
+    assert (done.status, error_of(done).code) == (JobStatus.FAILED, "result_lost")
 
 
 def test_outputs_that_were_stored_before_a_crash_are_delivered(world: World) -> None:
@@ -677,7 +710,12 @@ def test_a_cancellation_before_the_submission_costs_nothing(world: World) -> Non
 
 def test_a_cancellation_during_the_polls_is_sent_to_the_provider(world: World) -> None:
     add(world)
-    provider = FakeProvider(Pending("task-1"), lambda: (request_cancel(world), Pending("task-1"))[1])
+
+    def poll() -> Pending:
+        request_cancel(world)
+        return Pending("task-1")
+
+    provider = FakeProvider(Pending("task-1"), poll)
     assert advance(world, provider).status is JobStatus.CANCELLED
     assert (provider.cancelled, len(provider.polled)) == (["task-1"], 1)
 
@@ -685,14 +723,22 @@ def test_a_cancellation_during_the_polls_is_sent_to_the_provider(world: World) -
 def test_a_job_is_cancelled_even_if_the_provider_is_unavailable(world: World) -> None:
     add(world, make_job().claimed(NOW).submitting(NOW).submitted("task-1", NOW).parked(NOW))
     request_cancel(world)
-    provider = FakeProvider(ONE)
-    provider.cancel = lambda _: play(ProviderUnavailableError("away"))
-    assert advance(world, provider).status is JobStatus.CANCELLED
+
+    class Away(FakeProvider):
+        def cancel(self, task_id: str) -> bool:
+            raise ProviderUnavailableError("away")
+
+    assert advance(world, Away(ONE)).status is JobStatus.CANCELLED
 
 
 def test_a_cancelled_job_keeps_its_stored_outputs(world: World) -> None:
     add(world, make_job(count=2))
-    world.downloads.bodies[URLS[0]] = [lambda: (request_cancel(world), make_png())[1]]
+
+    def chunk() -> bytes:
+        request_cancel(world)
+        return make_png()
+
+    world.downloads.bodies[URLS[0]] = [chunk]
     both = Finished((MediaUrl(URLS[0]), MediaUrl(URLS[1])))
     assert advance(world, FakeProvider(Pending("task-1"), both)).status is JobStatus.CANCELLED
     assert (world.downloads.fetched, len(world.outputs.of_job("abc123"))) == ([URLS[0]], 1)

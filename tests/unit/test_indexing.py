@@ -10,9 +10,10 @@ import pytest
 from fastcrc import crc64
 
 from shared.domain.errors import StorageRefusedError, StorageUnavailableError, WrongMediaError
-from shared.domain.jobs import JobStatus, OutputIntent
+from shared.domain.jobs import JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import ObjectKey
 from shared.domain.media import MediaFacts
+from shared.ports import StoredObject
 from shared.services.indexing import follow_late_objects, index_job, index_object
 from shared.services.storage import make_output
 from tests.fakes import USER, HeldObject, World, make_job, make_png
@@ -162,7 +163,13 @@ def test_only_the_first_mebibyte_of_a_new_object_is_read(world: World) -> None:
 def test_an_object_that_changes_between_head_and_read_is_indexed_correctly(world: World) -> None:
     hold(world, make_png())
     head = world.store.head
-    world.store.head = lambda key: (head(key), hold(world, b""))[0]
+
+    def head_before_the_change(key: str) -> StoredObject | None:
+        found = head(key)
+        hold(world, b"")
+        return found
+
+    world.store.head = head_before_the_change
     with pytest.raises(StorageRefusedError):
         index(world)
 
@@ -286,7 +293,7 @@ def test_an_object_without_a_checksum_is_not_removed(world: World) -> None:
     intend(world, status=JobStatus.FAILED)
     hold(world, INTENDED)
     head = world.store.head
-    world.store.head = lambda key: replace(head(key), crc64=None)
+    world.store.head = lambda key: (found := head(key)) and replace(found, crc64=None)
     follow_late_objects(make_job(status=JobStatus.FAILED), ports=world.indexing)
     assert list(world.store.objects) == [KEY]
 
@@ -300,8 +307,14 @@ def test_an_intent_outlives_the_deletion_of_its_object(world: World) -> None:
 def test_an_object_deleted_during_the_indexing_has_no_row(world: World) -> None:
     hold(world, make_png())
     put = world.outputs.put
-    # The object is deleted between the read and the write, and the event of the deletion is indexed first.
-    world.outputs.put = lambda output: (world.store.objects.pop(KEY, None), index(world), put(output))[2]
+
+    def put_after_the_deletion(output: JobOutput) -> None:
+        # The object is deleted between the read and the write, and the event of the deletion is indexed first.
+        world.store.objects.pop(KEY, None)
+        index(world)
+        put(output)
+
+    world.outputs.put = put_after_the_deletion
     index(world)
     assert world.outputs.get(OUTPUT) is None
 
@@ -311,7 +324,13 @@ def test_an_object_uploaded_during_the_indexing_has_its_row(world: World) -> Non
     index(world)
     del world.store.objects[KEY]
     remove = world.outputs.remove
-    world.outputs.remove = lambda output_id: (hold(world, make_png()), index(world), remove(output_id))[2]
+
+    def remove_after_the_upload(output_id: str) -> None:
+        hold(world, make_png())
+        index(world)
+        remove(output_id)
+
+    world.outputs.remove = remove_after_the_upload
     index(world)
     assert world.outputs.get(OUTPUT) is not None
 

@@ -114,7 +114,7 @@ def test_outputs_are_listed_by_the_time_of_their_rows(world: World) -> None:
         world.outputs.put(row)
     world.outputs.put(make_output(7, user_id="other"))
     world.outputs.put(make_output(8, type=MediaType.VIDEO))
-    shown, cursor = [], None
+    shown, cursor = list[Any](), None
     while True:
         found = list_outputs(ListQuery(USER, 2, cursor, MediaType.IMAGE), ports=world.reading())
         shown += found.rows

@@ -22,7 +22,7 @@ def request_of_the_test() -> Iterator[str]:
 
 def line_of(message: str, *args: object, error: BaseException | None = None, **fields: object) -> dict[str, Any]:
     info = (type(error), error, error.__traceback__) if error else None
-    record = logging.LogRecord("shared.x", logging.WARNING, __file__, 1, message, args, info)  # type: ignore[arg-type]  # info is a triple or None
+    record = logging.LogRecord("shared.x", logging.WARNING, __file__, 1, message, args, info)
     vars(record).update(fields)
     text = JsonFormatter().format(record)
     assert "\n" not in text

@@ -3,8 +3,9 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 from fastcrc import crc64
@@ -365,7 +366,7 @@ def test_a_run_stops_in_time_and_the_next_run_continues(world: World, steps: int
     world.store.uploads[MultipartUpload("users/u/a", "1")] = world.clock.now() - timedelta(days=2)
     now, asked = world.clock.now, 0
 
-    def ticking() -> Any:
+    def ticking() -> datetime:
         nonlocal asked
         asked += 1
         return now() + timedelta(seconds=asked)
@@ -395,7 +396,12 @@ def test_a_run_leaves_a_large_prefix_when_its_time_is_over(world: World) -> None
         hold(world, output_of(world, job, position=position).oss_path)
     world.clock.advance(HOUR + 1)
     probe = world.probe.probe
-    world.probe.probe = lambda source, name: (world.clock.advance(10), probe(source, name))[1]
+
+    def slow_probe(source: Path | BinaryIO, format_name: str) -> MediaFacts:
+        world.clock.advance(10)
+        return probe(source, format_name)
+
+    world.probe.probe = slow_probe
     assert run(world, for_s=45) == {"rows_added": 5, "incomplete": 1}
 
 

@@ -13,8 +13,9 @@ from shared.domain.jobs import DISPATCH_GRACE_S, Job, JobStatus
 from shared.domain.media_type import MediaType
 from shared.domain.quotas import Quotas, QuotaStatus
 from shared.domain.usage import Usage
+from shared.services.expiry import remove_expired_starts
 from shared.services.reading import read_quota_status
-from shared.services.starting import JobOrder, StartCommand, Started, forget_starts, start_job
+from shared.services.starting import JobOrder, StartCommand, Started, start_job
 from tests.fakes import NOW, PLENTY, USER, FakeClock, RecordingDispatcher, World
 
 IMAGE = JobOrder(MediaType.IMAGE, "a lake at dawn")
@@ -297,7 +298,7 @@ def test_an_answer_whose_key_is_gone_is_still_given(world: World) -> None:
 
 def forget(world: World, seconds: float = 60) -> dict[str, int]:
     until = world.clock.now() + timedelta(seconds=seconds)
-    return forget_starts(starts=world.starts, clock=world.clock, until=until, batch=2)
+    return remove_expired_starts(ports=world.expiry, until=until, batch=2)
 
 
 def test_a_key_is_kept_for_a_day(world: World) -> None:

@@ -1,6 +1,7 @@
 """Webhooks: one delivery for each job that ends, repeated for about a day with the same id."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,7 +17,7 @@ from shared.domain.errors import (
 )
 from shared.domain.jobs import Job, JobError, JobStatus
 from shared.ports import Finished, MediaUrl, Pending, WebhookMessage, WebhookReply
-from shared.services.deliveries import remove_old_deliveries
+from shared.services.expiry import remove_old_deliveries
 from shared.services.generation import advance_job
 from shared.services.jobs import cancel_job, first_attempt_due
 from shared.services.reading import list_deliveries
@@ -60,11 +61,11 @@ def delivery(world: World, job_id: str = "abc123") -> Delivery:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_job_that_ends_has_one_delivery(world: World, ended: object, event: str) -> None:
+def test_a_job_that_ends_has_one_delivery(world: World, ended: Callable[[Job], Job], event: str) -> None:
     job = world.jobs.add(make_job(webhook_url=URL))
     world.jobs.save(job.renewed(NOW))
     assert world.jobs.deliveries.of_job(job.id) == []
-    world.jobs.save(ended(job))  # type: ignore[operator]  # one of the lambdas above
+    world.jobs.save(ended(job))
     found = delivery(world)
     assert (found.event, found.url, found.user_id, found.status) == (event, URL, USER, PENDING)
     assert (found.created_at, found.next_attempt_at, found.attempts) == (NOW, NOW, 0)
@@ -274,11 +275,11 @@ def test_an_answer_that_was_not_recorded_is_recorded_at_the_second_try(world: Wo
     end(world)
     sender, save = FakeWebhookSender(204), world.jobs.deliveries.save
 
-    def save_or_fail(saved: Delivery, *, over_attempts: int | None = None) -> None:
-        if saved.status is DELIVERED:
+    def save_or_fail(delivery: Delivery, *, over_attempts: int | None = None) -> None:
+        if delivery.status is DELIVERED:
             world.jobs.deliveries.save = save
             raise DatabaseUnavailableError("the connection broke off")
-        save(saved, over_attempts=over_attempts)
+        save(delivery, over_attempts=over_attempts)
 
     world.jobs.deliveries.save = save_or_fail
     assert deliver(world, sender)["failed_attempts"] == 1
@@ -319,7 +320,7 @@ def test_deliveries_are_kept_for_30_days(world: World) -> None:
     end(world, "young")
     world.clock.advance(30 * 86_400)
     until = world.clock.now() + timedelta(minutes=1)
-    assert remove_old_deliveries(ports=world.delivery, until=until) == {"deliveries": 1}
+    assert remove_old_deliveries(ports=world.expiry, until=until) == {"deliveries": 1}
     assert [len(world.jobs.deliveries.of_job(id_)) for id_ in ("old", "young")] == [0, 1]
 
 
@@ -338,7 +339,7 @@ def test_old_deliveries_are_removed_in_batches_until_the_time_is_over(
         return remove(moment, limit=limit)
 
     monkeypatch.setattr(deliveries, "remove_before", remove_in_a_second)
-    counts = remove_old_deliveries(ports=world.delivery, until=until, batch=2)
+    counts = remove_old_deliveries(ports=world.expiry, until=until, batch=2)
     assert counts == {"deliveries": removed}
     assert sum(len(deliveries.of_job(f"job-{number}")) for number in range(5)) == 5 - removed
 

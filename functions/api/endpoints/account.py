@@ -1,7 +1,7 @@
 """All data of one user."""
 
 from api_models import DeletionJson, NoInput
-from responses import deletion_response
+from api_responses import deletion_response
 from routing import Request
 from shared import bootstrap
 from shared.fc.http import Response

@@ -1,7 +1,7 @@
 """The deliveries of webhooks."""
 
 from api_models import DeliveryJson, NoInput
-from responses import to_json
+from api_responses import to_json
 from routing import Request
 from shared import bootstrap
 from shared.fc.http import Response, json_response

@@ -3,9 +3,9 @@
 from functools import partial
 
 from api_models import ImageRequest, VideoRequest
+from api_responses import answer_response, job_answer
 from quota_headers import quota_headers, quota_problem
 from request_parsing import DEFAULT_WAIT_S, read_idempotency_key, read_prefer
-from responses import answer_response, job_answer
 from routing import Request
 from shared import bootstrap
 from shared.domain.errors import QuotaExceededError

@@ -1,9 +1,9 @@
 """Read, cancel and delete jobs."""
 
 from api_models import JobsQuery, NoInput
+from api_responses import answer_response, job_answer, job_retry_after, page_response, to_json
 from etags import conditional_json_response
 from request_parsing import read_prefer
-from responses import answer_response, job_answer, job_retry_after, page_response, to_json
 from routing import Request
 from shared import bootstrap
 from shared.domain.jobs import JobStatus

@@ -1,7 +1,7 @@
 """The outputs of all jobs of a user: the gallery."""
 
 from api_models import NoInput, OutputsQuery
-from responses import page_response
+from api_responses import page_response
 from routing import Request
 from shared import bootstrap
 from shared.domain.media_type import MediaType

@@ -1,7 +1,7 @@
 """The quotas of a user and how much of them is used."""
 
 from api_models import DailyQuotaJson, NoInput, QuotaJson, UsageJson
-from responses import to_json
+from api_responses import to_json
 from routing import Request
 from shared import bootstrap
 from shared.domain.quotas import next_day_begins_at
