@@ -1,4 +1,4 @@
-"""What the OSS emulator costs, against moto's S3 server in the same run, and what must not grow."""
+"""The costs of the OSS emulator against moto's S3 server in the same run, and costs that must not grow."""
 
 import socket
 import statistics
@@ -55,7 +55,7 @@ def bench_against_moto() -> None:
 
 
 class Moto:
-    """moto's S3 server, which verifies no signature but wants one."""
+    """moto's S3 server, which requires a signature but does not verify it."""
 
     _scope = "id/20260101/us-east-1/s3/aws4_request"
     headers: ClassVar = {

@@ -1,4 +1,4 @@
-"""A provider's URL through the temp folder into OSS, against curl: the same in two commands, without checks."""
+"""A provider's URL through the temp folder into OSS, against curl: the same transfer by two commands, unchecked."""
 
 import os
 import shutil
@@ -122,7 +122,7 @@ def provider(folder: Path) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
         def copyfile(self, source: Any, outputfile: Any) -> None:
             shutil.copyfileobj(source, outputfile, 256 * 1024)

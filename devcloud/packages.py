@@ -1,6 +1,6 @@
 """Code folders as Function Compute has them under ``/code``, and the packages that are deployed.
 
-A code folder contains a function's own files and ``shared/``. The local cloud uses the libraries of its own virtual
+A code folder contains a function's own files and ``shared/``. The local cloud uses the libraries in its own virtual
 environment; a package contains the libraries, for the platform's ``python3.12`` on Debian 11 (x86-64, glibc 2.31).
 """
 

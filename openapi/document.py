@@ -62,7 +62,7 @@ def describe(routes: Sequence[Route]) -> dict[str, Any]:
             "parameters": {name: REQUEST_HEADERS[name] for name in sorted(_request_headers(routes))},
             "examples": component_examples([*answered(routes), *bodies(routes)]),
             "headers": dict(sorted(ANSWER_HEADERS.items())),
-            "api_responses": problem_answers(routes),
+            "responses": problem_answers(routes),
         },
     }
 

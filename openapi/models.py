@@ -81,5 +81,5 @@ def _tidy(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_empty_default(field: dict[str, Any]) -> dict[str, Any]:
-    # Such a default only says that a field is optional, but client generators treat the field as always present.
+    # This kind of default only says that a field is optional, but client generators treat the field as always present.
     return {name: value for name, value in field.items() if name != "default" or value not in (None, [])}

@@ -40,7 +40,7 @@ def describe_operation(route: Route, routes: Sequence[Route]) -> dict[str, Any]:
         **({"security": []} if route.public else {}),
         **({"parameters": parameters} if parameters else {}),
         **({"requestBody": {"required": True, "content": _content(route.body)}} if route.body else {}),
-        "api_responses": _answers(route, routes),
+        "responses": _answers(route, routes),
     }
 
 

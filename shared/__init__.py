@@ -1,1 +1,1 @@
-"""What the functions share; it ships with each of them."""
+"""The code that all functions share; each function's package contains it."""

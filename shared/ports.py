@@ -36,7 +36,7 @@ class Clock(Protocol):
         """Return the current time."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait that long."""
+        """Wait for this time."""
 
 
 class JobStore(Protocol):
@@ -203,7 +203,7 @@ class DeletionStore(Protocol):
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What OSS reports about an object: its size in bytes and its CRC-64/XZ, None where OSS has no checksum."""
+    """The facts of an object from OSS: its size in bytes and its CRC-64/XZ, None where OSS has no checksum."""
 
     size: int
     crc64: int | None
@@ -425,7 +425,7 @@ class WebhookMessage:
 
 @dataclass(frozen=True)
 class WebhookReply:
-    """The answer of a receiver. ``retry_after_s`` is what its header ``Retry-After`` asks for; 0 without the header."""
+    """The answer of a receiver. ``retry_after_s`` is the delay in its header ``Retry-After``; 0 without the header."""
 
     status: int
     retry_after_s: float

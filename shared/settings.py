@@ -348,7 +348,7 @@ class AuthSettings:
 
     @classmethod
     def read(cls) -> "AuthSettings":
-        """Read the AUTH_… variables. A missing key is an error, because there is no anonymous mode."""
+        """Read the AUTH_… variables. A missing key is an error, because the API has no anonymous mode."""
         sources = {name: _get(name) for name in ("AUTH_JWKS_URL", "AUTH_JWKS", "AUTH_HS256_SECRET")}
         given = [name for name, value in sources.items() if value]
         if len(given) != 1:

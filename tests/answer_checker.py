@@ -48,14 +48,14 @@ class AnswerChecker:
         self._words |= {value: name for name, value in secrets.items()}
 
     def check(self, response: httpx.Response) -> None:
-        """Look through the status line's headers and the body; an httpx response hook."""
+        """Check the headers and the body of an answer; an httpx response hook."""
         response.read()
         self.check_text(f"{response.request.method} {response.request.url.path}", response.text)
         for name, value in response.headers.multi_items():
             self.check_text(f"header {name}", f"{name}: {value}")
 
     def check_result(self, result: bytes) -> dict[str, Any]:
-        """Look through what an HTTP function returned to the platform, and return it."""
+        """Check the result that an HTTP function returned to the platform, and return it."""
         returned = json.loads(result)
         assert returned.keys() <= {"statusCode", "headers", "isBase64Encoded", "body"}, returned.keys()
         assert isinstance(returned["statusCode"], int) and isinstance(returned["body"], str)
@@ -68,11 +68,11 @@ class AnswerChecker:
         return dict(returned)
 
     def check_text(self, where: str, text: str) -> None:
-        """Fail if ``text``, as it stands or with JSON's escapes undone, holds any of it."""
+        """Fail if ``text``, unchanged or with JSON's escapes decoded, contains an internal text."""
         plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text).replace("\\/", "/")
         for word, name in self._words.items():
             if word in text or word in plain:
-                raise AssertionError(f"{where} holds {name}: …{_around(plain, word)}…")
+                raise AssertionError(f"{where} contains {name}: …{_around(plain, word)}…")
         _refuse(where, plain, _NOWHERE)
         _refuse(where, _without_urls(text), _ONLY_IN_URLS)
 
@@ -80,7 +80,7 @@ class AnswerChecker:
 def _refuse(where: str, text: str, patterns: Mapping[str, str]) -> None:
     for pattern, name in patterns.items():
         if match := re.search(pattern, text):
-            raise AssertionError(f"{where} holds {name}: …{_around(text, match[0])}…")
+            raise AssertionError(f"{where} contains {name}: …{_around(text, match[0])}…")
 
 
 def _without_urls(text: str) -> str:

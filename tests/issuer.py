@@ -21,7 +21,7 @@ def public(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, **members: objec
 
 
 class KeyHandler(QuietHandler):
-    """Answers every request with what the issuer says at that time."""
+    """Answers every request with the present answer of the issuer."""
 
     server: "Issuer"
 
@@ -47,7 +47,7 @@ class Issuer(ThreadingHTTPServer):
         self.publish(*keys)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of a client that has hung up."""
+        """Do not report a client that has closed the connection."""
 
     def publish(self, *keys: dict[str, Any]) -> None:
         """Publish these keys from now on."""
@@ -55,5 +55,5 @@ class Issuer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the keys are."""
+        """The URL of the keys."""
         return f"http://127.0.0.1:{self.server_port}/keys"

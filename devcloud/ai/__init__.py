@@ -35,13 +35,13 @@ requests that are otherwise valid. The effects, which may be combined:
                                                      rate; ``times`` is the number of requests that are counted
 ``{"taskStatus": "FAILED", "code": …, "message": …}``  ``submit``: the task is accepted and ends like this
 ``{"drop": true}``                                   the work is done, then the connection is closed unanswered
-``{"delayS": 5}``                                    the answer comes that much later by the emulators' clock
+``{"delayS": 5}``                                    the answer comes 5 seconds later by the emulators' clock
 ``{"expired": true}``                                ``result``: 403 as from an expired link
-``{"redirect": "http://…"}``                         ``result``: 302 to there
+``{"redirect": "http://…"}``                         ``result``: 302 to this URL
 ``{"body": "html"}``                                 ``result``: this instead of the media, with 200: ``html``,
                                                      ``svg``, ``text`` or ``empty``
-``{"contentType": "text/plain"}``                    ``result``: declared as this
-``{"truncateBytes": 100}``                           ``result``: the whole length is announced, 100 bytes come
+``{"contentType": "text/plain"}``                    ``result``: sent with this Content-Type
+``{"truncateBytes": 100}``                           ``result``: the whole length is announced, 100 bytes follow
 ===================================================  ===================================================
 """
 

@@ -153,7 +153,7 @@ class Scene:
             swing = sum(weight * math.sin(cycles * turn + phase) for cycles, phase, weight in waves) / total
             return rise * (0.5 - 0.5 * swing)
 
-        # No lower than where the next ridge covers everything: what is pasted costs time in every frame.
+        # The hills end where the next ridge covers everything, because each pasted row costs time in every frame.
         bottom = height if depth == _RIDGES - 1 else math.ceil(_ridge_top(height, depth + 1) + rise)
         extent = bottom - top
         mask = Image.new("L", (4 * width, 2 * extent))

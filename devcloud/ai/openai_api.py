@@ -101,7 +101,7 @@ def _read_order(body: object) -> Order:
 
 
 def _choice(body: dict[str, Any], name: str, values: tuple[str, ...]) -> str:
-    """Return one of ``values``: the first of them for "auto" and for none at all."""
+    """Return one of ``values``: the first one for "auto" or without a value."""
     value = body.get(name)
     if value in (None, "auto"):
         return values[0]

@@ -92,7 +92,7 @@ class Function:
 
     @property
     def folder(self) -> str:
-        """The name of the folder under ``functions/`` that holds its source."""
+        """The name of the folder under ``functions/`` that contains its source."""
         return self.name.replace("-", "_")
 
 

@@ -52,7 +52,7 @@ class OutputUrls:
     def thumbnail_of(self, output: JobOutput) -> str | None:
         """Return the URL of a picture of the output up to 512 pixels wide, which OSS makes on request.
 
-        None: OSS cannot convert this format or such a large image, or the output is not in the bucket.
+        None: OSS cannot convert this format or an image of this size, or the output is not in the bucket.
         """
         process = _thumbnail_process(output)
         if process is None:

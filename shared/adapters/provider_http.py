@@ -70,7 +70,7 @@ class ProviderHttp:
     def submit(self, path: str, body: dict[str, Any], *, headers: Mapping[str, str] | None = None) -> Answer:
         """POST a task.
 
-        Raises ProviderUnavailableError if there was no connection, so that nothing was sent. Raises
+        Raises ProviderUnavailableError if the connection failed, so that nothing was sent. Raises
         SubmissionUnknownError for any other failure, because the provider may have accepted the task.
         """
         request = self._client.build_request(

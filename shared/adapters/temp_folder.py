@@ -19,9 +19,9 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class TempFolder:
-    """Files directly in one folder, which is made when it is first written to.
+    """Files directly in one folder, which the first write creates.
 
-    ``disk_bytes`` is the size of its disk; left out, the disk is asked.
+    ``disk_bytes`` is the size of its disk; by default the disk itself reports its size.
     """
 
     def __init__(self, folder: str, disk_bytes: int | None = None) -> None:
@@ -29,8 +29,8 @@ class TempFolder:
         self._disk_bytes = disk_bytes
 
     def write(self, name: str, chunks: Iterable[bytes]) -> TempFile:
-        """Write a file as the chunks come, and its CRC-64/XZ with it; a failure leaves no file behind."""
-        from fastcrc import crc64  # functions that only sweep do not bring it along
+        """Write a file chunk by chunk and compute its CRC-64/XZ; after a failure the file does not exist."""
+        from fastcrc import crc64  # the packages of functions that only sweep do not contain it
 
         path = self._folder / name
         size = checksum = 0
@@ -57,12 +57,12 @@ class TempFolder:
         return sum(self._remove(path) for path in self._files() if _is_of_job(path, job_id))
 
     def remove_older(self, age: timedelta, now: datetime) -> int:
-        """Remove files whose last write is longer ago than ``age``."""
+        """Remove the files whose last write was longer than ``age`` before ``now``."""
         limit = (now - age).timestamp()
         return sum(self._remove(path) for path in self._files() if _modified(path) < limit)
 
     def remove_beyond(self, share: float) -> int:
-        """Remove the files longest not written to until the rest takes at most ``share`` of the disk."""
+        """Remove the files with the oldest last write until the rest takes at most ``share`` of the disk."""
         found = [(path, status) for path in self._files() if (status := _status(path))]
         if not found:
             return 0

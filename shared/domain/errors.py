@@ -223,7 +223,7 @@ class MediaTooLargeError(MediaError):
 
 
 class WrongMediaError(MediaError):
-    """The bytes are not an image or video in a format that is stored; the message names what they are."""
+    """The bytes are not an image or video in a format that is stored; the message names their kind."""
 
     code = "wrong_media_type"
 

@@ -19,7 +19,7 @@ class Answer:
     body: dict[str, Any]
 
     def with_outputs(self, outputs: list[Any]) -> "Answer":
-        """Return the answer with other outputs. A stored answer has none, because signed URLs expire."""
+        """Return the answer with other outputs. A stored answer is without outputs, because signed URLs expire."""
         return replace(self, body={**self.body, "outputs": outputs})
 
 

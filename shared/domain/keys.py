@@ -84,7 +84,7 @@ class ObjectKey:
 
     @property
     def output_id(self) -> str:
-        """The output's UUID. It is derived from the key, so that each object has one row, whoever writes it."""
+        """The output's UUID, derived from the key, so that each object has one row, whatever function writes it."""
         return str(uuid.uuid5(_OUTPUTS, str(self)))
 
     @classmethod

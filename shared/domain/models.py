@@ -6,7 +6,7 @@ them before anything is paid; the provider refuses the rest.
 Source: https://www.alibabacloud.com/help/en/model-studio/text-to-image-v2-api-reference and the pages beside it.
 
 To add a provider: its name here and the rows of its models, an adapter behind the port ``Provider``, and a line in
-``bootstrap._provider``. mypy reports a name without such a line.
+``bootstrap._provider``. mypy reports a name without this line.
 """
 
 import re
@@ -90,7 +90,7 @@ class Model:
     """One row of the table.
 
     The provider cuts a prompt after ``max_prompt`` characters and ignores the parameters in ``ignored``. ``durations``
-    are in seconds; a model of images has none.
+    are in seconds; a model of images has no durations.
     """
 
     name: str

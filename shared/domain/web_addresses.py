@@ -34,7 +34,7 @@ _FIRST_FREE_PORT, _LAST_PORT = 1024, 65535  # lower ports belong to mail, name a
 # RFC 6890, RFC 7526.
 _NOT_PUBLIC_V4 = [ipaddress.IPv4Network(text) for text in ("100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24")]
 # The rest of IPv6 is local, or contains an IPv4 address that a translator would contact. 6to4, inside this
-# network, is such a translator.
+# network, is one of these translators.
 _PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
 _NOT_PUBLIC_V6 = [ipaddress.IPv6Network(text) for text in ("2001::/32", "2002::/16", "3fff::/20")]
 
@@ -185,7 +185,7 @@ def _check_script(host: str, name: str) -> None:
     """Refuse a host that IDNA 2008 or UTS 46 convert to a different name than ``name``.
 
     Python's codec follows IDNA 2003. All three agree on letters, marks and digits of Unicode 3.2 in lower case. So
-    ``ß``, joiners, wide letters, symbols and newer scripts are refused; such a name can be written as ``xn--…``.
+    ``ß``, joiners, wide letters, symbols and newer scripts are refused; a name with them can be written as ``xn--…``.
     """
     if host.isascii():
         return

@@ -1,4 +1,4 @@
-"""The storage functions: temp file → OSS → row in ``job_outputs`` → temp file gone.
+"""The storage functions: temp file → OSS → row in ``job_outputs`` → removal of the temp file.
 
 No image or video stays on a local disk, and the database keeps only a reference.
 """
@@ -42,7 +42,7 @@ _BASE64_SLICE = 256 * 1024  # a multiple of 4, so that every slice is valid base
 
 @dataclass(frozen=True)
 class StoragePorts:
-    """The ports that the storage functions use, and the limits of what they store."""
+    """The ports that the storage functions use, and the limits of the media that they store."""
 
     store: ObjectStore
     outputs: OutputStore
@@ -139,7 +139,7 @@ def _put(
             on_block=on_chunk,
         )
     except (ObjectExistsError, StorageUnavailableError):
-        # The object may exist all the same: from an earlier attempt, or from this one if OSS's answer was lost.
+        # The object may exist nevertheless: from an earlier attempt, or from this one if OSS's answer was lost.
         stored = ports.store.head(str(key))
         if stored is None:
             raise

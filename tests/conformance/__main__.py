@@ -1,7 +1,7 @@
 """Run oss2's own test suite against the OSS emulator and print a table: ``make conformance``.
 
 The folder with the tests is taken from ``OSS2_TESTS`` if it is set, else from the source distribution of the
-installed oss2 (which lacks the images and CSV files that some tests read). Each file runs in a process of its own,
+installed oss2 (which lacks the images and CSV files that some tests read). Each file runs in its own process,
 under signature V1 and V4, on the disk storage. The exit status is 0 only if the counts reach ``AT_LEAST_CORE`` and
 ``AT_LEAST_ALL``.
 """

@@ -6,7 +6,7 @@ from threading import Barrier
 
 
 def race(racers: int, work: Callable[[int], object], *, losing: type[Exception]) -> list[object]:
-    """Run ``work(number)`` in so many threads at once; return each result, or the ``losing`` error that was raised."""
+    """Run ``work(number)`` in threads at once; return the result of each, or the ``losing`` error that it raised."""
     barrier = Barrier(racers)
 
     def run(number: int) -> object:

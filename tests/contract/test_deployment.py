@@ -1,4 +1,4 @@
-"""What s.yaml and template.yml give each function, held against what its code does."""
+"""The settings and rights of each function in s.yaml and template.yml, compared with the needs of its code."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -47,7 +47,7 @@ def functions() -> dict[str, Any]:
 
 
 def statements_of(function: str) -> list[dict[str, Any]]:
-    """Return what a function's role is allowed, by its own policies and by those that name it."""
+    """Return the permissions of a function's role, by its own policies and by those that name the role."""
     wanted = functions()[function]["role"].rpartition("/")[2]
     resources = read("template.yml")["Resources"]
     (name,) = (name for name, each in resources.items() if each["Properties"].get("RoleName") == wanted)

@@ -1,4 +1,4 @@
-"""Downloads of results: what is fetched, and how a download ends.
+"""Downloads of results: the requests that are sent, and how a download ends.
 
 Which addresses are never contacted is in ``test_ssrf.py``.
 """

@@ -182,7 +182,7 @@ def test_the_end_of_a_job_is_announced(platform: _Platform, invoker: FunctionInv
     assert (method, path) == ("POST", "/2023-03-30/functions/deliver-webhooks/invocations?qualifier=LATEST")
     assert json.loads(body) == {"jobId": "abc123"}
     assert headers["x-fc-invocation-type"] == "Async"
-    # Without a task id, an end that is told twice costs an invocation that finds nothing to do.
+    # Without a task id, an end that is announced twice costs an invocation without work.
     assert "x-fc-async-task-id" not in headers
     assert signed_again(method, path, headers, body) == headers["authorization"]
 
@@ -194,7 +194,7 @@ def test_a_refused_announcement_is_an_error(platform: _Platform, invoker: Functi
         invoker.announce(make_job())
 
 
-def test_indexing_is_waited_for(platform: _Platform, invoker: FunctionInvoker) -> None:
+def test_indexing_is_invoked_synchronously(platform: _Platform, invoker: FunctionInvoker) -> None:
     platform.status = 200
     invoker.index(make_job())
     ((method, path, headers, body),) = platform.requests
@@ -217,7 +217,7 @@ def test_failed_indexing_is_an_error(platform: _Platform, invoker: FunctionInvok
         invoker.index(make_job())
 
 
-def test_a_deletion_is_waited_for(platform: _Platform, invoker: FunctionInvoker) -> None:
+def test_a_deletion_is_invoked_synchronously(platform: _Platform, invoker: FunctionInvoker) -> None:
     platform.status = 200
     invoker.delete("a-deletion")
     ((method, path, headers, body),) = platform.requests

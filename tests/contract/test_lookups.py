@@ -48,7 +48,7 @@ def leave_hanging(web: PublicWeb, number: int = 0) -> None:
 @pytest.mark.parametrize(
     ("place", "error"), [(fetch_result, DownloadInterruptedError), (send_webhook, HostUnavailableError)]
 )
-def test_a_slow_name_server_is_waited_for_only_until_the_timeout(
+def test_the_look_up_of_a_name_ends_at_the_timeout(
     place: Callable[[str, PublicWeb], None], error: type[Exception], resolver: SlowResolver, no_connections: list[Any]
 ) -> None:
     web = PublicWeb(WebPolicy(), resolver=resolver, lookup_timeout_s=0.01)

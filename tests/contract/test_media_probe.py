@@ -156,7 +156,7 @@ def test_a_parser_dies_with_its_instance(tmp_path: Path) -> None:
     ended = os.pidfd_open(parser.pid)
     instance.kill()
     instance.wait()
-    # Its own limit of time would end it later.
+    # The time limit of the parser would end it later.
     assert select.select([ended], [], [], CPU_S / 2)[0]
     os.close(ended)
 
@@ -165,7 +165,7 @@ def find_busy_child(instance: "subprocess.Popen[bytes]") -> psutil.Process:
     until = time.monotonic() + 20
     while time.monotonic() < until:
         for child in psutil.Process(instance.pid).children():
-            if child.cpu_times().user > 0.1:  # the start takes less
+            if child.cpu_times().user > 0.1:  # the start of the parser takes less time
                 return child
     raise AssertionError("nothing is busy")
 
@@ -206,7 +206,7 @@ def test_an_object_that_cannot_be_read_is_not_wrong_media() -> None:
         ("b'image\\t64\\t4294967296\\t\\t\\t\\n'", "whole numbers of pixels"),
         ("b'image\\t' + b'9' * 4000 + b'\\t48\\t\\t\\t\\n'", "whole numbers of pixels"),
         ("b'image' * 2000", "more than 4096 bytes"),
-        ("b'9' * 4000 + b'\\n'", "crashed"),  # an offset behind the end: it is told so, and ends
+        ("b'9' * 4000 + b'\\n'", "crashed"),  # an offset behind the end: the parser gets an error and ends
         ("b''", "crashed"),
     ],
 )
@@ -231,7 +231,7 @@ def test_an_impossible_number_is_unknown(tmp_path: Path, monkeypatch: pytest.Mon
     assert (facts.duration, facts.codec, facts.frame_rate) == (None, None, None)
 
 
-def test_a_sleeping_parser_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sleeping_parser_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "parser.py"
     script.write_text("import os\nos.write(0, b'0\\n')\nwhile os.read(0, 1 << 20): pass\n")
     monkeypatch.setattr(media_info, "_SCRIPT", script)

@@ -169,7 +169,7 @@ def test_unfinished_uploads_are_listed_by_age(turnable: EmulatedOss) -> None:
 def test_unfinished_uploads_may_fill_more_than_a_page(turnable: EmulatedOss) -> None:
     real = OssObjectStore(config(turnable.endpoint, BUCKET))
     sdk = turnable.client()
-    # Many of one key: then a page ends between two of its uploads.
+    # Many uploads of one key, so that a page ends between two of them.
     started = {sdk.init_multipart_upload(f"users/{number // 700}").upload_id for number in range(1050)}
     turnable.advance(60)
     found = list(real.multipart_uploads("users/", timedelta(seconds=30)))
@@ -389,7 +389,7 @@ def test_an_upload_of_64_mib_takes_little_memory(real: OssObjectStore, tmp_path:
         for _ in range(64):
             file.write(block)
             checksum = crc64.xz(block, checksum)
-    put(real, path)  # what is built once is not counted
+    put(real, path)  # objects that are built once are not counted
     tracemalloc.start()
     try:
         stored = put(real, path, KEYS[1])
@@ -401,7 +401,7 @@ def test_an_upload_of_64_mib_takes_little_memory(real: OssObjectStore, tmp_path:
     assert peak < 16 * 1024 * 1024
 
 
-def test_the_sdk_computes_no_checksum_of_its_own(
+def test_the_sdk_does_not_compute_its_own_checksum(
     real: OssObjectStore, monkeypatch: pytest.MonkeyPatch, png: Path
 ) -> None:
     def forbidden(*args: object, **kwargs: object) -> None:

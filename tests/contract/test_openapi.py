@@ -42,7 +42,7 @@ def shown() -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
         where = f"{method} {path}"
         if "requestBody" in operation:
             yield from _of_content(f"{where} body", operation["requestBody"])
-        for status, answer in operation["api_responses"].items():
+        for status, answer in operation["responses"].items():
             yield from _of_content(f"{where} {status}", resolve(answer))
     for kind in ("parameters", "headers"):
         for name, item in DOCUMENT["components"][kind].items():
@@ -82,8 +82,8 @@ def test_the_description_has_every_route_and_no_other() -> None:
     for route in ROUTES:
         operation = described[route.method.lower(), route.path]
         statuses = {str(status) for status in [*route.answers, *route.problems, 422, 500, 503]}
-        assert operation["api_responses"].keys() >= statuses, route
-        assert ("401" not in operation["api_responses"]) == route.public == (operation.get("security") == [])
+        assert operation["responses"].keys() >= statuses, route
+        assert ("401" not in operation["responses"]) == route.public == (operation.get("security") == [])
 
 
 def test_every_operation_has_a_unique_name_and_a_summary() -> None:
@@ -100,7 +100,7 @@ def test_every_link_leads_to_an_operation_with_its_parameters() -> None:
     links = [
         (name, link)
         for _, _, operation in operations()
-        for answer in operation["api_responses"].values()
+        for answer in operation["responses"].values()
         for name, link in resolve(answer).get("links", {}).items()
     ]
     assert {name for name, _ in links} >= {
@@ -117,7 +117,7 @@ def test_every_link_leads_to_an_operation_with_its_parameters() -> None:
 
 @pytest.mark.parametrize(("where", "schema", "examples"), PLACES, ids=[where for where, _, _ in PLACES])
 def test_every_example_is_valid(where: str, schema: dict[str, Any], examples: list[Any]) -> None:
-    assert examples, "there is no example"
+    assert examples, "an example is missing"
     whole = {**schema, "components": DOCUMENT["components"]}
     for example in examples:
         Draft202012Validator(whole, format_checker=FormatChecker()).validate(example)

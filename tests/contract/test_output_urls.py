@@ -97,7 +97,7 @@ def test_a_url_is_signed_like_the_sdk_s(key: str, token: str | None, ttl_s: int,
     theirs = bucket.sign_url("GET", key, ttl_s, params=dict(parameters), slash_safe=True)
     assert "20240229T235959Z" in theirs
     ours = presign(settings(endpoint, "media"), credentials(token), key, ttl_s, AT, parameters)
-    # The order of the parameters is the one thing that may differ: neither end reads anything from it.
+    # Only the order of the parameters may differ, because neither side depends on it.
     assert in_order(ours) == in_order(theirs)
 
 
@@ -143,7 +143,7 @@ def test_a_signed_thumbnail_url_allows_only_its_thumbnail(oss: EmulatedOss, key:
 
 
 def configured(environment: pytest.MonkeyPatch, token: str | None = None) -> None:
-    """Give the function's environment keys of the operator's, or the role's where there is a token."""
+    """Put the keys of the operator into the function's environment, or with a token the keys of the role."""
     names = ("OSS_ACCESS_KEY", "OSS_SECRET") if token is None else (f"{ROLE}_ID", f"{ROLE}_SECRET")
     environment.setenv(names[0], KEY.access_key_id)
     environment.setenv(names[1], KEY.access_key_secret)

@@ -1,4 +1,4 @@
-"""How long a provider may take: all of a request is bounded, and no thread's request waits for another's."""
+"""Time limits for providers: a whole request is limited, and no request waits for a request of another thread."""
 
 import threading
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ AT_ONCE = 8
 
 
 class Dripping(ThreadingHTTPServer):
-    """Sends one byte after the other, in the head or in the body of its answer, and at last ends well."""
+    """Sends its answer byte by byte, in the head or in the body, and completes it at last."""
 
     daemon_threads = True
     in_head, drips = False, 150  # one every 20 ms: 3 s in all
@@ -46,7 +46,7 @@ class _DrippingHandler(QuietHandler):
                 self.wfile.write(b" ")
             self.wfile.write(b"\r\n\r\n" + b" " * self.server.drips + b"{}" if self.server.in_head else b"{}")
         except OSError:
-            return  # nobody reads any more
+            return  # the client has closed the connection
         self.server.whole += 1
 
     def do_GET(self) -> None:
@@ -71,7 +71,7 @@ def http(server: ThreadingHTTPServer, client: httpx.Client, **limits: float) -> 
     return ProviderHttp("the provider", settings(f"http://127.0.0.1:{server.server_port}"), client, **limits)
 
 
-def test_a_poll_that_is_answered_byte_by_byte_is_given_up(dripping: Dripping, client: httpx.Client) -> None:
+def test_a_poll_that_is_answered_byte_by_byte_is_unavailable(dripping: Dripping, client: httpx.Client) -> None:
     provider = http(dripping, client, ask_within_s=SHORT_S)
     for ask in (provider.get, provider.post):
         with pytest.raises(ProviderUnavailableError, match="did not answer"):
@@ -79,7 +79,9 @@ def test_a_poll_that_is_answered_byte_by_byte_is_given_up(dripping: Dripping, cl
     assert dripping.whole == 0
 
 
-def test_a_submission_that_is_answered_byte_by_byte_is_unknown(dripping: Dripping, client: httpx.Client) -> None:
+def test_a_submission_that_is_answered_byte_by_byte_has_an_unknown_result(
+    dripping: Dripping, client: httpx.Client
+) -> None:
     with pytest.raises(SubmissionUnknownError, match="may cost twice"):
         http(dripping, client, submit_within_s=SHORT_S).submit("/tasks", {})
     assert dripping.whole == 0

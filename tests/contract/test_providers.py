@@ -1,4 +1,4 @@
-"""The providers' adapters over HTTP: against the emulators, and against a server that answers what it is told to."""
+"""The providers' adapters over HTTP: against the emulators, and against a server with scripted answers."""
 
 import base64
 import json
@@ -198,7 +198,7 @@ def test_a_poll_that_fails_can_be_repeated(ai: ServedEmulator, dashscope: DashSc
 
 
 def draw(ai: ServedEmulator, openai: OpenAiImages, job: Job) -> Pending | Finished:
-    """Have images drawn at once, turning the emulator's clock while it draws."""
+    """Draw images at once: advance the emulator's clock while it draws."""
     answer: list[Pending | Finished | ProviderError] = []
 
     def work() -> None:
@@ -341,7 +341,7 @@ def test_undocumented_answers_to_a_submission_have_their_errors(
     ("status", "body"),
     [
         *[(502, b"<html>"), (401, b'{"code": "InvalidApiKey"}'), (429, b"{}"), (500, b"")],
-        # A proxy's page, an answer cut off, and what tells no state.
+        # The page of a proxy, a truncated answer, and answers without a state.
         *[(200, b"<html>"), (200, b""), (200, b"[]"), (200, b'{"output": {"task_st'), (200, b'{"output": null}')],
         (200, b'{"output": {"task_status": 7}}'),
     ],
@@ -385,7 +385,9 @@ def test_openai_without_images_is_a_failure(scripted: Scripted, client: httpx.Cl
         OpenAiImages(settings(scripted.url), client).submit(OPENAI)
 
 
-def test_openai_behind_a_broken_gateway_is_unknown(scripted: Scripted, client: httpx.Client) -> None:
+def test_a_submission_to_openai_through_a_broken_gateway_has_an_unknown_result(
+    scripted: Scripted, client: httpx.Client
+) -> None:
     scripted.status, scripted.body = 502, b"<html>Bad Gateway</html>"
     with pytest.raises(SubmissionUnknownError):
         OpenAiImages(settings(scripted.url), client).submit(OPENAI)

@@ -200,7 +200,7 @@ def _pour(request: _Handler) -> None:
 
 
 def _drip(request: _Handler) -> None:
-    """Send endless headers, one now and then."""
+    """Send endless headers, one at a time."""
     request.wfile.write(b"HTTP/1.1 200 OK\r\n")
     while not request.server.stopping.wait(0.02):
         try:

@@ -1,4 +1,4 @@
-"""A tiny project of its own, and the local cloud run on it as a process."""
+"""A tiny separate project, and the local cloud that runs it as a process."""
 
 import contextlib
 import json
@@ -252,7 +252,7 @@ def local_cloud(project: Path, *arguments: str) -> Iterator[LocalCloud]:
 
 
 def eventually(look: Callable[[], T], within_s: float = 90) -> T:
-    """Look until there is something to see."""
+    """Read repeatedly until the result is not empty."""
     deadline = time.monotonic() + within_s
     while True:
         seen = look()

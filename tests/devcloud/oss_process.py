@@ -51,7 +51,7 @@ def peak_memory(folder: Path, size: int) -> int:
 
 
 def fill(oss: EmulatedOss, name: str, count: int) -> None:
-    """Put one object and repeat its row."""
+    """Put one object and copy its row many times."""
     oss.create_bucket(name)
     oss.client(name).put_object("p/seed", b"")
     database = oss.emulator._storage._db  # type: ignore[attr-defined]  # 100,000 requests would take minutes

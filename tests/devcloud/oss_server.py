@@ -1,4 +1,4 @@
-"""An OSS emulator in a process of its own, to be killed: python oss_server.py DATA_DIR. Prints its port."""
+"""An OSS emulator in a separate process, which a test can kill: python oss_server.py DATA_DIR. Prints its port."""
 
 import sys
 import threading

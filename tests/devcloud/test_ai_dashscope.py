@@ -1,4 +1,4 @@
-"""DashScope's emulator: the official SDK, the wire format, states, limits and what is charged."""
+"""DashScope's emulator: the official SDK, the wire format, states, limits and charges."""
 
 import io
 import re
@@ -29,7 +29,7 @@ def ai(tmp_path: Path) -> Iterator[ServedEmulator]:
 
 @pytest.fixture
 def ai_at_once(tmp_path: Path) -> Iterator[ServedEmulator]:
-    """Without any waiting, for what is answered in one request."""
+    """An emulator without delays, for requests that are answered at once."""
     with served(tmp_path, image_after_s=0) as emulator:
         yield emulator
 
@@ -114,7 +114,7 @@ def test_sdk_cancels_and_lists(sdk: ServedEmulator) -> None:
     assert sdk.emulator.charges() == []
 
 
-def test_states_and_bodies_of_an_image_task(ai: ServedEmulator) -> None:
+def test_an_image_task_has_the_documented_states_and_bodies(ai: ServedEmulator) -> None:
     answer = ai.submit(TEXT2IMAGE, "wan2.2-t2i-flash", LAKE, n=1, size="512*768", seed=7)
     assert answer.headers["X-Fake-Provider"] == "true"
     task_id = answer.json()["output"]["task_id"]
@@ -270,7 +270,7 @@ def test_a_body_that_is_not_an_object_is_refused(ai: ServedEmulator, body: bytes
         ({"size": "960*960"}, (960, 960)),
     ],
 )
-def test_sizes_of_videos(ai: ServedEmulator, parameters: dict[str, str], size: tuple[int, int]) -> None:
+def test_a_video_has_the_requested_size(ai: ServedEmulator, parameters: dict[str, str], size: tuple[int, int]) -> None:
     answer = ai.submit(VIDEO, "wan2.7-t2v", LAKE, duration=2, **parameters)
     ai.advance(2)
     done = ai.poll(answer.json()["output"]["task_id"])
@@ -285,7 +285,7 @@ def test_a_long_prompt_is_cut_silently(ai: ServedEmulator) -> None:
     assert ai.poll(task_id)["output"]["results"][0]["orig_prompt"] == "x" * 500
 
 
-def test_fail_switch(ai: ServedEmulator) -> None:
+def test_a_prompt_with_fail_fails_the_task_without_a_charge(ai: ServedEmulator) -> None:
     task_id = ai.submit_image("a lake [fail]")
     ai.advance(1)
     output = ai.poll(task_id)["output"]
@@ -294,14 +294,14 @@ def test_fail_switch(ai: ServedEmulator) -> None:
     assert ai.emulator.charges() == []
 
 
-def test_refuse_switch(ai: ServedEmulator) -> None:
+def test_a_prompt_with_refuse_is_refused_without_a_charge(ai: ServedEmulator) -> None:
     answer = ai.submit(TEXT2IMAGE, "wan2.2-t2i-flash", {"prompt": "[refuse]"})
     assert (answer.status_code, answer.json()["code"]) == (400, "DataInspectionFailed")
     ai.advance(1)
     assert ai.emulator.charges() == []
 
 
-def test_partial_switch(ai: ServedEmulator) -> None:
+def test_a_prompt_with_partial_charges_only_the_delivered_images(ai: ServedEmulator) -> None:
     task_id = ai.submit_image("a lake [partial]", n=3)
     ai.advance(1)
     done = ai.poll(task_id)
@@ -313,7 +313,7 @@ def test_partial_switch(ai: ServedEmulator) -> None:
     assert done["usage"]["image_count"] == ai.emulator.charges()[0]["count"] == 2
 
 
-def test_slow_switch(ai: ServedEmulator) -> None:
+def test_a_prompt_with_slow_takes_a_minute(ai: ServedEmulator) -> None:
     task_id = ai.submit_image("a lake [slow]")
     ai.advance(20)
     assert ai.poll(task_id)["output"]["task_status"] == "RUNNING"
@@ -321,7 +321,7 @@ def test_slow_switch(ai: ServedEmulator) -> None:
     assert ai.poll(task_id)["output"]["task_status"] == "SUCCEEDED"
 
 
-def test_lists_by_time_model_and_page(ai: ServedEmulator) -> None:
+def test_tasks_are_listed_by_time_model_and_page(ai: ServedEmulator) -> None:
     for _ in range(3):
         ai.submit_image()
     ai.submit_video()

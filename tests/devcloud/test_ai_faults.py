@@ -53,7 +53,7 @@ def test_a_lost_answer_leaves_a_task_that_is_billed(ai: ServedEmulator) -> None:
     assert (charge["taskId"], row["status"]) == (row["task_id"], "SUCCEEDED")
 
 
-def test_poll_and_cancel_fail_once(ai: ServedEmulator) -> None:
+def test_a_fault_of_a_poll_or_a_cancellation_applies_once(ai: ServedEmulator) -> None:
     task_id = ai.submit_image()
     ai.arm({"status": 500}, operation="poll", type="image")
     ai.arm({"status": 503}, operation="cancel")
@@ -68,7 +68,7 @@ def test_a_fault_waits_for_a_matching_request(ai: ServedEmulator) -> None:
     assert ai.submit(VIDEO, "wan2.6-t2v", LAKE).status_code == 500
 
 
-def test_quota_of_requests_per_second(ai: ServedEmulator) -> None:
+def test_requests_beyond_the_quota_per_second_are_a_429(ai: ServedEmulator) -> None:
     ai.arm({"requestsPerSecond": 3}, times=100, operation="poll")
     answers = [ai.http.get("/api/v1/tasks/x") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200] * 3 + [429]

@@ -29,7 +29,7 @@ def picture(item: Any) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(item.b64_json)))
 
 
-def test_makes_images(ai: ServedEmulator, client: openai.OpenAI) -> None:
+def test_a_request_makes_and_charges_its_images(ai: ServedEmulator, client: openai.OpenAI) -> None:
     answer = client.images.generate(model="gpt-image-1", prompt="a lake", n=2, size="1536x1024")
     first, second = (picture(item) for item in answer.data or [])
     assert (first.format, first.size, second.size) == ("PNG", (1536, 1024), (1536, 1024))
@@ -40,7 +40,7 @@ def test_makes_images(ai: ServedEmulator, client: openai.OpenAI) -> None:
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp"])
-def test_output_format(client: openai.OpenAI, kind: Any) -> None:
+def test_an_image_has_the_requested_format(client: openai.OpenAI, kind: Any) -> None:
     (item,) = client.images.generate(model="gpt-image-1", prompt="a lake", output_format=kind).data or []
     assert (picture(item).format, picture(item).size) == (kind.upper(), (1024, 1024))
 
@@ -72,20 +72,20 @@ def test_parameters_are_checked(client: openai.OpenAI, change: dict[str, Any], p
     assert (refusal.value.param, refusal.value.code, refusal.value.type) == (param, code, "invalid_request_error")
 
 
-def test_refuse_switch(ai: ServedEmulator, client: openai.OpenAI) -> None:
+def test_a_prompt_with_refuse_is_refused_without_a_charge(ai: ServedEmulator, client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as refusal:
         client.images.generate(model="gpt-image-1", prompt="[refuse]")
     assert refusal.value.code == "moderation_blocked"
     assert ai.emulator.charges() == []
 
 
-def test_fail_switch(ai: ServedEmulator, client: openai.OpenAI) -> None:
+def test_a_prompt_with_fail_is_a_server_error_without_a_charge(ai: ServedEmulator, client: openai.OpenAI) -> None:
     with pytest.raises(openai.InternalServerError):
         client.images.generate(model="gpt-image-1", prompt="[fail]")
     assert ai.emulator.charges() == []
 
 
-def test_slow_switch_waits_for_the_clock(ai: ServedEmulator, client: openai.OpenAI) -> None:
+def test_a_prompt_with_slow_waits_for_the_clock(ai: ServedEmulator, client: openai.OpenAI) -> None:
     start = ai.clock.now()
     with ThreadPoolExecutor(1) as waiting:
         answer = waiting.submit(client.images.generate, model="gpt-image-1", prompt="[slow]")
@@ -95,7 +95,7 @@ def test_slow_switch_waits_for_the_clock(ai: ServedEmulator, client: openai.Open
     assert ai.clock.now() - start >= 60
 
 
-def test_too_many_requests(ai: ServedEmulator, client: openai.OpenAI) -> None:
+def test_a_fault_with_429_is_a_rate_limit_error(ai: ServedEmulator, client: openai.OpenAI) -> None:
     ai.arm({"status": 429}, operation="generate", api="openai")
     with pytest.raises(openai.RateLimitError) as refusal:
         client.images.generate(model="gpt-image-1", prompt="a lake")

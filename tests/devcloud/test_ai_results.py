@@ -1,4 +1,4 @@
-"""Result links: what they serve, how long, and how they can go wrong; and what a restart keeps."""
+"""Result links: their content, their lifetime and their faults; and the data that a restart keeps."""
 
 import hashlib
 import io
@@ -28,7 +28,7 @@ def ai(tmp_path: Path) -> Iterator[ServedEmulator]:
         yield emulator
 
 
-def test_headers_head_and_range(ai: ServedEmulator) -> None:
+def test_a_link_has_oss_headers_and_accepts_head_and_ranges(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     whole = ai.web.get(url)
     assert whole.headers["Content-Type"] == "image/png"
@@ -78,21 +78,21 @@ def test_links_use_the_host_of_the_request(ai: ServedEmulator) -> None:
     assert answer["output"]["results"][0]["url"].startswith("http://media.test:8080/results/")
 
 
-def test_expired_fault(ai: ServedEmulator) -> None:
+def test_a_fault_makes_a_link_expire_once(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"expired": True}, operation="result", type="image")
     assert "Request has expired" in ai.web.get(url).text
     assert ai.web.get(url).status_code == 200
 
 
-def test_status_fault(ai: ServedEmulator) -> None:
+def test_a_fault_answers_with_its_status(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"status": 503}, operation="result")
     answer = ai.web.get(url)
     assert (answer.status_code, "<Code>ServiceUnavailable</Code>" in answer.text) == (503, True)
 
 
-def test_wrong_type_fault(ai: ServedEmulator) -> None:
+def test_a_fault_changes_the_content_type(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"contentType": "application/octet-stream"}, operation="result")
     answer = ai.web.get(url)
@@ -109,7 +109,7 @@ def test_wrong_type_fault(ai: ServedEmulator) -> None:
         ("empty", "image/png", b""),
     ],
 )
-def test_body_fault(ai: ServedEmulator, body: str, kind: str, start: bytes) -> None:
+def test_a_fault_replaces_the_body(ai: ServedEmulator, body: str, kind: str, start: bytes) -> None:
     url = ai.finished_image_url()
     ai.arm({"body": body}, operation="result")
     answer = ai.web.get(url)
@@ -118,14 +118,14 @@ def test_body_fault(ai: ServedEmulator, body: str, kind: str, start: bytes) -> N
     assert answer.content[: len(start) or None] == start
 
 
-def test_a_wrong_body_with_a_false_content_type(ai: ServedEmulator) -> None:
+def test_a_fault_can_replace_the_body_and_keep_the_content_type(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"body": "html", "contentType": "image/png"}, operation="result")
     answer = ai.web.get(url)
     assert (answer.headers["Content-Type"], answer.text[:14]) == ("image/png", "<!doctype html")
 
 
-def test_truncated_fault(ai: ServedEmulator) -> None:
+def test_a_fault_truncates_the_body(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     length = int(ai.web.head(url).headers["Content-Length"])
     ai.arm({"truncateBytes": 100}, operation="result")
@@ -137,14 +137,14 @@ def test_truncated_fault(ai: ServedEmulator) -> None:
     assert len(received) == 100
 
 
-def test_redirect_fault(ai: ServedEmulator) -> None:
+def test_a_fault_redirects_to_its_url(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"redirect": "http://169.254.169.254/"}, operation="result")
     answer = ai.web.get(url)
     assert (answer.status_code, answer.headers["Location"]) == (302, "http://169.254.169.254/")
 
 
-def test_dropped_result(ai: ServedEmulator) -> None:
+def test_a_fault_drops_the_answer(ai: ServedEmulator) -> None:
     url = ai.finished_image_url()
     ai.arm({"drop": True}, operation="result")
     with pytest.raises(httpx.RemoteProtocolError):

@@ -27,7 +27,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
         yield running
 
 
-def test_env(cloud: LocalCloud) -> None:
+def test_env_prints_the_variables_of_the_local_cloud(cloud: LocalCloud) -> None:
     shown = devcloud("env", project=cloud.project)
     lines = dict(line.split("=", 1) for line in shown.stdout.splitlines())
     assert lines == cloud.variables
@@ -39,7 +39,7 @@ def test_env(cloud: LocalCloud) -> None:
     assert cloud.output[-1] == f"ready {lines['API_URL']}\n"
 
 
-def test_token(cloud: LocalCloud) -> None:
+def test_token_prints_a_signed_token_of_the_user(cloud: LocalCloud) -> None:
     made = devcloud("token", "--user", "test@factory-buy.com", "--expires-in", "60", project=cloud.project)
     note = json.loads((cloud.data / "running.json").read_text())
     claims = jwt.decode(made.stdout.strip(), note["auth_secret"], ["HS256"], audience="dream-factory")
@@ -47,7 +47,7 @@ def test_token(cloud: LocalCloud) -> None:
     assert claims["iss"] == "http://127.0.0.1/devcloud"
 
 
-def test_invoke(cloud: LocalCloud, tmp_path: Path) -> None:
+def test_invoke_prints_the_result_of_the_function(cloud: LocalCloud, tmp_path: Path) -> None:
     assert json.loads(devcloud("invoke", "work", "--event", '{"a": 1}', project=cloud.project).stdout) == {"a": 1}
     event_file = tmp_path / "event.json"
     event_file.write_text('{"b": 2}')
@@ -55,7 +55,7 @@ def test_invoke(cloud: LocalCloud, tmp_path: Path) -> None:
     assert (shown.returncode, json.loads(shown.stdout)) == (0, {"b": 2})
 
 
-def test_invoke_fails(cloud: LocalCloud) -> None:
+def test_invoke_reports_errors_and_exits_with_1(cloud: LocalCloud) -> None:
     failed = devcloud("invoke", "work", "--event", '{"do": "raise"}', project=cloud.project)
     assert (failed.returncode, failed.stdout, "ValueError" in failed.stderr) == (1, "", True)
     unknown = devcloud("invoke", "nothing", project=cloud.project)
@@ -63,7 +63,7 @@ def test_invoke_fails(cloud: LocalCloud) -> None:
     assert devcloud("invoke", "work", "--event", "{", project=cloud.project).stderr.startswith("devcloud: --event")
 
 
-def test_invoke_async(cloud: LocalCloud) -> None:
+def test_invoke_async_prints_the_request_id(cloud: LocalCloud) -> None:
     shown = devcloud("invoke", "work", "--async", "--event", '{"note": "later"}', project=cloud.project)
     assert eventually(lambda: cloud.lines("later")) == [shown.stdout.strip()]
 
@@ -175,7 +175,7 @@ def test_the_data_of_a_killed_local_cloud_is_removed(project: Path) -> None:
         assert [path.name for path in (project / ".devcloud" / "running").iterdir()] == [f"{cloud.process.pid}.json"]
 
 
-def test_package(project: Path, tmp_path: Path) -> None:
+def test_package_builds_a_folder_for_each_named_function(project: Path, tmp_path: Path) -> None:
     built = devcloud("package", "--into", str(tmp_path / "dist"), "work", "slow-job", project=project)
     assert built.returncode == 0, built.stderr
     assert re.findall(r"([\w-]+)  \d+\.\d MB", built.stdout) == ["work", "slow-job"]

@@ -72,7 +72,7 @@ def _disarmed(cloud: LocalCloud) -> Iterator[None]:
     cloud.control.delete("/faults").raise_for_status()
 
 
-def test_sync_result_and_headers(functions: Functions) -> None:
+def test_a_synchronous_invocation_returns_the_result_and_the_log(functions: Functions) -> None:
     answer = functions.invoke("work", {"do": "echo", "ä": [1]}, x_fc_log_type="Tail")
     assert (answer.status_code, json.loads(answer.payload)) == (200, {"do": "echo", "ä": [1]})
     assert {"x-fc-request-id", "x-fc-instance-id", "x-fc-invocation-duration"} <= answer.headers.keys()
@@ -86,7 +86,7 @@ def test_sync_result_and_headers(functions: Functions) -> None:
     ]
 
 
-def test_what_a_function_sees(cloud: LocalCloud, functions: Functions) -> None:
+def test_a_function_sees_only_its_own_environment(cloud: LocalCloud, functions: Functions) -> None:
     seen = json.loads(functions.invoke("work", {"do": "look"}).payload)
     instance = cloud.instances("work")[0]
     environment = seen["env"]
@@ -122,13 +122,13 @@ def test_the_role_of_a_function_may_call_functions(cloud: LocalCloud, functions:
         ({"security_token": "made-up"}, "InvalidSecurityToken"),
     ],
 )
-def test_bad_signatures(cloud: LocalCloud, wrong: dict[str, str], code: str) -> None:
+def test_a_wrong_key_or_signature_is_refused(cloud: LocalCloud, wrong: dict[str, str], code: str) -> None:
     with pytest.raises(ClientException) as refused:
         Functions(cloud, **wrong).invoke("work", {})
     assert (refused.value.status_code, refused.value.code) == (403, code)
 
 
-def test_unknown_function(functions: Functions) -> None:
+def test_an_unknown_function_is_not_found(functions: Functions) -> None:
     with pytest.raises(ClientException) as refused:
         functions.invoke("nothing", {})
     assert (refused.value.status_code, refused.value.code) == (404, "FunctionNotFound")
@@ -141,7 +141,7 @@ def test_functions_are_described(functions: Functions) -> None:
     assert (one.runtime, one.timeout, one.memory_size) == ("python3.12", 5, 128)
 
 
-def test_exception(cloud: LocalCloud, functions: Functions) -> None:
+def test_an_exception_is_reported_without_local_paths(cloud: LocalCloud, functions: Functions) -> None:
     answer = functions.invoke("work", {"do": "raise"})
     error = json.loads(answer.payload)
     assert (answer.status_code, answer.headers["x-fc-error-type"]) == (200, "UnhandledInvocationError")
@@ -158,7 +158,9 @@ def test_exception(cloud: LocalCloud, functions: Functions) -> None:
         ("memory", "exceeded its memory limit of 128 MB"),
     ],
 )
-def test_the_end_of_an_instance(cloud: LocalCloud, functions: Functions, do: str, message: str) -> None:
+def test_an_instance_that_ends_is_reported_and_replaced(
+    cloud: LocalCloud, functions: Functions, do: str, message: str
+) -> None:
     functions.invoke("work", {})
     instance = cloud.instances("work")[-1]
     answer = functions.invoke("work", {"do": do})
@@ -194,7 +196,7 @@ def test_simultaneous_requests_get_separate_instances(cloud: LocalCloud, functio
     assert not cloud.lines("together-11")
 
 
-def test_async_task(cloud: LocalCloud, functions: Functions) -> None:
+def test_an_asynchronous_task_runs_once_within_a_week(cloud: LocalCloud, functions: Functions) -> None:
     answer = functions.accept("work", {"note": "once"}, "task-1")
     assert (answer.status_code, answer.payload) == (202, b"")
     assert answer.headers["x-fc-async-task-id"] == "task-1"
@@ -220,7 +222,7 @@ def test_task_ids_need_async_task_and_a_form(functions: Functions) -> None:
     assert (refused.value.status_code, refused.value.code) == (404, "AsyncTaskNotFound")
 
 
-def test_asynchronous_payload_limit(functions: Functions) -> None:
+def test_an_asynchronous_payload_over_128_kb_is_refused(functions: Functions) -> None:
     with pytest.raises(ClientException) as refused:
         functions.accept("work", "a" * (128 << 10), "too-large")
     assert refused.value.code == "InvalidArgument"
@@ -277,7 +279,7 @@ def test_a_throttled_invocation_does_not_count_as_an_attempt(functions: Function
     assert functions.ended("work", "throttled", "Succeeded").already_retried_times == 0
 
 
-def test_stop_a_running_task(cloud: LocalCloud, functions: Functions) -> None:
+def test_a_running_task_can_be_stopped(cloud: LocalCloud, functions: Functions) -> None:
     functions.accept("slow-job", {"note": "stopped"}, "stopped")
     pid = int(eventually(lambda: cloud.lines("stopped"))[0])
     functions.client.stop_async_task("slow-job", "stopped", models.StopAsyncTaskRequest())
@@ -318,7 +320,7 @@ def test_fault_makes_the_disk_small(cloud: LocalCloud, functions: Functions) -> 
     eventually(lambda: not folder.exists())
 
 
-def test_a_function_that_cannot_be_imported(cloud: LocalCloud, functions: Functions) -> None:
+def test_a_function_that_cannot_be_imported_is_reported(cloud: LocalCloud, functions: Functions) -> None:
     source = cloud.project / "functions" / "seen" / "index.py"
     kept = source.read_text()
     source.write_text("import nowhere\n")

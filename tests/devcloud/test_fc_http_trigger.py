@@ -22,7 +22,7 @@ def _disarmed(cloud: LocalCloud) -> Iterator[None]:
     cloud.control.delete("/faults").raise_for_status()
 
 
-def test_event_shape(cloud: LocalCloud) -> None:
+def test_an_http_request_becomes_the_documented_event(cloud: LocalCloud) -> None:
     answer = cloud.api.post(
         "/api/a%2Fb%20c/ü?x=1&x=2&empty=&p=%C3%A9",
         headers=[
@@ -61,7 +61,7 @@ def test_binary_bodies_reach_the_function_as_base64(cloud: LocalCloud, content_t
     assert (event["body"], event["isBase64Encoded"]) == ("//4=", True)
 
 
-def test_binary_answer(cloud: LocalCloud) -> None:
+def test_a_base64_body_is_answered_as_bytes(cloud: LocalCloud) -> None:
     answer = cloud.api.get("/binary")
     assert (answer.content, answer.headers["content-type"]) == (bytes(range(256)), "image/png")
 
@@ -77,7 +77,7 @@ def test_head_has_no_body(cloud: LocalCloud) -> None:
     assert int(answer.headers["content-length"]) > 0
 
 
-def test_method_outside_the_trigger(cloud: LocalCloud) -> None:
+def test_a_method_outside_the_trigger_is_a_405(cloud: LocalCloud) -> None:
     answer = cloud.api.delete("/")
     assert (answer.status_code, answer.json()["Code"]) == (405, "MethodNotAllowed")
 
@@ -97,14 +97,14 @@ def test_forbidden_header_is_refused(cloud: LocalCloud) -> None:
     assert (answer.status_code, answer.json()["Code"]) == (502, "BadResponse")
 
 
-def test_limits(cloud: LocalCloud) -> None:
+def test_a_request_over_a_limit_is_a_400(cloud: LocalCloud) -> None:
     assert cloud.api.get("/", headers={"x-long": "a" * 8200}).json()["Code"] == "InvalidArgument"
     assert cloud.api.get(f"/{'a' * 4100}").status_code == 400
     for size in ((32 << 20) + 1, 34 << 20):
         assert cloud.api.post("/", content=bytes(size)).json()["Code"] == "InvalidArgument"
 
 
-def test_asynchronous_by_url(cloud: LocalCloud) -> None:
+def test_a_url_can_be_invoked_asynchronously(cloud: LocalCloud) -> None:
     answer = cloud.api.post("/later", headers={"x-fc-invocation-type": "Async"}, content=b"x")
     assert (answer.status_code, answer.content) == (202, b"")
 
@@ -118,7 +118,7 @@ def test_asynchronous_by_url(cloud: LocalCloud) -> None:
     eventually(done)
 
 
-def test_faults_of_a_call(cloud: LocalCloud) -> None:
+def test_faults_refuse_drop_and_kill_a_call(cloud: LocalCloud) -> None:
     cloud.arm("fc", {"status": 429}, function="web", kind="http")
     answer = cloud.api.get("/")
     assert (answer.status_code, answer.json()["Code"]) == (429, "ResourceThrottled")
@@ -219,6 +219,6 @@ def test_header_names_are_written_as_go_does() -> None:
         {"statusCode": 200, "headers": {"X-A": "a" * 9000}},
     ],
 )
-def test_bad_answers(returned: object) -> None:
+def test_an_invalid_answer_of_a_function_is_refused(returned: object) -> None:
     with pytest.raises(BadResponseError):
         response_of(json.dumps(returned).encode())

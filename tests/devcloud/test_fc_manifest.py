@@ -35,7 +35,7 @@ def load(text: str, folder: Path, **env: str) -> Manifest:
     return load_manifest(path, env)
 
 
-def test_templates_variables_and_references(tmp_path: Path) -> None:
+def test_templates_variables_and_references_are_resolved(tmp_path: Path) -> None:
     manifest = load(SMALL, tmp_path)
     one = manifest.functions["one"]
     assert (manifest.region, list(manifest.functions)) == ("cn-shanghai", ["one", "two"])
@@ -72,7 +72,7 @@ def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, complaint: str) 
         load(SMALL.replace(old, new), tmp_path)
 
 
-def test_the_projects_own_manifest() -> None:
+def test_the_manifest_of_the_project_can_be_read() -> None:
     functions = load_manifest(PROJECT / "s.yaml", {}).functions
     assert {"api", "generate-image", "generate-video", "index-outputs", "clean-up"} <= functions.keys()
     assert functions["generate-image"].folder == "generate_image"
@@ -106,7 +106,7 @@ def test_oss_trigger_fits_by_event_bucket_prefix_and_suffix() -> None:
         ("CRON_TZ=Asia/Shanghai 0 0 9 * * *", 3600),
     ],
 )
-def test_next_fire(cron: str, seconds: float) -> None:
+def test_next_fire_follows_the_schedule(cron: str, seconds: float) -> None:
     assert next_fire(cron, 0) == seconds
 
 

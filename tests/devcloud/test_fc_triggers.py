@@ -46,7 +46,7 @@ def test_matching_events_are_delivered(cloud: LocalCloud, bucket: oss2.Bucket) -
     assert not deliveries(cloud, "other/a.png") + deliveries(cloud, "users/a.txt")
 
 
-def test_lost_and_doubled_events(cloud: LocalCloud, bucket: oss2.Bucket) -> None:
+def test_events_can_be_lost_and_delivered_several_times(cloud: LocalCloud, bucket: oss2.Bucket) -> None:
     cloud.arm("events", {"lose": True}, key="users/lost.png")
     cloud.arm("events", {"copies": 3}, key="users/thrice.*", event="ObjectCreated:*")
     bucket.put_object("users/lost.png", b"1")
@@ -55,7 +55,7 @@ def test_lost_and_doubled_events(cloud: LocalCloud, bucket: oss2.Bucket) -> None
     assert not deliveries(cloud, "users/lost.png")
 
 
-def test_late_events(cloud: LocalCloud, bucket: oss2.Bucket) -> None:
+def test_a_delayed_event_arrives_when_the_clock_moves(cloud: LocalCloud, bucket: oss2.Bucket) -> None:
     cloud.arm("events", {"delayS": 3600}, key="users/late.png")
     bucket.put_object("users/late.png", b"1")
     bucket.put_object("users/soon.png", b"1")
@@ -65,7 +65,7 @@ def test_late_events(cloud: LocalCloud, bucket: oss2.Bucket) -> None:
     eventually(lambda: deliveries(cloud, "users/late.png"))
 
 
-def test_reordered_events(cloud: LocalCloud, bucket: oss2.Bucket) -> None:
+def test_a_held_event_arrives_after_the_next_event(cloud: LocalCloud, bucket: oss2.Bucket) -> None:
     cloud.arm("events", {"hold": True}, key="users/first.png")
     bucket.put_object("users/first.png", b"1")
     bucket.put_object("users/second.png", b"1")

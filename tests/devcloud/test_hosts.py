@@ -1,4 +1,4 @@
-"""Under which names the emulators answer: those of this machine, so that no web page can take one for its own site."""
+"""The emulators answer only under the names of this machine, so that no web page can reach them under its own name."""
 
 import http.client
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def test_sdks_reach_the_names_of_the_real_service_by_a_proxy(oss: EmulatedOss) -
     config = v2.config.load_default()
     config.credentials_provider = v2.credentials.StaticCredentialsProvider(KEY.access_key_id, KEY.access_key_secret)
     config.region, config.endpoint = REGION, f"http://{ENDPOINT}"
-    config.proxy_host = {"http": oss.endpoint}  # of a text the SDK makes what requests ignores
+    config.proxy_host = {"http": oss.endpoint}  # the SDK turns a text into a value that requests ignores
     body = v2.Client(config).get_object(v2.GetObjectRequest(BUCKET, "a")).body
     assert body is not None
     assert body.read() == b"1"

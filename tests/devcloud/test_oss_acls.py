@@ -1,4 +1,4 @@
-"""Access control lists: what they let anonymous callers do."""
+"""Access control lists: the requests that they allow to anonymous callers."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""Bucket policies: which ones are valid, and what they allow and deny."""
+"""Bucket policies: which ones are valid, and which requests they allow and deny."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -41,7 +41,7 @@ STATEMENT = {"Effect": "Allow", "Action": ["oss:GetObject"], "Resource": ["acs:o
 POLICY = {"Version": "1", "Statement": [STATEMENT]}
 
 
-def test_policy(empty_bucket: oss2.Bucket) -> None:
+def test_a_policy_is_read_back_until_it_is_deleted(empty_bucket: oss2.Bucket) -> None:
     assert refusal(empty_bucket.get_bucket_policy) == (404, "NoSuchBucketPolicy")
     empty_bucket.put_bucket_policy(json.dumps(POLICY))
     assert json.loads(empty_bucket.get_bucket_policy().policy) == POLICY
@@ -163,13 +163,15 @@ def test_saveas_needs_the_permission_to_write(oss: EmulatedOss, bucket: oss2.Buc
         ({"Bool": {"acs:SecureTransport": "false"}, "StringLike": {"acs:Referer": ["https://*"]}}, False),
     ],
 )
-def test_conditions(oss: EmulatedOss, bucket: oss2.Bucket, condition: dict[str, object], holds: bool) -> None:
+def test_a_statement_applies_only_if_its_condition_is_true(
+    oss: EmulatedOss, bucket: oss2.Bucket, condition: dict[str, object], holds: bool
+) -> None:
     bucket.put_bucket_acl("private")
     put_policy(bucket, statement("Allow", "GetObject", Condition=condition))
     assert ask(oss, "enforced/a.txt", user_agent="me").status_code == (200 if holds else 403)
 
 
-def test_policy_status_and_blocked_public_access(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_policy_status_is_public_and_public_access_can_be_blocked(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     def is_public() -> str:
         body = bucket._get_bucket_config("policyStatus").read().decode()
         return str(body.partition("<IsPublic>")[2].partition("<")[0])

@@ -1,4 +1,4 @@
-"""Bucket properties, and the configuration documents without a test module of their own."""
+"""Bucket properties, and the configuration documents that do not have their own test module."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ from devcloud.oss.testing import EmulatedOss
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 
-def test_properties_given_at_creation(shared_oss_emulator: EmulatedOss) -> None:
+def test_a_bucket_has_the_properties_given_at_its_creation(shared_oss_emulator: EmulatedOss) -> None:
     bucket = shared_oss_emulator.client("created-with")
     headers = {"x-oss-server-side-encryption": "KMS", "x-oss-server-side-encryption-key-id": "key-1"}
     bucket.create_bucket("public-read", models.BucketCreateConfig("IA", "ZRS"), headers)
@@ -41,7 +41,7 @@ def test_the_endpoint_of_bucket_info_is_reachable(shared_oss_emulator: EmulatedO
     assert again.get_bucket_location().location == f"oss-{REGION}"
 
 
-def test_buckets_by_tags_and_resource_group(shared_oss_emulator: EmulatedOss) -> None:
+def test_buckets_are_listed_by_tags_and_resource_group(shared_oss_emulator: EmulatedOss) -> None:
     for name, tags in (("tagged-a", {"team": "x", "stage": "test"}), ("tagged-b", {"team": "y"}), ("tagged-c", {})):
         bucket = shared_oss_emulator.client(name)
         bucket.create_bucket()
@@ -75,7 +75,7 @@ def test_buckets_by_tags_and_resource_group(shared_oss_emulator: EmulatedOss) ->
     )
 
 
-def test_tags(empty_bucket: oss2.Bucket) -> None:
+def test_bucket_tags_are_stored_deleted_and_checked(empty_bucket: oss2.Bucket) -> None:
     tagging = models.Tagging()
     tagging.tag_set.tagging_rule = {"a": "1", "b%@": "", "c": "3"}
     empty_bucket.put_bucket_tagging(tagging)
@@ -116,7 +116,7 @@ def test_documents_of_another_structure_are_refused(
     assert refusal(lambda: getattr(shared_oss_emulator.client(), put)(body or "nonsense")) == (400, "MalformedXML")
 
 
-def test_logging(empty_bucket: oss2.Bucket) -> None:
+def test_a_logging_target_is_stored_and_must_exist(empty_bucket: oss2.Bucket) -> None:
     assert empty_bucket.get_bucket_logging().target_bucket == ""
     empty_bucket.put_bucket_logging(models.BucketLogging(BUCKET, "日志/"))
     got = empty_bucket.get_bucket_logging()
@@ -127,7 +127,7 @@ def test_logging(empty_bucket: oss2.Bucket) -> None:
     assert empty_bucket.get_bucket_logging().target_bucket == ""
 
 
-def test_styles(empty_bucket: oss2.Bucket) -> None:
+def test_styles_are_listed_replaced_and_deleted(empty_bucket: oss2.Bucket) -> None:
     for name, content in (("b", "image/resize,w_200"), ("a", "image/resize,w_100"), ("b", "image/resize,w_300")):
         empty_bucket.put_bucket_style(name, content)
     assert empty_bucket.get_bucket_style("b").content == "image/resize,w_300"
@@ -155,7 +155,7 @@ def inventory(name: str, target: str = BUCKET) -> models.InventoryConfiguration:
     )
 
 
-def test_inventories(empty_bucket: oss2.Bucket) -> None:
+def test_inventories_are_listed_and_have_unique_names(empty_bucket: oss2.Bucket) -> None:
     assert refusal(empty_bucket.list_bucket_inventory_configurations) == (404, "NoSuchInventory")
     for name in ("weekly", "daily"):
         empty_bucket.put_bucket_inventory_configuration(inventory(name))
@@ -174,7 +174,7 @@ def test_inventories(empty_bucket: oss2.Bucket) -> None:
     assert refusal(lambda: empty_bucket.delete_bucket_inventory_configuration("daily")) == (404, "NoSuchInventory")
 
 
-def test_small_settings(empty_bucket: oss2.Bucket) -> None:
+def test_settings_without_a_document_are_stored_and_checked(empty_bucket: oss2.Bucket) -> None:
     assert empty_bucket.get_bucket_storage_capacity().storage_capacity == -1
     empty_bucket.set_bucket_storage_capacity(models.BucketUserQos(100))
     assert empty_bucket.get_bucket_storage_capacity().storage_capacity == 100

@@ -32,7 +32,7 @@ def bucket(oss: EmulatedOss, request: pytest.FixtureRequest) -> oss2.Bucket:
     return oss.client(f"settings-{request.param}", version=request.param)
 
 
-def test_create_info_delete(bucket: oss2.Bucket) -> None:
+def test_a_bucket_is_created_described_and_deleted(bucket: oss2.Bucket) -> None:
     bucket.create_bucket("public-read", oss2.models.BucketCreateConfig("IA"))
     bucket.create_bucket()  # the owner may repeat it
     info = bucket.get_bucket_info()

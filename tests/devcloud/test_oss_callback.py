@@ -34,7 +34,7 @@ def application(status: int) -> Iterator[tuple[str, list[str]]]:
             self.wfile.write(b'{"saved": true}')
 
         def log_message(self, *_args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)

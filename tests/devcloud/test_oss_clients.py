@@ -354,7 +354,9 @@ class OssV2:
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("version", ["v1", "v4"])
 @pytest.mark.parametrize("client", [Oss2, OssV2])
-def test_python(client: type[Oss2 | OssV2], version: str, operation: str, oss: EmulatedOss, tmp_path: Path) -> None:
+def test_every_operation_works_with_the_python_sdks(
+    client: type[Oss2 | OssV2], version: str, operation: str, oss: EmulatedOss, tmp_path: Path
+) -> None:
     getattr(client(oss, version, tmp_path), operation)()
 
 
@@ -379,5 +381,7 @@ def through_ali_oss(version: str, folder: Path) -> dict[str, str]:
 @pytest.mark.xdist_group("ali-oss")
 @pytest.mark.parametrize("operation", [*OPERATIONS, "put_stream", "post_form"])
 @pytest.mark.parametrize("version", ["v1", "v4"])
-def test_ali_oss(version: str, operation: str, node: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_every_operation_works_with_ali_oss(
+    version: str, operation: str, node: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     assert through_ali_oss(version, tmp_path_factory.getbasetemp() / f"ali-oss-{version}")[operation] == "ok"

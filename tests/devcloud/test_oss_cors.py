@@ -46,7 +46,7 @@ def preflight(oss: EmulatedOss, origin: str, method: str, headers: str = "") -> 
     return ask(oss, "enforced/a.txt", "OPTIONS", origin=origin, **asked)
 
 
-def test_preflight(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_a_preflight_is_answered_by_the_first_rule_that_allows_it(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     refused = preflight(oss, "https://app.a.example", "PUT")
     assert (refused.status_code, code(refused)) == (403, "AccessForbidden")
     assert "not enabled" in refused.text
@@ -80,7 +80,7 @@ def test_preflight_of_a_signed_url_needs_no_signature(oss: EmulatedOss, bucket: 
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "*")
 
 
-def test_cors_headers_of_answers_to_other_sites(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_answers_to_allowed_sites_have_cors_headers(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     assert "access-control-allow-origin" not in ask(oss, "enforced/a.txt", origin="https://a.example").headers
     rules = [models.CorsRule(["https://a.example"], ["GET"], [])]
     bucket.put_bucket_cors(models.BucketCors(rules, response_vary=True))

@@ -16,7 +16,7 @@ SNIPPETS = re.findall(r"```(python|js)\n(.*?)```", (ROOT / "docs/oss-emulator.md
 
 @pytest.mark.parametrize("number", [n for n, (language, code) in enumerate(SNIPPETS) if not code.startswith("# ")])
 @pytest.mark.xdist_group("ali-oss")
-def test_snippets(number: int, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_each_example_of_the_documentation_runs(number: int, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     language, code = SNIPPETS[number]
     with serving(tmp_path) as (_, endpoint):
         code = code.replace("9001", endpoint.rpartition(":")[2])

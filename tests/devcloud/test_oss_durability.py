@@ -40,7 +40,7 @@ def blobs(data_dir: Path) -> list[Path]:
     return [path for path in (data_dir / "blobs").rglob("*") if path.is_file()]
 
 
-def test_kill_during_writes(tmp_path: Path) -> None:
+def test_acknowledged_writes_survive_a_kill(tmp_path: Path) -> None:
     """1,000 writes by four clients, killed in the middle."""
     acknowledged: dict[str, int] = {}
     enough = threading.Event()

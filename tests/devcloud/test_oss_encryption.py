@@ -15,7 +15,7 @@ def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
     return oss_emulator
 
 
-def test_encryption(empty_bucket: oss2.Bucket) -> None:
+def test_an_encryption_rule_is_stored_and_checked(empty_bucket: oss2.Bucket) -> None:
     assert refusal(empty_bucket.get_bucket_encryption) == (404, "NoSuchServerSideEncryptionRule")
     for algorithm, key, data in (("AES256", None, None), ("SM4", None, None), ("KMS", "k", None), ("KMS", None, "SM4")):
         empty_bucket.put_bucket_encryption(models.ServerSideEncryptionRule(algorithm, key, data))

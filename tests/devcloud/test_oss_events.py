@@ -25,7 +25,7 @@ def told(oss: EmulatedOss) -> list[tuple[str, str, int, int]]:
     return [(name, entry["key"], entry["size"], entry["deltaSize"]) for name, entry in facts]
 
 
-def test_shape(oss: EmulatedOss) -> None:
+def test_an_event_has_the_documented_form(oss: EmulatedOss) -> None:
     headers = {"x-oss-meta-job": "7", "Content-Type": "image/png"}
     result = oss.client().put_object("生成/a b.png", b"hello", headers=headers)
     (event,) = oss.events

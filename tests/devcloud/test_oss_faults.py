@@ -62,7 +62,7 @@ def test_a_drop_fault_executes_the_request_without_an_answer(oss: EmulatedOss) -
 
 
 @pytest.mark.parametrize("size", [0, 10, 1_000_000])
-def test_truncated_body(oss: EmulatedOss, size: int) -> None:
+def test_a_truncate_fault_ends_the_body_early_once(oss: EmulatedOss, size: int) -> None:
     bucket = oss.client()
     data = bytes(3_000_000)
     bucket.put_object("cut", data)
@@ -77,7 +77,7 @@ def test_truncated_body(oss: EmulatedOss, size: int) -> None:
     assert bucket.get_object("cut").read() == data
 
 
-def test_delay_by_the_emulators_clock(oss: EmulatedOss) -> None:
+def test_a_delay_fault_waits_for_the_emulators_clock(oss: EmulatedOss) -> None:
     oss.client().put_object("late", b"x")
     arm(oss, {"delayS": 3600}, operation="GetObject")
     bodies: list[bytes] = []
@@ -93,7 +93,7 @@ def test_delay_by_the_emulators_clock(oss: EmulatedOss) -> None:
     assert bodies == [b"x"]
 
 
-def test_wrong_checksum(oss: EmulatedOss, tmp_path: Path) -> None:
+def test_a_checksum_fault_is_noticed_by_the_sdk(oss: EmulatedOss, tmp_path: Path) -> None:
     arm(oss, {"crc": "wrong"}, operation="PutObject")
     with pytest.raises(InconsistentError):
         oss.client().put_object("checked", b"x")

@@ -183,7 +183,7 @@ def test_old_uploads_are_aborted(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     assert [upload.key for upload in oss2.MultipartUploadIterator(bucket)] == ["other/b"]
 
 
-def test_versions(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_versions_and_delete_markers_expire_by_their_rules(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     def versions() -> tuple[list[str], int]:
         listed = bucket.list_object_versions()
         return [version.storage_class for version in listed.versions], len(listed.delete_marker)

@@ -132,7 +132,7 @@ def test_invalid_page_sizes_are_refused(oss: EmulatedOss, full: str, size: str) 
 
 @relaxed
 @given(delimiter=st.sampled_from(["", "/"]), size=st.integers(1, 8))
-def test_uploads_page_by_page(oss: EmulatedOss, delimiter: str, size: int) -> None:
+def test_uploads_are_listed_page_by_page(oss: EmulatedOss, delimiter: str, size: int) -> None:
     bucket = oss.client("uploads")
     if not oss.service_client().list_buckets(prefix="uploads").buckets:
         bucket.create_bucket()
@@ -151,7 +151,7 @@ def test_uploads_page_by_page(oss: EmulatedOss, delimiter: str, size: int) -> No
     assert len({upload_id for _, upload_id in found}) == len(found)
 
 
-def test_buckets(oss: EmulatedOss) -> None:
+def test_buckets_are_listed_by_prefix_and_page(oss: EmulatedOss) -> None:
     service = oss.service_client()
     for name in ("many-1", "many-2", "many-3"):
         oss.client(name).create_bucket()

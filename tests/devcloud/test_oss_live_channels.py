@@ -15,7 +15,7 @@ def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
     return oss_emulator
 
 
-def test_live_channels(oss: EmulatedOss) -> None:
+def test_live_channels_are_created_listed_and_deleted(oss: EmulatedOss) -> None:
     bucket = oss.client(key=KEY)
     info = LiveChannelInfo(target=LiveChannelInfoTarget(playlist_name="list.m3u8"))
     assert bucket.create_live_channel("one", info).play_url.endswith("/one/list.m3u8")

@@ -85,7 +85,7 @@ def test_parts_can_be_replaced_and_omitted(bucket: oss2.Bucket) -> None:
     assert bucket.get_object("replaced").read() == b"A" * PART + b"c"
 
 
-def test_complete_all(bucket: oss2.Bucket) -> None:
+def test_complete_all_needs_no_list_of_parts(bucket: oss2.Bucket) -> None:
     upload_id, _ = upload(bucket, "all", b"a" * PART, b"b")
     bucket.complete_multipart_upload("all", upload_id, None, headers={"x-oss-complete-all": "yes"})
     assert bucket.get_object("all").read() == b"a" * PART + b"b"
@@ -112,7 +112,7 @@ def test_a_refused_completion_keeps_the_upload(bucket: oss2.Bucket) -> None:
     assert bucket.get_object("refused").read() == b"b" * PART
 
 
-def test_part_order(oss: EmulatedOss) -> None:
+def test_parts_out_of_order_are_refused(oss: EmulatedOss) -> None:
     bucket = oss.client()
     upload_id, parts = upload(bucket, "ordered", b"a" * PART, b"b" * PART)
     nodes = "".join(
@@ -124,7 +124,7 @@ def test_part_order(oss: EmulatedOss) -> None:
     assert "<Code>InvalidPartOrder</Code>" in answer.text
 
 
-def test_abort(bucket: oss2.Bucket) -> None:
+def test_an_aborted_upload_does_not_exist(bucket: oss2.Bucket) -> None:
     upload_id, parts = upload(bucket, "aborted", b"a")
     bucket.abort_multipart_upload("aborted", upload_id)
     acts: tuple[Callable[[], object], ...] = (
@@ -146,7 +146,7 @@ def test_invalid_part_numbers_are_refused(oss: EmulatedOss, number: int) -> None
     assert code(error) == (400, "InvalidArgument")
 
 
-def test_part_copy(bucket: oss2.Bucket) -> None:
+def test_parts_can_be_copied_from_an_object(bucket: oss2.Bucket) -> None:
     source = bytes(range(256)) * 1024
     bucket.put_object("源", source)
     upload_id = bucket.init_multipart_upload("copied").upload_id
@@ -157,7 +157,7 @@ def test_part_copy(bucket: oss2.Bucket) -> None:
     assert bucket.get_object("copied").read() == source
 
 
-def test_list_parts_page_by_page(oss: EmulatedOss) -> None:
+def test_parts_are_listed_page_by_page(oss: EmulatedOss) -> None:
     bucket = oss.client()
     upload_id, _ = upload(bucket, "paged", *(b"x" for _ in range(5)))
     numbers, marker = [], ""
@@ -170,7 +170,7 @@ def test_list_parts_page_by_page(oss: EmulatedOss) -> None:
     assert numbers == [1, 2, 3, 4, 5]
 
 
-def test_resumable_upload_and_download(bucket: oss2.Bucket, tmp_path: Path) -> None:
+def test_a_resumable_upload_and_download_keep_the_content(bucket: oss2.Bucket, tmp_path: Path) -> None:
     source, copy = tmp_path / "source", tmp_path / "copy"
     source.write_bytes(bytes(range(256)) * 4096)
     store = oss2.ResumableStore(root=str(tmp_path))
@@ -183,5 +183,5 @@ def test_resumable_upload_and_download(bucket: oss2.Bucket, tmp_path: Path) -> N
 
 
 @given(first=st.binary(max_size=300), second=st.binary(max_size=300))
-def test_checksums_combine(first: bytes, second: bytes) -> None:
+def test_combined_checksums_equal_the_checksum_of_the_whole(first: bytes, second: bytes) -> None:
     assert combine(crc64.xz(first), crc64.xz(second), len(second)) == crc64.xz(first + second)

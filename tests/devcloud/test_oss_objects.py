@@ -38,7 +38,7 @@ def refusal(error: pytest.ExceptionInfo[OssError]) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_put_get_head_delete(bucket: oss2.Bucket, key: str) -> None:
+def test_an_object_is_stored_read_described_and_deleted(bucket: oss2.Bucket, key: str) -> None:
     put = bucket.put_object(key, b"hello")
     assert put.etag == md5(b"hello").hex().upper()
     assert put.crc == crc64.xz(b"hello")
@@ -84,7 +84,7 @@ def test_responses_can_override_headers_in_a_signed_url(bucket: oss2.Bucket) -> 
     assert bucket.get_object_with_url(url).headers["content-type"] == "text/x"
 
 
-def test_the_default_content_type(oss: EmulatedOss) -> None:
+def test_the_default_content_type_is_octet_stream(oss: EmulatedOss) -> None:
     url = oss.client().sign_url("PUT", "untyped.png", 60)
     connection = http.client.HTTPConnection("127.0.0.1", oss.port)
     connection.request("PUT", url.removeprefix(oss.endpoint), b"x")  # oss2 would guess a type itself
@@ -93,7 +93,7 @@ def test_the_default_content_type(oss: EmulatedOss) -> None:
     assert oss.client().head_object("untyped.png").content_type == "application/octet-stream"
 
 
-def test_conditions(bucket: oss2.Bucket) -> None:
+def test_conditional_headers_decide_whether_an_object_is_read(bucket: oss2.Bucket) -> None:
     etag = bucket.put_object("conditional", b"x").etag
     modified = bucket.head_object("conditional").headers["last-modified"]
     early = "Fri, 28 Feb 2020 05:38:42 GMT"
@@ -121,7 +121,7 @@ def test_content_md5_is_checked(bucket: oss2.Bucket) -> None:
     assert bucket.get_object("md5").read() == b"hello"
 
 
-def test_forbid_overwrite(bucket: oss2.Bucket) -> None:
+def test_forbid_overwrite_applies_to_every_kind_of_write(bucket: oss2.Bucket) -> None:
     bucket.delete_object("once")
     forbid = {"x-oss-forbid-overwrite": "true"}
     bucket.put_object("once", b"first", headers=forbid)
@@ -138,7 +138,7 @@ def test_forbid_overwrite(bucket: oss2.Bucket) -> None:
     assert bucket.get_object("once").read() == b"first"
 
 
-def test_copy(bucket: oss2.Bucket) -> None:
+def test_a_copy_keeps_or_replaces_the_metadata(bucket: oss2.Bucket) -> None:
     headers = {"x-oss-meta-a": "1", "Content-Type": "image/png", "x-oss-tagging": "k=v"}
     source = bucket.put_object("源 1", b"bytes", headers=headers)
     assert bucket.copy_object(BUCKET, "源 1", "copy").etag == source.etag
@@ -157,7 +157,7 @@ def test_copy(bucket: oss2.Bucket) -> None:
         bucket.copy_object(BUCKET, "nothing", "other")
 
 
-def test_append(bucket: oss2.Bucket) -> None:
+def test_appends_continue_at_the_end_of_the_object(bucket: oss2.Bucket) -> None:
     bucket.delete_object("log")
     first = bucket.append_object("log", 0, b"hello ", headers={"x-oss-meta-a": "1"})
     assert first.next_position == 6
@@ -175,7 +175,7 @@ def test_append(bucket: oss2.Bucket) -> None:
         bucket.append_object("normal", 0, b"!")
 
 
-def test_symlink(bucket: oss2.Bucket) -> None:
+def test_a_symlink_is_read_as_its_target(bucket: oss2.Bucket) -> None:
     bucket.put_object("目标", b"target")
     bucket.put_symlink("目标", "link", headers={"x-oss-meta-of": "link"})
     assert bucket.get_symlink("link").target_key == "目标"
@@ -187,7 +187,7 @@ def test_symlink(bucket: oss2.Bucket) -> None:
     assert refusal(error) == (404, "SymlinkTargetNotExist")
 
 
-def test_acl_and_tags(bucket: oss2.Bucket) -> None:
+def test_an_object_has_an_acl_and_tags(bucket: oss2.Bucket) -> None:
     bucket.put_object("tagged", b"x")
     assert bucket.get_object_acl("tagged").acl == "default"
     bucket.put_object_acl("tagged", "public-read")
@@ -216,7 +216,7 @@ def test_the_body_of_a_get_does_not_swallow_the_next_request(bucket: oss2.Bucket
     assert bucket.get_object("bodiless").read() == b"x"
 
 
-def test_batch_delete(bucket: oss2.Bucket) -> None:
+def test_a_batch_deletes_keys_with_any_characters(bucket: oss2.Bucket) -> None:
     keys = ["bulk/1", "bulk/二 &<>", "bulk/\x01"]
     for key in keys:
         bucket.put_object(key, b"x")
@@ -239,7 +239,7 @@ def test_missing_features_are_not_implemented(bucket: oss2.Bucket) -> None:
     assert refusal(error) == (501, "NotImplemented")
 
 
-def test_missing_objects(bucket: oss2.Bucket) -> None:
+def test_a_missing_object_is_a_404(bucket: oss2.Bucket) -> None:
     with pytest.raises(oss2.exceptions.NoSuchKey) as error:
         bucket.head_object("none")
     assert len(error.value.request_id) == 24
@@ -248,7 +248,7 @@ def test_missing_objects(bucket: oss2.Bucket) -> None:
     assert error.value.details["EC"] == "0026-00000001"
 
 
-def test_chunked_uploads(bucket: oss2.Bucket) -> None:
+def test_an_upload_without_a_length_is_stored(bucket: oss2.Bucket) -> None:
     put = bucket.put_object("chunked", (bytes([n]) * 70_000 for n in range(3)))
     whole = b"".join(bytes([n]) * 70_000 for n in range(3))
     assert put.crc == crc64.xz(whole)
@@ -266,7 +266,7 @@ def test_truncated_uploads_are_not_stored(oss: EmulatedOss) -> None:
     assert not oss.events or oss.events[-1]["oss"]["object"]["key"] != "truncated"
 
 
-def test_overwriting_while_reading(oss: EmulatedOss) -> None:
+def test_a_read_that_has_begun_is_not_changed_by_a_write(oss: EmulatedOss) -> None:
     bucket = oss.client()
     old, new = b"o" * 8 * MIB, b"n" * 8 * MIB
     bucket.put_object("contested", old)
@@ -303,7 +303,9 @@ ends = st.one_of(st.just(""), st.integers(0, 14).map(str))
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(size=st.sampled_from([0, 1, 10]), first=ends, last=ends, standard=st.booleans())
-def test_ranges(oss: EmulatedOss, size: int, first: str, last: str, standard: bool) -> None:
+def test_a_range_is_read_as_the_documentation_says(
+    oss: EmulatedOss, size: int, first: str, last: str, standard: bool
+) -> None:
     bucket, data = oss.client(), bytes(range(size))
     bucket.put_object("ranged", data)
     header = f"bytes={first}-{last}"

@@ -59,7 +59,7 @@ def code(answer: requests.Response) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("sign", [signed_v1, signed_v4])
-def test_a_signed_form(oss: EmulatedOss, sign: Any) -> None:
+def test_a_signed_form_stores_its_file(oss: EmulatedOss, sign: Any) -> None:
     text = policy({"bucket": BUCKET}, ["starts-with", "$key", "up/"], ["content-length-range", 1, 10])
     fields = {"key": "up/${filename}", **sign(text), "x-oss-meta-color": "red", "x-oss-object-acl": "public-read"}
     assert post(oss, fields).status_code == 204
@@ -107,7 +107,7 @@ def test_a_form_chooses_its_answer(oss: EmulatedOss) -> None:
     assert moved.headers["location"].startswith(f"http://localhost/done?x=1&bucket={BUCKET}&key=k&etag=")
 
 
-def test_a_form_in_small_pieces(oss: EmulatedOss) -> None:
+def test_a_form_can_arrive_in_small_pieces(oss: EmulatedOss) -> None:
     body = b"\r\n--b" * 10_000 + b"\r\n--"
     head = "".join(
         f'--boundary\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -121,7 +121,7 @@ def test_a_form_in_small_pieces(oss: EmulatedOss) -> None:
     assert oss.client().get_object("pieces").read() == body
 
 
-def test_broken_forms(oss: EmulatedOss) -> None:
+def test_broken_forms_are_refused(oss: EmulatedOss) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     for body, expected in (
         (b"", (400, "MalformedPOSTRequest")),

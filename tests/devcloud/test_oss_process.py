@@ -100,11 +100,11 @@ def processed(oss: EmulatedOss, key: str, process: str, version: str = "v4") -> 
         ("resize,w_200/crop,w_50,h_50,g_center/rotate,90/format,png", (50, 50)),
     ],
 )
-def test_sizes(oss: EmulatedOss, process: str, size: tuple[int, int]) -> None:
+def test_a_processed_image_has_the_documented_size(oss: EmulatedOss, process: str, size: tuple[int, int]) -> None:
     assert processed(oss, "a.jpg", f"image/{process}").size == size
 
 
-def test_pixels(oss: EmulatedOss) -> None:
+def test_a_processed_image_has_the_expected_pixels(oss: EmulatedOss) -> None:
     padded = processed(oss, "a.png", "image/resize,m_pad,w_400,h_400,color_00FF00")
     assert padded.convert("RGB").getpixel((200, 2)) == (0, 255, 0)
     assert padded.convert("RGB").getpixel((5, 80)) == (255, 0, 0)
@@ -117,14 +117,14 @@ def test_pixels(oss: EmulatedOss) -> None:
 
 
 @pytest.mark.parametrize("name", ["jpg", "png", "webp", "bmp", "gif", "tiff"])
-def test_formats(oss: EmulatedOss, name: str) -> None:
+def test_an_image_can_be_converted_to_each_format(oss: EmulatedOss, name: str) -> None:
     answer = oss.client().get_object("a.png", process=f"image/format,{name}")
     expected = {"jpg": "jpeg"}.get(name, name)
     assert answer.content_type == f"image/{expected}"
     assert Image.open(io.BytesIO(answer.read())).format == expected.upper()
 
 
-def test_quality_makes_smaller(oss: EmulatedOss) -> None:
+def test_a_lower_quality_makes_an_image_smaller(oss: EmulatedOss) -> None:
     sizes = [len(oss.client().get_object("a.jpg", process=f"image/quality,Q_{q}").read()) for q in (20, 60, 95)]
     assert sizes == sorted(sizes)
     half = len(oss.client().get_object("a.jpg", process="image/quality,q_50").read())
@@ -132,7 +132,7 @@ def test_quality_makes_smaller(oss: EmulatedOss) -> None:
 
 
 @pytest.mark.parametrize("version", ["v1", "v2", "v4"])
-def test_info(oss: EmulatedOss, version: str) -> None:
+def test_image_info_returns_the_facts_of_an_image(oss: EmulatedOss, version: str) -> None:
     answer = oss.client(version=version).get_object("a.jpg", process="image/info")
     size = oss.client().head_object("a.jpg").content_length
     facts = {name: value["value"] for name, value in json.loads(answer.read()).items()}
@@ -196,7 +196,7 @@ def test_public_objects_need_no_signature(oss: EmulatedOss) -> None:
         ("v.mp4", "video/unheard-of", 400, "InvalidArgument"),
     ],
 )
-def test_refusals(oss: EmulatedOss, key: str, process: str, status: int, code: str) -> None:
+def test_invalid_processes_are_refused(oss: EmulatedOss, key: str, process: str, status: int, code: str) -> None:
     with pytest.raises(ServerError) as caught:
         oss.client().get_object(key, process=process)
     assert (caught.value.status, caught.value.code) == (status, code)
@@ -221,7 +221,9 @@ def test_a_too_large_image_is_refused(oss: EmulatedOss) -> None:
         ("t_0,ar_w", (320, 240), "JPEG"),
     ],
 )
-def test_snapshots(oss: EmulatedOss, process: str, size: tuple[int, int], form: str) -> None:
+def test_a_snapshot_has_the_requested_size_and_format(
+    oss: EmulatedOss, process: str, size: tuple[int, int], form: str
+) -> None:
     image = processed(oss, "v.mp4", f"video/snapshot,{process}", "v1")
     assert (image.size, image.format) == (size, form)
 

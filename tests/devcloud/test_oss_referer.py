@@ -34,7 +34,7 @@ def test_a_referer_document_comes_back(empty_bucket: oss2.Bucket) -> None:
     )
 
 
-def test_referer(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_the_referer_decides_whether_a_browser_may_read(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     allowed, banned = ["https://*.a.example", "https://b.example"], ["https://bad.a.example"]
     bucket.put_bucket_referer(models.BucketReferer(False, allowed, True, banned))
     for referer, ec in (

@@ -33,7 +33,7 @@ def test_an_archived_object_is_readable_while_restored(oss: EmulatedOss) -> None
         bucket.get_object("cold")
 
 
-def test_days_and_tiers_of_a_restoration(oss: EmulatedOss) -> None:
+def test_days_and_tiers_of_a_restoration_are_checked(oss: EmulatedOss) -> None:
     bucket = oss.client()
     bucket.put_object("warm", b"x")
     with pytest.raises(oss2.exceptions.OperationNotSupported):

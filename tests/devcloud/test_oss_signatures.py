@@ -129,7 +129,7 @@ def test_v4_signs_additional_headers(oss: EmulatedOss) -> None:
 
 
 @VERSIONS
-def test_sts_tokens(oss: EmulatedOss, version: str) -> None:
+def test_a_temporary_key_needs_its_token(oss: EmulatedOss, version: str) -> None:
     key = oss.credentials.assume_role()
     bucket = oss.client(version=version, key=key)
     assert bucket.get_object("known").read() == b"x"
@@ -151,7 +151,7 @@ def test_sts_tokens(oss: EmulatedOss, version: str) -> None:
     assert refused(error) == (403, "SecurityTokenExpired", "0002-00000007")
 
 
-def test_virtual_hosts(oss: EmulatedOss) -> None:
+def test_a_bucket_can_be_named_by_the_host(oss: EmulatedOss) -> None:
     host = f"{BUCKET}.oss-{REGION}.aliyuncs.com"
     request = oss2.http.Request("GET", f"http://{host}/known", product="oss", region=REGION)
     oss2.AuthV4(KEY.access_key_id, KEY.access_key_secret)._sign_request(request, BUCKET, "known")

@@ -65,7 +65,7 @@ def test_the_command_serves_until_a_signal(tmp_path: Path, number: signal.Signal
         assert "control" not in again
 
 
-def test_own_keys_and_region_and_a_temporary_folder() -> None:
+def test_the_command_uses_the_given_keys_and_a_temporary_folder() -> None:
     own = ("--access-key", "me", "--secret", "mine", "--region", "cn-beijing", "--bucket", "photos")
     with command(*own) as (process, said):
         assert (said["access key"], said["secret"], said["region"]) == ("me", "mine", "cn-beijing")
@@ -125,7 +125,7 @@ def call(method: str, url: str, body: object = None, headers: dict[str, str] | N
         return found
 
 
-def test_the_control_api() -> None:
+def test_the_control_api_arms_faults_and_moves_the_clock() -> None:
     with command("--control", "--bucket", "photos") as (_, said):
         control, photos = said["control"], bucket(said)
         effect = {"status": 503, "code": "ServiceUnavailable"}
@@ -161,7 +161,7 @@ def test_the_control_api() -> None:
             call("DELETE", f"{control}/faults", headers={"Host": "example.com"})
 
 
-def test_the_fixture(oss_emulator: EmulatedOss) -> None:
+def test_the_fixture_has_a_bucket_faults_and_events(oss_emulator: EmulatedOss) -> None:
     oss_emulator.bucket.put_object("a", b"1")
     assert [event["eventName"] for event in oss_emulator.events] == ["ObjectCreated:PutObject"]
     oss_emulator.fail({"status": 404, "code": "NoSuchKey"}, operation="GetObject")
@@ -189,7 +189,7 @@ def test_each_test_has_an_empty_emulator(oss_emulator: EmulatedOss) -> None:
     assert oss_emulator.bucket.list_objects().object_list == []
 
 
-def test_the_plugin_in_another_project(tmp_path: Path) -> None:
+def test_the_plugin_works_in_another_project(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["devcloud.oss.pytest_plugin"]\n')
     (tmp_path / "test_it.py").write_text("def test_it(oss_emulator):\n    oss_emulator.bucket.put_object('a', b'1')\n")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

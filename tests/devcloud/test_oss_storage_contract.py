@@ -59,7 +59,7 @@ def keys(bucket: oss2.Bucket, **options: Any) -> list[str]:
     return [entry.key for entry in oss2.ObjectIterator(bucket, **options)]
 
 
-def test_buckets(oss: EmulatedOss) -> None:
+def test_buckets_are_created_listed_and_deleted_when_empty(oss: EmulatedOss) -> None:
     other = oss.client("another-one")
     with pytest.raises(NoSuchBucket):
         other.put_object("a", b"1")
@@ -76,7 +76,7 @@ def test_buckets(oss: EmulatedOss) -> None:
         other.get_bucket_info()
 
 
-def test_documents(bucket: oss2.Bucket) -> None:
+def test_a_configuration_document_is_read_back_until_it_is_deleted(bucket: oss2.Bucket) -> None:
     bucket.put_bucket_website(oss2.models.BucketWebsite("index.html", "error.html"))
     assert bucket.get_bucket_website().index_file == "index.html"
     bucket.delete_bucket_website()
@@ -84,7 +84,7 @@ def test_documents(bucket: oss2.Bucket) -> None:
         bucket.get_bucket_website()
 
 
-def test_objects(bucket: oss2.Bucket) -> None:
+def test_an_object_is_read_back_with_its_headers(bucket: oss2.Bucket) -> None:
     body = os.urandom(300_000)
     headers = {"Content-Type": "image/png", "x-oss-meta-a": "b", "Cache-Control": "no-cache", "x-oss-tagging": "k=v"}
     put = bucket.put_object("a/b.png", body, headers=headers)
@@ -126,7 +126,7 @@ def rule(key: str, value: str) -> TaggingRule:
     return made
 
 
-def test_forbid_overwrite(bucket: oss2.Bucket) -> None:
+def test_forbid_overwrite_keeps_the_existing_object(bucket: oss2.Bucket) -> None:
     bucket.put_object("a", b"1")
     with pytest.raises(ServerError, match="FileAlreadyExists"):
         bucket.put_object("a", b"2", headers={"x-oss-forbid-overwrite": "true"})
@@ -144,7 +144,7 @@ def test_copies_are_independent(bucket: oss2.Bucket) -> None:
     assert bucket.get_object("b").headers["x-oss-meta-a"] == "c"
 
 
-def test_appends(bucket: oss2.Bucket) -> None:
+def test_appends_continue_at_the_end_of_the_object(bucket: oss2.Bucket) -> None:
     position = 0
     for piece in (b"one", b"two", b"three"):
         position = bucket.append_object("log", position, piece).next_position
@@ -155,14 +155,14 @@ def test_appends(bucket: oss2.Bucket) -> None:
     assert bucket.get_object("log", byte_range=(2, 4)).read() == b"etw"
 
 
-def test_symlinks(bucket: oss2.Bucket) -> None:
+def test_a_symlink_is_read_as_its_target(bucket: oss2.Bucket) -> None:
     bucket.put_object("a", b"1")
     bucket.put_symlink("a", "link")
     assert bucket.get_symlink("link").target_key == "a"
     assert bucket.get_object("link").read() == b"1"
 
 
-def test_lists(bucket: oss2.Bucket) -> None:
+def test_lists_have_prefixes_delimiters_and_pages(bucket: oss2.Bucket) -> None:
     names = ["a", "a/1", "a/2", "b", "c/1", "c/2/3", "d", "é", "日本", "\U0001f600"]
     for name in reversed(names):
         bucket.put_object(name, b"")
@@ -179,7 +179,7 @@ def test_lists(bucket: oss2.Bucket) -> None:
     assert keys(bucket) == names[5:]
 
 
-def test_multipart(bucket: oss2.Bucket) -> None:
+def test_parts_are_listed_and_become_the_object(bucket: oss2.Bucket) -> None:
     pieces = [os.urandom(PART), os.urandom(PART), b"end"]
     upload_id = bucket.init_multipart_upload("m", headers={"x-oss-meta-a": "b"}).upload_id
     bucket.upload_part("m", upload_id, 1, b"replaced")
@@ -204,7 +204,7 @@ def test_multipart(bucket: oss2.Bucket) -> None:
         bucket.list_parts("m", upload_id)
 
 
-def test_part_copies_and_aborts(bucket: oss2.Bucket) -> None:
+def test_parts_can_be_copied_and_aborted(bucket: oss2.Bucket) -> None:
     body = os.urandom(2 * PART)
     bucket.put_object("a", body)
     upload_id = bucket.init_multipart_upload("m").upload_id
@@ -220,7 +220,7 @@ def test_part_copies_and_aborts(bucket: oss2.Bucket) -> None:
         bucket.upload_part("m", upload_id, 2, b"2")
 
 
-def test_resumable(bucket: oss2.Bucket, tmp_path: Path) -> None:
+def test_a_resumable_upload_and_download_keep_the_content(bucket: oss2.Bucket, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(os.urandom(5 * PART + 7))
     store = {"store": oss2.ResumableStore(str(tmp_path / "up"))}
@@ -230,7 +230,7 @@ def test_resumable(bucket: oss2.Bucket, tmp_path: Path) -> None:
     assert target.read_bytes() == source.read_bytes()
 
 
-def test_versions(bucket: oss2.Bucket) -> None:
+def test_versions_and_delete_markers_are_listed_and_read(bucket: oss2.Bucket) -> None:
     bucket.put_object("a", b"0")
     switch(bucket, "Enabled")
     first = bucket.put_object("a", b"1").versionid
@@ -288,7 +288,7 @@ def test_readers_see_one_complete_version(oss: EmulatedOss) -> None:
     assert wrong == []
 
 
-# boto3 as a witness
+# boto3 reads and writes the same objects
 
 
 def test_boto3_sees_what_oss2_stored(moto_oss: EmulatedOss) -> None:

@@ -89,7 +89,7 @@ def test_earlier_objects_are_null_versions(oss: EmulatedOss) -> None:
     assert read(bucket, "k", "null") == b"0"
 
 
-def test_pages_of_versions(bucket: oss2.Bucket) -> None:
+def test_versions_are_listed_page_by_page(bucket: oss2.Bucket) -> None:
     expected = []
     for key in ("a", "b/1", "b/2", "c"):
         written = [bucket.put_object(key, str(number)).versionid for number in range(3)]
@@ -117,7 +117,7 @@ def test_pages_continue_after_all_earlier_versions_were_deleted(bucket: oss2.Buc
     assert len(versions(bucket, **markers)) == 3
 
 
-def test_tags_and_acl_of_one_version(bucket: oss2.Bucket) -> None:
+def test_each_version_has_its_own_tags_and_acl(bucket: oss2.Bucket) -> None:
     first = bucket.put_object("k", b"1").versionid
     bucket.put_object("k", b"2")
     bucket.put_object_acl("k", "public-read", params={"versionId": first})
@@ -126,7 +126,7 @@ def test_tags_and_acl_of_one_version(bucket: oss2.Bucket) -> None:
     assert read(bucket, "k") == b"2"
 
 
-def test_copies_of_a_version(bucket: oss2.Bucket) -> None:
+def test_a_version_can_be_copied(bucket: oss2.Bucket) -> None:
     first = bucket.put_object("k", b"1").versionid
     bucket.put_object("k", b"2")
     bucket.copy_object(bucket.bucket_name, "k", "copy", params={"versionId": first})

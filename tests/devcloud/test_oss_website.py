@@ -22,7 +22,7 @@ def bucket(oss: EmulatedOss) -> oss2.Bucket:
     return public_bucket(oss)
 
 
-def test_website(empty_bucket: oss2.Bucket) -> None:
+def test_a_website_document_is_stored_and_checked(empty_bucket: oss2.Bucket) -> None:
     condition = models.Condition("old/", 404)
     redirect = models.Redirect(
         models.REDIRECT_TYPE_EXTERNAL, proto="https", host_name="a.example", http_redirect_code=301
@@ -53,7 +53,7 @@ def site(bucket: oss2.Bucket, index: str = "", *rules: models.RoutingRule) -> No
         bucket.put_object(key, key.encode())
 
 
-def test_index_and_error_documents(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_a_website_shows_index_and_error_documents(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     site(bucket)
     for path in ("enforced", "enforced/", "enforced/docs/"):
         page = ask(oss, path)
@@ -80,7 +80,7 @@ def test_websites_do_not_open_private_objects(oss: EmulatedOss, bucket: oss2.Buc
     ("kind", "status", "shown"),
     [("0", 302, "/enforced/docs/"), ("1", 404, "error.html"), ("2", 200, "docs/index.html")],
 )
-def test_folders_with_their_own_index(
+def test_a_folder_can_have_its_own_index(
     oss: EmulatedOss, bucket: oss2.Bucket, kind: str, status: int, shown: str
 ) -> None:
     site(bucket, f"<SupportSubDir>true</SupportSubDir><Type>{kind}</Type>")
@@ -89,7 +89,7 @@ def test_folders_with_their_own_index(
     assert (page.status_code, page.headers.get("location", page.text)) == (status, shown)
 
 
-def test_redirects(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
+def test_redirects_follow_the_first_rule_that_fits(oss: EmulatedOss, bucket: oss2.Bucket) -> None:
     def to(number: int, prefix: str, status: int | None, kind: str, **how: Any) -> models.RoutingRule:
         redirect = models.Redirect(kind, **how)
         return models.RoutingRule(number, models.Condition(prefix, status), redirect)

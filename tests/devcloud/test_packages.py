@@ -1,4 +1,4 @@
-"""What is deployed: a package holds all that a function imports, for the platform's Python and no other."""
+"""Packages for deployment: a package contains everything that a function imports, only for the platform's Python."""
 
 import fcntl
 import os
@@ -35,12 +35,12 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
 
 
 @pytest.mark.timeout(300)
-def test_package_holds_the_handler_and_every_library(package: Package) -> None:
+def test_package_contains_the_handler_and_every_library(package: Package) -> None:
     for name in ("index.py", "shared/bootstrap.py", "oss2", "pydantic", "peewee.py", "pymysql", "httpx", "crcmod"):
         assert (package.folder / name).exists(), name
 
 
-def test_package_holds_the_libraries_that_come_inside_wheels(package: Package) -> None:
+def test_package_contains_the_libraries_inside_wheels(package: Package) -> None:
     assert list(package.folder.glob("pymediainfo/libmediainfo.so*"))
     assert list(package.folder.glob("pydantic_core/*.so"))
     assert list(package.folder.glob("fastcrc/*.so"))
@@ -53,23 +53,23 @@ def test_package_reads_media_with_its_own_library(package: Package, tmp_path: Pa
         "import sys; from pathlib import Path; from shared.adapters.media_info import MediaInfoProbe as P, _library; "
     )
     code += "print(_library(), P().probe(Path(sys.argv[1]), 'png').width)"
-    # Without site, so that nothing but the package has a library.
+    # Without site, so that only the libraries of the package are found.
     command = [sys.executable, "-S", "-c", code, str(path)]
     said = subprocess.run(command, cwd=package.folder, capture_output=True, text=True, check=True).stdout.split()
     assert said == [str(next(package.folder.glob("pymediainfo/libmediainfo.so*"))), "4"]
 
 
-def test_package_holds_extensions_of_python_3_12_alone(package: Package) -> None:
+def test_package_contains_only_extensions_of_python_3_12(package: Package) -> None:
     tags = {match[1] for path in package.folder.rglob("*.so") if (match := EXTENSION.search(path.name))}
     assert tags == {"312"}
 
 
-def test_package_holds_nothing_of_the_local_cloud_and_fits_the_limit(package: Package) -> None:
+def test_package_contains_nothing_of_the_local_cloud_and_fits_the_limit(package: Package) -> None:
     assert not any((package.folder / name).exists() for name in ("devcloud", "starlette", "PIL", "sqlalchemy"))
     assert 0 < package.size_bytes < FC_LIMIT_BYTES
 
 
-def test_a_library_is_built_by_what_is_installed_here_and_fetches_no_builder(tmp_path: Path) -> None:
+def test_a_library_is_built_with_the_installed_builder(tmp_path: Path) -> None:
     source, function = tmp_path / "crcmod", tmp_path / "function"
     source.mkdir()
     (source / "crcmod.py").touch()
@@ -82,14 +82,14 @@ def test_a_library_is_built_by_what_is_installed_here_and_fetches_no_builder(tmp
     assert (build(function, tmp_path / "shared", tmp_path / "dist").folder / "crcmod.py").exists()
 
 
-def test_what_builds_libraries_is_pinned_by_hashes() -> None:
+def test_the_builder_of_libraries_is_pinned_by_hashes() -> None:
     pinned = (ROOT / "requirements" / "build.txt").read_text()
     assert re.search(r"^setuptools==\S+ \\\n +--hash=sha256:", pinned, re.MULTILINE)
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^PIP := .* --no-build-isolation$", makefile, re.MULTILINE)
 
 
-def test_a_library_that_cannot_be_had_is_named(tmp_path: Path) -> None:
+def test_a_library_that_cannot_be_installed_is_named(tmp_path: Path) -> None:
     function = tmp_path / "function"
     function.mkdir()
     (function / "index.py").touch()

@@ -28,7 +28,7 @@ def port() -> Iterator[int]:
 
 
 def ask(port: int, *lines: str, body: str = "") -> bytes:
-    """Return all that is answered until the server closes the connection."""
+    """Return all bytes of the answers until the server closes the connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall("\r\n".join([*lines, "", body]).encode())
         return b"".join(iter(lambda: connection.recv(65536), b""))
@@ -44,6 +44,6 @@ def test_transfer_encoding_overrides_content_length(port: int, length: str) -> N
     answer = ask(port, *head, body=CHUNKED + NEXT)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"stated: none\r\n" in answer
-    # The connection ends there: who stands between may have counted by the other header.
+    # The server closes the connection, because a proxy may have used the other header.
     assert b"connection: close\r\n" in answer
     assert answer.endswith(b"\r\n\r\nabcde")

@@ -1,7 +1,7 @@
-"""The API's handler without the platform, to look at the work for an answer and not only at the answer.
+"""The API's handler without the platform, to check the work for an answer and not only the answer.
 
-It runs in a process of its own, for the modules beside the handler are top-level there. As a program, this module reads
-requests from stdin and writes what came of them.
+It runs in a separate process, because the modules beside the handler are top-level there. As a program, this module
+reads requests from stdin and writes the answers to stdout.
 """
 
 import json
@@ -39,7 +39,7 @@ class Served:
     work: list[str]
 
     def alike(self, *names: str) -> "Served":
-        """Return it without what differs between any two requests, and without the names of things."""
+        """Return the answer without values that differ between any two requests, and without the names of things."""
         pattern = re.compile("|".join(map(re.escape, names)))
         work = [pattern.sub("(name)", _TIME.sub("(time)", step)) for step in self.work]
         return Served(self.status, self.headers, {**self.body, "requestId": ""}, work)

@@ -1,4 +1,4 @@
-"""A local cloud per test process, and what tests of it have in common."""
+"""A local cloud per test process, and the fixtures that its tests share."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ _NUMBERS = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    """The local cloud of this test process. Tests keep apart by their prompts, jobs and keys."""
+    """The local cloud of this test process. Tests use separate prompts, jobs and keys."""
     running = LocalCloud(tmp_path_factory.mktemp("cloud") / "data", env={"CORS_ORIGINS": CORS_ORIGINS}).start()
     yield running
     running.stop()
@@ -31,7 +31,7 @@ def cloud(running_cloud: LocalCloud) -> LocalCloud:
 
 @pytest.fixture
 def start_cloud(tmp_path: Path) -> Iterator[Callable[..., LocalCloud]]:
-    """Start local clouds of the test's own: ``start_cloud(data_dir=…, database_url=…, env=…, port=…)``."""
+    """Start separate local clouds for one test: ``start_cloud(data_dir=…, database_url=…, env=…, port=…)``."""
     with ExitStack() as stack:
 
         def start(data_dir: Path | None = None, **options: Any) -> LocalCloud:
@@ -44,13 +44,13 @@ def start_cloud(tmp_path: Path) -> Iterator[Callable[..., LocalCloud]]:
 
 @pytest.fixture
 def fresh_cloud(start_cloud: Callable[..., LocalCloud]) -> LocalCloud:
-    """A local cloud of the test's own."""
+    """A separate local cloud for one test."""
     return start_cloud()
 
 
 @pytest.fixture
 def prompt(request: pytest.FixtureRequest) -> str:
-    """A prompt that no other test uses, so that its charges can be told from others'."""
+    """A prompt that no other test uses, so that its charges differ from those of other tests."""
     # Without brackets: words in brackets are switches of the provider emulator.
     name = request.node.name[:60].translate(str.maketrans("[]", "  "))
     return f"a lighthouse at dusk, {next(_NUMBERS)} {name}"

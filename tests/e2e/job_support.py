@@ -1,4 +1,4 @@
-"""Looking a whole job through, from the API's answer to the bytes in OSS."""
+"""Checks of a whole job, from the API's answer to the bytes in OSS."""
 
 import io
 import re
@@ -25,7 +25,7 @@ _CONTENT_TYPES = {"png": "image/png", "mp4": "video/mp4"}
 
 @dataclass(frozen=True)
 class Case:
-    """A request and what must come of it."""
+    """A request and its expected result."""
 
     name: str
     path: str
@@ -75,7 +75,7 @@ def check_job_shape(job: dict[str, Any]) -> None:
 
 
 def check_main_job(cloud: LocalCloud, user: str, prompt: str, case: Case) -> dict[str, Any]:
-    """Generate, and hold the answer, the objects, the rows, the bill and the temp folders against one another."""
+    """Run a job and compare the answer, the objects, the rows, the charges and the temp folders."""
     job = run(cloud, user, prompt, path=case.path, **case.body)
     check_succeeded(cloud, user, job, case)
     charges = cloud.charges(prompt)
@@ -89,7 +89,7 @@ def check_main_job(cloud: LocalCloud, user: str, prompt: str, case: Case) -> dic
 
 
 def check_succeeded(cloud: LocalCloud, user: str, job: dict[str, Any], case: Case) -> None:
-    """Check a job that has succeeded, and everything it left."""
+    """Check a job that has succeeded, and everything that it stored."""
     check_job_shape(job)
     assert job["status"] == "succeeded", job["error"]
     assert (job["type"], job["model"], job["error"]) == (case.type, case.model, None)
@@ -153,7 +153,7 @@ def check_thumbnail(url: str, case: Case) -> None:
 
 
 def check_media(content: bytes, case: Case) -> None:
-    """Check that the bytes are what was asked for."""
+    """Check that the bytes have the requested format and size."""
     if case.type == "image":
         with Image.open(io.BytesIO(content)) as image:
             image.load()

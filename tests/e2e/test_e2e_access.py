@@ -45,7 +45,7 @@ _NUMBERS = itertools.count(1)
 class Row:
     """A route: the statuses that its user may get, and those of anybody else with a good token.
 
-    What ``spends`` is gone or changed when it succeeds, so it gets things of its own.
+    A request that ``spends`` removes or changes its things when it succeeds, so it gets separate things.
     """
 
     own: tuple[int, ...]
@@ -181,7 +181,9 @@ def test_every_route_has_a_row_of_expected_statuses() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_route_with_every_kind_of_token(case: str, cloud: LocalCloud, things: Things, prompt: str) -> None:
+def test_every_route_answers_every_kind_of_token_as_listed(
+    case: str, cloud: LocalCloud, things: Things, prompt: str
+) -> None:
     headers_of, expected = CASES[case]
     for name in sorted(SERVED):
         row = ROWS[name]

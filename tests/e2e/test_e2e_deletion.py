@@ -198,7 +198,9 @@ def test_the_timer_ends_a_deletion_that_oss_interrupted(
     cloud.arm("oss", {"operation": "DeleteObject"}, {"status": 500, "code": "InternalError"}, times=1000)
     for _ in range(2):  # a repeated request continues the same deletion
         check_not_yet(api.delete(path))
-    assert unfinished(cloud, user) == (2 if path == EVERYTHING else 1)  # that of the job beside its user's
+    assert unfinished(cloud, user) == (
+        2 if path == EVERYTHING else 1
+    )  # the deletion of the job, beside the deletion of its user's data
     assert left_in_tables(cloud, user)["jobs"] == 1
     cloud.disarm()
     cloud.invoke("clean-up", TIMER)

@@ -1,4 +1,4 @@
-"""Failures at the provider, during the download and at OSS: their errors, their costs and what they leave."""
+"""Failures at the provider, during the download and at OSS: their errors, their costs and the data that stays."""
 
 import shutil
 from typing import Any

@@ -16,7 +16,7 @@ EVENTS = Path(__file__).resolve().parents[1] / "events"
 PATHS = sorted({route.path for route in ROUTES})
 READABLE = [route.path for route in ROUTES if route.method == "GET"]
 # Headers that differ between any two answers.
-_OF_ITS_OWN = {"date", "x-fc-request-id", "content-length"}
+_DIFFERENT_EACH_TIME = {"date", "x-fc-request-id", "content-length"}
 
 
 def methods_of(path: str) -> set[str]:
@@ -84,7 +84,7 @@ def test_head_of_a_missing_job_is_a_404(cloud: LocalCloud) -> None:
 
 
 def headers_of(answer: httpx.Response) -> dict[str, str]:
-    return {name: value for name, value in answer.headers.items() if name not in _OF_ITS_OWN}
+    return {name: value for name, value in answer.headers.items() if name not in _DIFFERENT_EACH_TIME}
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -75,7 +75,9 @@ def test_a_new_user_has_used_nothing(cloud: LocalCloud, api: httpx.Client) -> No
     check_problem(cloud.api(None).get("/usage"), 401)
 
 
-def test_the_quota_of_concurrent_jobs(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
+def test_a_job_beyond_the_quota_of_concurrent_jobs_is_refused(
+    cloud: LocalCloud, api: httpx.Client, prompt: str
+) -> None:
     answers = [ask(api, prompt) for _ in range(3)]
     assert [limits(answer)["concurrent-jobs"] for answer in answers] == [{"r": 2}, {"r": 1}, {"r": 0}]
     assert limits(answers[0], "ratelimit-policy") == {"jobs-per-day": {"q": 5, "w": 86400}, "concurrent-jobs": {"q": 3}}
@@ -90,7 +92,7 @@ def test_the_quota_of_concurrent_jobs(cloud: LocalCloud, api: httpx.Client, prom
     assert ask(api, prompt).status_code == 202
 
 
-def test_the_quota_of_jobs_per_day(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
+def test_a_job_beyond_the_quota_of_jobs_per_day_is_refused(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
     for _ in range(5):
         assert ask(api, prompt).status_code == 202
         end(cloud, prompt)
@@ -106,7 +108,7 @@ def test_the_quota_of_jobs_per_day(cloud: LocalCloud, api: httpx.Client, prompt:
     assert ask(api, prompt).status_code == 202 and used(api) == [1, 1, 0]
 
 
-def test_the_quota_of_stored_bytes(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
+def test_a_job_beyond_the_quota_of_stored_bytes_is_refused(cloud: LocalCloud, api: httpx.Client, prompt: str) -> None:
     job = api.post(IMAGE, json={"prompt": prompt, "size": "512x512"}).json()
     (output,) = job["outputs"]
     assert used(api) == [0, 1, output["size"]]

@@ -20,7 +20,7 @@ USER = "reader@factory-buy.com"
 SECTION = re.search(r"^## Try the API\n(.*?)^## ", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
 assert SECTION is not None
 BLOCKS = {language: re.findall(rf"^```{language}\n(.*?)^```", SECTION[1], re.M | re.S) for language in ("sh", "json")}
-# Each request goes through the real curl; this only keeps the head of each answer.
+# Each request goes through the real curl; this script only keeps the head of each answer.
 CURL = """#!/bin/sh
 exec {curl} -D "$(mktemp {heads}/$(date +%s%N)-XXXXXX)" "$@"
 """
@@ -53,7 +53,7 @@ def run_examples(cloud: LocalCloud, folder: Path) -> "subprocess.CompletedProces
 
 
 def drive(cloud: LocalCloud, done: "Future[subprocess.CompletedProcess[str]]") -> "subprocess.CompletedProcess[str]":
-    """Drive the emulators' clock on until the examples are done, so that nobody waits for a video."""
+    """Advance the emulators' clock until the examples have ended, so that the test does not wait for a video."""
 
     def finished() -> bool:
         cloud.advance(1)
@@ -72,7 +72,7 @@ def answers(printed: str) -> Iterator[Any]:
 
 
 def shape(value: Any) -> Any:
-    """Return which fields there are, at every depth."""
+    """Return the names of the fields at every depth."""
     if isinstance(value, dict):
         return {name: shape(item) for name, item in value.items()}
     return [shape(item) for item in value] if isinstance(value, list) else None

@@ -46,7 +46,7 @@ def test_a_generating_function_sweeps_before_each_job_and_when_it_ends(fresh_clo
     assert folder_of(cloud, "generate-image") == folder
     assert (old.exists(), young.exists()) == (False, True)
     assert [record["removed"] for record in logged(cloud, "generate-image", "temp folder swept")] == [1]
-    cloud.advance(301)  # idle for so long, an instance is ended
+    cloud.advance(301)  # an instance that is idle for this time is ended
     emptied = eventually(lambda: logged(cloud, "generate-image", "temp folder emptied"))
     assert [record["removed"] for record in emptied] == [1]
 

@@ -1,4 +1,4 @@
-"""How a job is started and waited for: 200, 202, Prefer, Location and Retry-After."""
+"""How a request starts a job and waits for its end: 200, 202, Prefer, Location and Retry-After."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -46,7 +46,7 @@ class InMemoryDeliveryStore:
             row = self._rows.get(delivery.id)
             attempts = delivery.attempts if over_attempts is None else over_attempts
             if row is None or row.attempts != attempts or row.status is not DeliveryStatus.PENDING:
-                raise LeaseLostError("the delivery has gone on without this attempt")
+                raise LeaseLostError("the delivery has continued without this attempt")
             self._rows[delivery.id] = delivery
 
     def is_disabled(self, user_id: str, url: str) -> bool:

@@ -80,7 +80,7 @@ class InMemoryJobStore:
         with self._session():
             row = self._held(job.id, job.attempt)
             if row.due_at != job.due_at:
-                raise LeaseLostError("the job has gone on since it was read")
+                raise LeaseLostError("the job has changed since it was read")
             postponed = job.parked(next_attempt_at)
             self._write(replace(postponed, cancel_requested_at=row.cancel_requested_at))
             return postponed
@@ -124,7 +124,7 @@ class InMemoryJobStore:
     def _held(self, job_id: str, attempt: int) -> Job:
         row = self._rows.get(job_id)
         if row is None or row.attempt != attempt or row.status.final:
-            raise LeaseLostError("the job has gone on without this attempt")
+            raise LeaseLostError("the job has continued without this attempt")
         return row
 
     def _write(self, job: Job) -> None:

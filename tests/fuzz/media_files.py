@@ -1,4 +1,4 @@
-"""One small file of every format that is stored, in each of its layouts that MediaInfo reads by other code."""
+"""One small file of every format that is stored, in each layout for which MediaInfo has separate code."""
 
 import io
 import tempfile
@@ -15,7 +15,7 @@ FRAMES = 10
 
 @dataclass(frozen=True)
 class MediaFile:
-    """A good file: its format's name, and the codec that is to be found in it."""
+    """A valid file: the name of its format, and the codec that the probe must find."""
 
     format: str
     data: bytes
@@ -29,7 +29,7 @@ def make_image(format_: str, **options: object) -> bytes:
 
 
 def make_video(container: str, codec: str, movflags: str = "") -> bytes:
-    # A file and not a buffer: to put moov first, FFmpeg opens what it wrote again by its name.
+    # A file and not a buffer: to put moov first, FFmpeg opens its output again by its name.
     with tempfile.NamedTemporaryFile() as file:
         options = {"fflags": "+bitexact"} | ({"movflags": movflags} if movflags else {})
         with av.open(file.name, "w", format=container, options=options) as output:
@@ -50,7 +50,7 @@ def make_video(container: str, codec: str, movflags: str = "") -> bytes:
 
 
 def make_heic() -> bytes:
-    """Write the boxes of a HEIC file (ISO/IEC 23008-12) around a picture of HEVC, as nothing at hand writes one."""
+    """Write the boxes of a HEIC file (ISO/IEC 23008-12) around a picture of HEVC; no library here writes HEIC."""
     video = make_video("mp4", "libx265")
     at = video.index(b"hvcC") - 4
     configuration = video[at : at + int.from_bytes(video[at : at + 4], "big")]

@@ -1,4 +1,4 @@
-"""What may be wrong with a file: cut off, bits flipped, and extremes in the fields that state lengths and counts."""
+"""Broken variants of a file: truncated, with flipped bits, or with extreme values for lengths and counts."""
 
 from collections.abc import Iterator
 from random import Random
@@ -22,12 +22,12 @@ _EXTREMES = (
 _BOXES_WITH_BOXES = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"dinf", b"edts", b"mvex", b"moof", b"traf", b"udta"}
 _BOXES_WITH_BOXES |= {b"iprp", b"ipco", b"mfra"}
 _EBML_WITH_ELEMENTS = {0x18538067, 0x1654AE6B, 0xAE, 0xE0, 0x1549A966, 0x1F43B675, 0x1C53BB6B, 0xBB, 0x114D9B74}
-# Behind a chunk's length and name: where its own fields are that count, or state a size.
+# The positions, behind a chunk's length and name, of its fields that contain a count or a size.
 _FIELDS = (0, 4, 8, 12, 16)
 
 
 def mutate(data: bytes, random: Random) -> bytes:
-    """Return the file with one to three things wrong."""
+    """Return the file with one to three defects."""
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         data = random.choice((_cut, _flip, _overstate, _overstate, _overstate, _set, _repeat))(data, random)
     return data
@@ -56,7 +56,7 @@ def _set(data: bytes, random: Random) -> bytes:
 
 
 def _repeat(data: bytes, random: Random) -> bytes:
-    """Say a part twice, such as a box within itself."""
+    """Repeat a part, for example a box within itself."""
     begin, end = sorted((random.randrange(len(data) + 1), random.randrange(len(data) + 1)))
     return data[:end] + data[begin:]
 

@@ -1,8 +1,8 @@
-"""The API against its own description: thousands of requests that schemathesis makes of it, the wrong ones among them.
+"""The API against its own description: thousands of requests that schemathesis derives from it, valid and invalid.
 
-All of schemathesis' checks and phases: the examples, every boundary of every rule, random data, and sequences along
-the links. What no schema can say is in ``hooks.py``. ``make test`` asks the same each time; ``make fuzz`` goes on at
-random.
+They pass all of schemathesis' checks and phases: the examples, every boundary of every rule, random data, and sequences
+along the links. Rules that a schema cannot express are in ``hooks.py``. ``make test`` sends the same requests each
+time; ``make fuzz`` continues with random requests.
 """
 
 import json
@@ -42,20 +42,20 @@ def cloud(tmp_path: Path) -> Iterator[LocalCloud]:
     running.stop()
 
 
-@pytest.mark.timeout(0)  # schemathesis has a time limit of its own
-def test_the_api_is_what_its_description_says(
+@pytest.mark.timeout(0)  # schemathesis has its own time limit
+def test_the_api_agrees_with_its_description(
     cloud: LocalCloud, tmp_path: Path, pytestconfig: pytest.Config, capfd: pytest.CaptureFixture[str]
 ) -> None:
     minutes = pytestconfig.getoption("--fuzz-minutes", default=None)
     jobs = finished_jobs(cloud)
-    # Jobs that are begun now stay queued: there will be hundreds, drawing their images would be most of the work, and
-    # like this the answers are the same each time, whatever the machine is busy with.
+    # Jobs that start now stay queued: drawing the images of hundreds of jobs would be most of the work, and the answers
+    # of queued jobs are the same each time, whatever the load of the machine.
     cloud.arm("fc", {"function": "generate-*", "kind": "async"}, {"status": 500}, times=10**6)
-    cloud.arm("fc", {"function": "deliver-webhooks"}, {"throttle": True}, times=10**6)  # to addresses that are made up
+    cloud.arm("fc", {"function": "deliver-webhooks"}, {"throttle": True}, times=10**6)  # to invented addresses
     kind = ["--generation-deterministic"] if minutes is None else ["--max-time", str(minutes * 60)]
     limit_s = (minutes or 0) * 60 + SPARE_S
     with nullcontext() if minutes is None else capfd.disabled():
-        # That one takes away all that the others are to find, so it comes last.
+        # deleteData deletes the data of the other operations, so it comes last.
         status = fuzz(cloud, jobs, tmp_path / "1.har", [*kind, "--exclude-operation-id", "deleteData"], limit_s)
         status |= fuzz(cloud, jobs, tmp_path / "2.har", [*_A_FEW, "--include-operation-id", "deleteData"], SPARE_S)
     assert status == 0, capfd.readouterr().out[-20_000:]

@@ -1,7 +1,7 @@
-"""The media probe on files with something wrong: it says what they hold or refuses them, and nothing else happens.
+"""The media probe on broken files: it returns their facts or refuses them, and nothing else happens.
 
-``make test`` tries the same mutants each time; ``make fuzz`` takes thousands of others. A failure names the seed, and
-``ARGS="--fuzz-seed N"`` makes the same ones again.
+``make test`` tries the same mutants each time; ``make fuzz`` makes thousands of others. A failure names the seed, and
+``ARGS="--fuzz-seed N"`` makes the same mutants again.
 """
 
 import base64
@@ -42,7 +42,7 @@ def check_good(file: MediaFile) -> None:
 
 
 def check_mutant(data: bytes, format_: str) -> bool:
-    """Probe it, and tell whether it was refused."""
+    """Probe the file and return whether it was refused."""
     began = time.monotonic()
     try:
         _PROBE.probe(io.BytesIO(data), format_)

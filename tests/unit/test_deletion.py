@@ -199,7 +199,7 @@ def test_while_oss_is_unavailable_the_deletion_waits_for_the_timer(world: World)
     for _ in range(2):
         with pytest.raises(StorageUnavailableError, match="continues in the background"):
             ask_job(world)
-    assert minute(world) == {"failed": 1, "deletions_left": 1}  # one, though it was asked for twice
+    assert minute(world) == {"failed": 1, "deletions_left": 1}  # one deletion for two requests
     world.store.away = False
     assert minute(world) == {"deletions_ended": 1}
     assert left_of(world, USER) == []
@@ -250,7 +250,7 @@ def test_a_repeated_request_continues_after_the_row_of_the_output_is_gone(world:
     with pytest.raises(StorageUnavailableError):
         ask_output(world, output.id)
     world.store.away = False
-    world.outputs.remove(output.id)  # its object was gone for a moment, and the event of that was quick
+    world.outputs.remove(output.id)  # its object was gone for a moment, and the event of this deletion arrived at once
     with pytest.raises(NotFoundError):
         ask_output(world, output.id, OTHER)
     ask_output(world, output.id)
@@ -280,7 +280,7 @@ def test_an_object_uploaded_after_the_deletion_gets_no_row_and_is_deleted_within
         case DeletionScope.USER:
             ask_everything(world)
     world.clock.advance(30)
-    key = hold(world, output.oss_path)  # a PUT that took its time
+    key = hold(world, output.oss_path)  # the answer of a slow PUT
     index_object(key, ports=world.indexing)
     assert world.outputs.get(output.id) is None
     for _ in range(58):
@@ -509,7 +509,7 @@ def mortal(world: World, fuse: Fuse) -> DeletionPorts:
     )
 
 
-def write_down(world: World, scope: DeletionScope) -> None:
+def record(world: World, scope: DeletionScope) -> None:
     """Let api record the deletion, and do nothing else."""
     match scope:
         case DeletionScope.OUTPUT:
@@ -560,7 +560,7 @@ def test_the_timer_ends_a_deletion_that_was_killed_after_any_effect(tmp_path: Pa
         strangers, before = left_of(world, OTHER), left_of(world, USER)
         paths = [output.oss_path for output in world.outputs.of_job("job")]
         intents = [each.output.id for each in world.outputs.intents_of_job("job")]
-        write_down(world, scope)
+        record(world, scope)
         died = _dies(partial(minute, world, mortal(world, Fuse(effects))))
         end_what_is_cancelled(world)
         for _ in range(3):
@@ -607,7 +607,7 @@ def test_the_timer_ends_a_deletion_after_any_failed_request_to_oss(tmp_path: Pat
     for calls in range(30):
         world = set_up(tmp_path / str(calls))
         strangers = left_of(world, OTHER)
-        write_down(world, scope)
+        record(world, scope)
         fail_at(world.store, calls)
         for _ in range(4):
             minute(world)

@@ -224,7 +224,7 @@ def test_old_temp_files_are_removed_before_the_handler_runs(temp_dir: Path, kind
         return Response(204)
 
     entrypoint = event_entrypoint(sweep=SWEEP)(handle) if kind == "event" else http_entrypoint(answer, sweep=SWEEP)
-    for _ in range(2):  # with each invocation, not with the first alone
+    for _ in range(2):  # with each invocation, not only with the first one
         leave_behind(temp_dir, "old.png", 24.1)
         leave_behind(temp_dir, "young.png", 23.9)
         entrypoint(b'{"jobId": "j"}' if kind == "event" else request(), context())

@@ -403,7 +403,7 @@ def test_a_retryable_failure_beside_a_stored_output_is_repeated_and_then_a_warni
         world.store.failures.append(StorageUnavailableError("away"))
         with pytest.raises(StorageUnavailableError):
             advance(world, provider)
-    assert world.downloads.fetched.count(URLS[0]) == 1  # what is stored is not stored again
+    assert world.downloads.fetched.count(URLS[0]) == 1  # a stored output is not stored again
     world.store.failures = [StorageUnavailableError("away")]
     done = advance(world, provider)
     assert (done.status, done.warnings) == (JobStatus.SUCCEEDED, ("output 2 of 2: away",))

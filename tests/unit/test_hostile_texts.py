@@ -1,4 +1,4 @@
-"""Texts that are made to be slow to parse: the time grows with their length, not with the square of it."""
+"""Texts that are constructed to be slow to parse: the time grows with their length, not with its square."""
 
 import time
 from collections.abc import Callable

@@ -182,7 +182,7 @@ def test_tasks_that_a_run_could_not_poll_come_first_in_the_next_run(world: World
     world.clock.advance(30)
 
     def poll() -> Pending:
-        world.clock.advance(0.3)  # in one minute 200 polls end, and those that have begun by then
+        world.clock.advance(0.3)  # in one minute, 200 polls end, and those that have begun by the end of the minute
         return TASK
 
     provider = FakeProvider(AssertionError("submitted"), poll)
@@ -255,7 +255,9 @@ def test_a_failed_dispatch_does_not_block_the_others(world: World) -> None:
     world.clock.advance(DISPATCH_GRACE_S)
     assert revive(world) == {"dispatched": 2}
     assert sorted(world.dispatcher.task_ids) in (["job_a_1", "job_a_2", "job_b_2"], ["job_a_2", "job_b_1", "job_b_2"])
-    assert all(world.job(job_id).failures == 0 for job_id in "ab")  # Function Compute's fault is not the jobs'
+    assert all(
+        world.job(job_id).failures == 0 for job_id in "ab"
+    )  # a failure of Function Compute is not charged to the jobs
 
 
 def test_the_jobs_that_are_due_longest_come_first(world: World) -> None:

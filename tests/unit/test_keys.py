@@ -177,5 +177,5 @@ def test_the_timestamp_is_exact_to_the_millisecond() -> None:
         assert made.timestamp_ms % 1000 == millisecond
 
 
-def test_temp_names() -> None:
+def test_temp_names_are_numbered_from_the_second() -> None:
     assert [temp_name("abc123", n, "png") for n in range(3)] == ["abc123.png", "abc123-2.png", "abc123-3.png"]

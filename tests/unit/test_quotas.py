@@ -30,7 +30,7 @@ def test_the_last_free_place_is_given() -> None:
 
 
 @pytest.mark.parametrize("used", [2, 5])
-def test_the_quota_of_concurrent_jobs(used: int) -> None:
+def test_an_image_waits_shorter_than_a_video_for_the_end_of_a_job(used: int) -> None:
     assert refusal(concurrent_jobs=used).retry_after_s < refusal(MediaType.VIDEO, concurrent_jobs=used).retry_after_s
     assert f"{used} of 2 jobs are unfinished" in str(refusal(concurrent_jobs=used))
 

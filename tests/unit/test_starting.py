@@ -74,7 +74,7 @@ def end(world: World, job_id: str = "first") -> Job:
 # -- the job
 
 
-def test_the_job_is_what_was_ordered(world: World) -> None:
+def test_the_job_has_the_requested_parameters(world: World) -> None:
     order = replace(
         IMAGE,
         negative_prompt="fog",

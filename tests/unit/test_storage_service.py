@@ -1,4 +1,4 @@
-"""The storage functions: temp file → OSS → row → temp file gone."""
+"""The storage functions: temp file, object in OSS, row, removal of the temp file."""
 
 import base64
 import os

@@ -117,7 +117,7 @@ def test_without_a_folder_no_file_is_removed(folder: Path) -> None:
 
 
 def fill(folder: Path, *sizes: int) -> TempFolder:
-    """Write a.png, b.png … of those sizes, each a minute younger than the one before, on a disk of 1000 bytes."""
+    """Write a.png, b.png … of these sizes, each a minute younger than the file before, on a disk of 1000 bytes."""
     temp = TempFolder(str(folder), disk_bytes=1000)
     for number, (name, size) in enumerate(zip("abcdef", sizes, strict=False)):
         file = temp.write(f"{name}.png", [b"x" * size])

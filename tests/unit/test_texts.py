@@ -1,4 +1,4 @@
-"""Text from outside, cut and cleaned."""
+"""Texts from outside are cut and cleaned."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What callers read when a field or a query parameter breaks a rule: what is wrong and what is right."""
+"""The messages for a field or a query parameter that breaks a rule: they name the mistake and the accepted values."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Web addresses that others give us: what can be told of them without a name server."""
+"""Web addresses that others give us, as far as they can be checked without a name server."""
 
 import ipaddress
 from contextlib import suppress
@@ -286,7 +286,7 @@ def test_other_libraries_read_the_same_host_and_port(host: str, rest: str) -> No
         found = parts.hostname or ""
         named = idna.encode(found, uts46=True).decode() if not found.isascii() else found
         assert _same_host(named) == read.host and parts.port == read.port
-    # This is what is contacted.
+    # This address is contacted.
     contacted = httpx.URL(read.url_at("93.184.216.34"))
     assert (contacted.host, contacted.port or 443) == ("93.184.216.34", read.port_to_contact)
 

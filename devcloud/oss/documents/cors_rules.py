@@ -43,7 +43,7 @@ class CorsConfiguration:
     response_vary: bool
 
     def rule_for(self, origin: str, method: str, headers: list[str]) -> CorsRule | None:
-        """Return the first rule that allows such a request."""
+        """Return the first rule that allows this request."""
         return next((rule for rule in self.rules if rule.allows(origin, method, headers)), None)
 
 

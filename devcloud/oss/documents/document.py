@@ -18,7 +18,7 @@ class Document:
     """One kind of document, put and read by the sub-resource ``name`` of its bucket.
 
     ``read`` checks the body of a client and returns the document that is stored. For a bucket without the document the
-    answer is ``default``, or a 404 with the code ``missing`` if there is no default.
+    answer is ``default``, or, without a default, a 404 with the code ``missing``.
     """
 
     name: str

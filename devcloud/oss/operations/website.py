@@ -57,7 +57,7 @@ class _Visit:
         self._key = key
 
     async def instead(self) -> Reply | None:
-        """Return the index document, a redirect or the error document; ``None`` if the website has none that fits."""
+        """Return the index document, a redirect or the error document; ``None`` if none of them fits."""
         reply = await self._index()
         if reply is None:
             redirect = self._site.redirect(self._request.key, _query(self._request), self._request.headers, 404)

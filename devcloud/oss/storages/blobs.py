@@ -102,7 +102,7 @@ class FileBlobWriter:
         self.size += len(chunk)
 
     def md5(self) -> bytes:
-        """Return the digest of what was written."""
+        """Return the MD5 digest of the written bytes."""
         return self._md5.digest()
 
     def finish(self) -> Content:

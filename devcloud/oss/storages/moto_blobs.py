@@ -31,7 +31,7 @@ class MotoBlobs:
     def hold(self, key: FakeKey, content: Content) -> Content:
         """Return ``content`` as the one blob that is the value of ``key``."""
         name = secrets.token_hex(16)
-        key.oss_blob = name  # type: ignore[attr-defined]  # an attribute of our own
+        key.oss_blob = name  # type: ignore[attr-defined]  # our own attribute
         self._blobs[name] = key
         return Content(content.size, content.crc64, (Segment(name, content.size),))
 

@@ -238,7 +238,7 @@ class Storage(Protocol):
 
 
 def successor(prefix: str) -> str | None:
-    """Return the least string above all strings that begin with ``prefix``, ``None`` if there is no such string."""
+    """Return the least string above all strings that begin with ``prefix``, ``None`` if it does not exist."""
     while prefix:
         code = ord(prefix[-1]) + 1
         if code == 0xD800:  # surrogates are not characters

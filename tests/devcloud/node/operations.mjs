@@ -1,4 +1,4 @@
-// One function per operation: node operations.mjs ENDPOINT BUCKET ID SECRET v1|v4. Prints what became of each as JSON.
+// One function per operation: node operations.mjs ENDPOINT BUCKET ID SECRET v1|v4. Prints the result of each as JSON.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -17,7 +17,7 @@ const client = new OSS({
   accessKeySecret,
   region: "oss-cn-hangzhou",
   authorizationV4: v4,
-  sldEnable: true, // the bucket in the path: a host name of its own would need DNS
+  sldEnable: true, // the bucket in the path: the bucket's own host name would need DNS
 });
 
 async function refused(code, promise) {
