@@ -7,17 +7,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-_FOLDERS = [
-    ".github",
-    *("bench", "devcloud", "docs", "functions", "migrations", "openapi", "requirements", "shared", "tests"),
-]
 _SUFFIXES = {".in", ".ini", ".json", ".md", ".mjs", ".py", ".svg", ".toml", ".yaml", ".yml"}
-_FOUND = [*ROOT.glob("*"), *(path for folder in _FOLDERS for path in (ROOT / folder).rglob("*"))]
+_FOLDERS = [path for path in ROOT.iterdir() if path.is_dir() and (path.name == ".github" or path.name[0] != ".")]
+_FOUND = {*ROOT.glob("*"), *(path for folder in _FOLDERS for path in folder.rglob("*"))}
+_GENERATED = {"dist", "node_modules", "package-lock.json"}
 _LEFT_OUT = {Path(__file__), *(ROOT / "tests" / "faults").rglob("*"), ROOT / "tests" / "mariadb.py"}
-_BY_OTHERS = {"node_modules", "package-lock.json"}
-_FILES = [
-    *(ROOT / name for name in ("Makefile", ".ci/run")),
-    *(path for path in sorted({*_FOUND} - _LEFT_OUT) if path.suffix in _SUFFIXES and not _BY_OTHERS & {*path.parts}),
+_FILES = [ROOT / "Makefile", ROOT / ".ci" / "run"] + [
+    path
+    for path in sorted(_FOUND - _LEFT_OUT)
+    if path.suffix in _SUFFIXES and not _GENERATED & {*path.relative_to(ROOT).parts}
 ]
 # The list in CONTRIBUTING.md quotes the idioms that it forbids.
 _HOUSE_STYLE = re.compile(r"(?<=\n)## House style for prose\n.*?(?=\n## )", re.S)
