@@ -304,7 +304,7 @@ def test_the_service_scope_makes_a_service_caller(scope: Any) -> None:
         {"act-for-user": 1},
         7,
     ],
-    ids=str,
+    ids=repr,
 )
 def test_any_other_scope_makes_a_user_caller(scope: Any) -> None:
     assert hs256().caller_of(bearer(scope=scope)) == UserCaller(USER)
