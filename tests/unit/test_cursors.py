@@ -67,9 +67,9 @@ def test_a_cursor_of_another_list_or_filter_is_refused(of: str) -> None:
 @pytest.mark.parametrize(
     "cursor",
     [
-        "",
+        pytest.param("", id="empty"),
         "x",
-        "é",
+        pytest.param("é", id="not ASCII"),
         "=",
         "A" * 100_000,
         encode("[" * 383),
@@ -91,7 +91,7 @@ def test_a_cursor_of_another_list_or_filter_is_refused(of: str) -> None:
         write_cursor(PLACE, of=LIST) + "\n",
         " " + write_cursor(PLACE, of=LIST),
     ],
-    ids=lambda cursor: cursor[:20] or "empty",
+    ids=lambda cursor: cursor[:20],
 )
 def test_an_invalid_cursor_is_refused(cursor: str) -> None:
     refused(cursor)
