@@ -45,7 +45,7 @@ bench: setup ## measure imports, transfers and the OSS emulator, as ratios again
 	$(BIN)/python -m bench $(ARGS)
 
 # A later run continues: only mutants of changed functions, or those that ARGS names, are run again.
-mutants: setup ## change the rules and use cases, one change at a time, and list changes that no unit test finds; ARGS="shared.domain.keys*"
+mutants: setup ## change rules and use cases, and list the changes that no unit test finds; ARGS="shared.domain.keys*"
 	$(BIN)/python -m mutmut run --max-children $(JOBS) $(ARGS)
 	@$(BIN)/python -m tests.mutants
 
