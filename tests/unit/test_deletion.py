@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.deletions import Deletion, DeletionScope, deletion_of_job, deletion_of_output
+from shared.domain.deletions import Deletion, DeletionScope, deletion_of_job, deletion_of_output, deletion_of_user
 from shared.domain.errors import ConflictError, DispatchError, NotFoundError, StorageError, StorageUnavailableError
 from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import ObjectKey
@@ -18,7 +18,7 @@ from shared.ports import MultipartUpload
 from shared.services.deletion import DeletionPorts, carry_out_deletion, resume_deletions
 from shared.services.deletion_requests import delete_job, delete_output, delete_user_data
 from shared.services.indexing import index_object
-from tests.fakes import USER, HeldObject, InMemoryObjectStore, World, make_job, make_output, make_png
+from tests.fakes import NOW, USER, HeldObject, InMemoryObjectStore, World, make_job, make_output, make_png
 
 OTHER = "somebody.else@factory-buy.com"
 DATA = make_png()
@@ -449,6 +449,13 @@ def test_a_list_of_a_wrong_prefix_deletes_nothing(world: World) -> None:
 
 
 # -- interrupted anywhere
+
+
+def test_an_interrupted_deletion_is_due_at_once_but_behind_those_that_wait_already() -> None:
+    minute = timedelta(minutes=1)
+    interrupted = deletion_of_user(USER, NOW).interrupted(NOW + 2 * minute)
+    waiting = deletion_of_user(OTHER, NOW + minute)
+    assert interrupted.due(NOW + 2 * minute) and waiting.due_at < interrupted.due_at
 
 
 class KilledError(BaseException):
