@@ -99,15 +99,15 @@ def test_digits_of_other_scripts_are_refused_in_a_timestamp() -> None:
     ],
 )
 def test_ids_that_could_leave_their_folder_are_refused(bad: str) -> None:
-    with pytest.raises(ValidationError, match="userId"):
+    with pytest.raises(ValidationError, match="userId must"):
         check_user_id(bad)
-    with pytest.raises(ValidationError, match="userId"):
+    with pytest.raises(ValidationError, match="userId must"):
         key(user_id=bad)
-    with pytest.raises(ValidationError, match="jobId"):
+    with pytest.raises(ValidationError, match="jobId must"):
         check_job_id(bad)
-    with pytest.raises(ValidationError, match="jobId"):
+    with pytest.raises(ValidationError, match="jobId must"):
         key(job_id=bad)
-    with pytest.raises(ValidationError, match="jobId"):
+    with pytest.raises(ValidationError, match="jobId must"):
         temp_name(bad, 0, "png")
 
 
