@@ -99,8 +99,10 @@ def test_digits_of_other_scripts_are_refused_in_a_timestamp() -> None:
     ],
 )
 def test_ids_that_could_leave_their_folder_are_refused(bad: str) -> None:
-    with pytest.raises(ValidationError, match="userId must"):
+    with pytest.raises(ValidationError, match="userId must") as caught:
         check_user_id(bad)
+    (error,) = caught.value.errors
+    assert str(caught.value) == f"{error['field']} {error['message']}"
     with pytest.raises(ValidationError, match="userId must"):
         key(user_id=bad)
     with pytest.raises(ValidationError, match="jobId must"):
