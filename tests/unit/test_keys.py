@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import ValidationError
-from shared.domain.keys import MAX_KEY_BYTES, ObjectKey, check_job_id, check_user_id, temp_name
+from shared.domain.keys import MAX_KEY_BYTES, MAX_USER_ID_BYTES, ObjectKey, check_job_id, check_user_id, temp_name
 from shared.domain.media_type import MediaType
 from tests.fakes import NOW, USER
 
@@ -120,8 +120,10 @@ def test_unusual_but_safe_user_ids_are_accepted(good: str) -> None:
 
 
 def test_a_user_id_has_a_limit_in_bytes_too() -> None:
-    with pytest.raises(ValidationError, match="bytes"):
-        check_user_id("😀" * 255)
+    longest = "😀" * (MAX_USER_ID_BYTES // 4) + "x" * (MAX_USER_ID_BYTES % 4)
+    assert check_user_id(longest) == longest
+    with pytest.raises(ValidationError, match="^userId must .* bytes"):
+        check_user_id(longest + "x")
 
 
 @given(st.text(_SAFE, min_size=1, max_size=255).filter(lambda text: text not in {".", ".."} and text[-1] != " "))
