@@ -122,7 +122,7 @@ def test_unusual_but_safe_user_ids_are_accepted(good: str) -> None:
 def test_a_user_id_has_a_limit_in_bytes_too() -> None:
     longest = "😀" * (MAX_USER_ID_BYTES // 4) + "x" * (MAX_USER_ID_BYTES % 4)
     assert check_user_id(longest) == longest
-    with pytest.raises(ValidationError, match="^userId must .* bytes"):
+    with pytest.raises(ValidationError, match=r"^userId must .* bytes"):
         check_user_id(longest + "x")
 
 
