@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test coverage faults fuzz check fmt bench conformance openapi statements package migrate database setup lock clean
+.PHONY: help demo up test coverage faults fuzz check fmt bench mutants conformance openapi statements package migrate database setup lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -46,6 +46,11 @@ fmt: setup ## format the code and sort its imports
 
 bench: setup ## measure imports, transfers and the OSS emulator, as ratios against a peer in the same run
 	$(BIN)/python -m bench $(ARGS)
+
+# A later run continues: only mutants of changed functions, or those that ARGS names, are run again.
+mutants: setup ## change rules and use cases, and list the changes that no unit test finds; ARGS="shared.domain.keys*"
+	$(BIN)/python -m mutmut run --max-children $(JOBS) $(ARGS)
+	@$(BIN)/python -m tests.mutants
 
 conformance: setup ## run oss2's own tests against the OSS emulator (signatures V1 and V4); OSS2_TESTS=path of a tests folder
 	$(BIN)/python -m tests.conformance $(ARGS)
@@ -96,4 +101,4 @@ lock: setup ## pin every requirement again, with hashes; ARGS=--upgrade for newe
 	done
 
 clean: ## remove build results and the local cloud's data, but not .venv
-	rm -rf dist build .coverage .coverage.* .devcloud .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf dist build mutants .coverage .coverage.* .devcloud .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

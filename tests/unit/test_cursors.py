@@ -38,6 +38,14 @@ def test_a_written_cursor_is_read_back(created_at: datetime, row_id: str) -> Non
     assert set(cursor) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
+def test_a_cursor_has_at_most_512_characters() -> None:
+    rest = len(json.dumps([1, LIST, 0, ""], separators=(",", ":")))
+    longest = Place(datetime(1970, 1, 1, tzinfo=UTC), "x" * (512 * 3 // 4 - rest))
+    cursor = write_cursor(longest, of=LIST)
+    assert len(cursor) == 512 and read_cursor(cursor, of=LIST) == longest
+    refused(write_cursor(Place(longest.created_at, longest.id + "x"), of=LIST))
+
+
 @given(st.text(max_size=600) | st.binary(max_size=400).map(lambda data: base64.urlsafe_b64encode(data).decode()))
 def test_any_text_is_refused_or_reads_as_the_cursor_that_it_is(text: str) -> None:
     try:
@@ -67,9 +75,9 @@ def test_a_cursor_of_another_list_or_filter_is_refused(of: str) -> None:
 @pytest.mark.parametrize(
     "cursor",
     [
-        "",
+        pytest.param("", id="empty"),
         "x",
-        "é",
+        pytest.param("é", id="not ASCII"),
         "=",
         "A" * 100_000,
         encode("[" * 383),

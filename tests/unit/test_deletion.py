@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from shared.domain.deletions import Deletion, DeletionScope, deletion_of_job, deletion_of_output
+from shared.domain.deletions import (
+    AGAIN_AFTER,
+    LONGEST_DELAY,
+    MAX_FAILURES,
+    SECOND_LOOK_AFTER,
+    Deletion,
+    DeletionScope,
+    deletion_of_job,
+    deletion_of_output,
+    deletion_of_user,
+)
 from shared.domain.errors import ConflictError, DispatchError, NotFoundError, StorageError, StorageUnavailableError
 from shared.domain.jobs import Job, JobOutput, JobStatus, OutputIntent
 from shared.domain.keys import ObjectKey
@@ -19,10 +29,11 @@ from shared.ports import MultipartUpload
 from shared.services.deletion import DeletionPorts, carry_out_deletion, resume_deletions
 from shared.services.deletion_requests import delete_job, delete_output, delete_user_data
 from shared.services.indexing import index_object
-from tests.fakes import USER, HeldObject, InMemoryObjectStore, World, make_job, make_output, make_png
+from tests.fakes import NOW, USER, HeldObject, InMemoryObjectStore, World, make_job, make_output, make_png
 
 OTHER = "somebody.else@factory-buy.com"
 DATA = make_png()
+INSTANT = timedelta(microseconds=1)
 
 
 # -- a world with things to delete
@@ -457,6 +468,30 @@ def test_a_list_of_a_wrong_prefix_deletes_nothing(world: World) -> None:
 
 
 # -- interrupted anywhere
+
+
+def test_an_interrupted_deletion_is_due_at_once_but_behind_those_that_wait_already() -> None:
+    minute = timedelta(minutes=1)
+    interrupted = deletion_of_user(USER, NOW).interrupted(NOW + 2 * minute)
+    waiting = deletion_of_user(OTHER, NOW + minute)
+    assert interrupted.due(NOW + 2 * minute) and waiting.due_at < interrupted.due_at
+
+
+def test_no_other_run_begins_with_a_deletion_whose_turn_has_just_begun() -> None:
+    begun = deletion_of_user(USER, NOW).postponed(NOW)
+    assert not begun.due(NOW + AGAIN_AFTER - INSTANT) and begun.due(NOW + AGAIN_AFTER)
+
+
+def test_a_new_request_for_a_deletion_that_was_given_up_starts_it_again_at_once() -> None:
+    given_up = replace(deletion_of_user(USER, NOW), failures=MAX_FAILURES - 1).failed(NOW)
+    assert not given_up.due(NOW + LONGEST_DELAY)
+    again = given_up.begun_again()
+    assert again.due(NOW) and again.failures == 0
+
+
+def test_a_finished_deletion_is_checked_again_after_an_hour() -> None:
+    finished = replace(deletion_of_user(USER, NOW), finished_at=NOW)
+    assert not finished.due(NOW + SECOND_LOOK_AFTER) and finished.due(NOW + SECOND_LOOK_AFTER + INSTANT)
 
 
 class KilledError(BaseException):

@@ -84,12 +84,15 @@ def test_a_parsed_size_is_written_unchanged() -> None:
 def test_each_size_rule_names_the_accepted_sizes(rule: SizeRule, size: Size, match: str) -> None:
     with pytest.raises(ValidationError, match=match) as caught:
         rule.check(size)
-    assert caught.value.errors[0]["field"] == "size"
+    (error,) = caught.value.errors
+    assert error["field"] == "size" and str(caught.value) == f"size {error['message']}"
 
 
 def test_a_duration_that_the_model_cannot_make_is_refused() -> None:
-    with pytest.raises(ValidationError, match="5, 10 seconds"):
+    with pytest.raises(ValidationError, match="5, 10 seconds") as caught:
         MODELS["wan2.5-t2v-preview"].check_duration(7)
+    (error,) = caught.value.errors
+    assert error["field"] == "duration" and str(caught.value) == f"duration {error['message']}"
 
 
 def test_ignored_parameters_cause_warnings() -> None:

@@ -1,7 +1,9 @@
 """The rules of quotas."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from time import tzset
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,16 @@ QUOTAS = Quotas(concurrent_jobs=2, jobs_per_day=3, stored_bytes=100)
 LAST = Usage(concurrent_jobs=1, jobs_today=2, stored_bytes=99)
 EVENING = datetime(2026, 11, 24, 23, 59, 0, tzinfo=UTC)
 _TIMES = st.datetimes(datetime(2002, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the machine's own timezone be twelve hours ahead of UTC."""
+    with monkeypatch.context() as context:
+        context.setenv("TZ", "Etc/GMT-12")
+        tzset()
+        yield
+    tzset()
 
 
 def refusal(type: MediaType = MediaType.IMAGE, **usage: int) -> QuotaExceededError:
@@ -47,11 +59,18 @@ def test_the_quota_of_bytes_asks_to_delete_outputs(used: int) -> None:
     assert (error.status, error.code, error.usage.stored_bytes) == (429, "quota_exceeded", used)
 
 
+@pytest.mark.parametrize("used", [{"concurrent_jobs": 2}, {"jobs_today": 3}, {"stored_bytes": 100}], ids=str)
+def test_a_refusal_says_what_was_used_and_when(used: dict[str, int]) -> None:
+    error = refusal(MediaType.IMAGE, **used)
+    assert (error.usage, error.at) == (replace(LAST, **used), EVENING)
+
+
 def test_the_quota_with_the_longest_wait_is_named() -> None:
     assert "bytes" in str(refusal(concurrent_jobs=2, jobs_today=3, stored_bytes=100))
     assert "today" in str(refusal(concurrent_jobs=2, jobs_today=3))
 
 
+@pytest.mark.usefixtures("far_from_utc")
 def test_days_begin_and_end_in_utc() -> None:
     in_hangzhou = datetime(2026, 11, 25, 7, 59, 59, 999000, tzinfo=timezone(timedelta(hours=8)))
     assert day_of(in_hangzhou) == "2026-11-24"

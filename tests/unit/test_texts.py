@@ -63,3 +63,7 @@ def test_the_error_of_a_delivery_is_bounded() -> None:
     for settled in (claimed.failed("x" * 80_000), claimed.disabled("x" * 80_000), claimed.postponed("x" * 80_000, NOW)):
         assert settled.error == bounded("x" * 80_000)
     assert claimed.delivered().error is None
+
+
+def test_a_text_that_just_fits_stays_whole() -> None:
+    assert (bounded("x" * 10, 10), bounded("x" * 11, 10)) == ("x" * 10, "x" * 7 + "…")

@@ -247,7 +247,7 @@ def test_a_changed_token_is_refused() -> None:
     assert "signature" in refused(hs256(), f"Bearer {head}.{body}.{signature}")
 
 
-@pytest.mark.parametrize("user", ["../x", "a/b", "", "x" * 256, ".", "a\0b", "half \ud800"], ids=ascii)
+@pytest.mark.parametrize("user", ["../x", "a/b", "", "x" * 256, ".", "a\0b", "half \ud800"])
 def test_a_user_id_that_cannot_be_a_folder_is_refused(user: str) -> None:
     assert "userId" in refused(hs256(), forged({"alg": "HS256"}, SECRET.encode(), json.dumps(claims(sub=user))))
 
@@ -304,7 +304,7 @@ def test_the_service_scope_makes_a_service_caller(scope: Any) -> None:
         {"act-for-user": 1},
         7,
     ],
-    ids=str,
+    ids=repr,
 )
 def test_any_other_scope_makes_a_user_caller(scope: Any) -> None:
     assert hs256().caller_of(bearer(scope=scope)) == UserCaller(USER)

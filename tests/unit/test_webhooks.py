@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.domain.deliveries import LEASE_S, MAX_ATTEMPTS, RETRY_DELAYS_S, Delivery, DeliveryStatus
+from shared.domain.deliveries import LEASE_S, MAX_ATTEMPTS, RETRY_DELAYS_S, Delivery, DeliveryStatus, hash_url
 from shared.domain.errors import (
     AddressRefusedError,
     DatabaseUnavailableError,
@@ -312,6 +312,10 @@ def test_only_the_user_of_a_job_sees_its_deliveries(world: World) -> None:
     for job_id, user in (("abc123", "somebody@else.com"), ("nothing", USER)):
         with pytest.raises(NotFoundError):
             list_deliveries(job_id, user, ports=world.reading())
+
+
+def test_the_hash_of_a_url_is_its_sha_256() -> None:
+    assert hash_url("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
 
 
 def test_deliveries_are_kept_for_30_days(world: World) -> None:
