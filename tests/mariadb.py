@@ -251,7 +251,7 @@ def running_server() -> Iterator[DatabaseServer]:
 def own_server(*settings: str) -> Iterator[MariaDb]:
     """Start a server process that the tests may stop and kill; skip them where MYSQL_URL has to do without one."""
     if os.environ.get(_VARIABLE) and not _find():
-        pytest.skip(f"this test needs a server process of its own: mariadbd is not installed, {_VARIABLE} is set")
+        pytest.skip(f"this test needs a separate server process: mariadbd is not installed, {_VARIABLE} is set")
     with closing(MariaDb(*settings)) as server:
         server.start()
         yield server

@@ -38,7 +38,7 @@ class CrashPoints:
     """Counts the points and lets ``fault`` strike at the one whose turn it is.
 
     ``fault`` is ``{"kind": "kill" | "freeze" | "drop", "at": n}``, counted from 1, or None; ``report`` gets a dict for
-    each point; ``freeze`` returns when the process may go on.
+    each point; ``freeze`` returns when the process may continue.
     """
 
     def __init__(

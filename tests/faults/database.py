@@ -1,4 +1,4 @@
-"""The database as an onlooker sees it: by a connection of its own, past the code under test."""
+"""The database through a separate connection, without the code under test."""
 
 from contextlib import ExitStack
 from typing import Any

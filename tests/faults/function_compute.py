@@ -1,4 +1,4 @@
-"""Function Compute, played by the test: it decides what runs, and when, and nothing runs by itself."""
+"""Function Compute, played by the test: it decides what runs, and when, and nothing runs automatically."""
 
 import itertools
 import json
@@ -176,7 +176,7 @@ class Run:
         self.world.database.let_a_minute_pass()
 
     def fire(self, *, minutely: bool) -> None:
-        """Fire the timers of every minute, or the others; that of webhooks is left out while there are none."""
+        """Fire the timers of every minute, or the others; that of webhooks is left out without pending webhooks."""
         for function in ("clean-up", *(["deliver-webhooks"] if self._undelivered() else [])):
             for timer in self.platform.timers(function, minutely=minutely):
                 event = {"triggerTime": "2026-01-01T00:00:00Z", "triggerName": timer.name, "payload": timer.payload}
@@ -219,7 +219,7 @@ class Run:
             if invocation.frozen:
                 self.struck = invocation
                 self._look_at_submission()
-                self.plan.meanwhile(self, invocation.resume)
+                self.plan.while_frozen(self, invocation.resume)
         except BaseException:
             invocation.kill()
             raise
@@ -233,7 +233,7 @@ class Run:
         if not invocation.killed:
             instances.learn(invocation)
             left = self.platform.temp_files(self._host) - left_before
-            assert not left, f"an invocation that ended by itself left temp files: {left}"
+            assert not left, f"an invocation that was not killed left temp files: {left}"
         return invocation
 
     def _fault_for(self, function: str) -> Fault | None:
@@ -252,7 +252,7 @@ class Run:
             self._look_at_submission()
 
     def overtake(self, **plan: Any) -> None:
-        """Have another host do what is left of the job, as if the process here had not been heard of for a minute.
+        """Have another host do what is left of the job, as if the process here had been silent for a minute.
 
         ``plan`` is what is in store for that host.
         """
@@ -268,7 +268,7 @@ class Run:
             self._host = 0
 
     def _look_at_submission(self) -> None:
-        """Note whether the provider was asked and its answer is not written down: nobody can know what it did."""
+        """Note whether the provider was asked and its answer is not recorded: nobody can know what the provider did."""
         asked = [
             row
             for row in self.world.database.rows("SELECT * FROM jobs")

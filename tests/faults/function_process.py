@@ -2,7 +2,7 @@
 
 Started as a script with one argument, a JSON description. Each message on the inherited control socket is an invocation
 and brings two pipes: on one the instance reports, one JSON object a line; on the other the test tells it to thaw. The
-parent never runs the handler. A cold invocation gets an instance of its own, which has just started: no connection is
+parent never runs the handler. A cold invocation gets a separate instance, which has just started: no connection is
 open, nothing is remembered, and its crash points are counted. The other invocations share one instance, which stays
 warm as it does on the platform.
 """

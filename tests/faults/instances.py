@@ -32,7 +32,7 @@ class Fault:
 
 @dataclass(eq=False)
 class Invocation:
-    """One invocation in a process of its own, and what is known of it so far."""
+    """One invocation in a separate process, and its reports so far."""
 
     reports: int
     thaw: int
@@ -58,7 +58,7 @@ class Invocation:
         return self
 
     def resume(self) -> "Invocation":
-        """Let a frozen process go on, unless it has been killed, and wait for its end."""
+        """Let a frozen process continue, unless it has been killed, and wait for its end."""
         self.frozen = False
         with suppress(BrokenPipeError):
             os.write(self.thaw, b"!")
@@ -135,7 +135,7 @@ class Instances:
     def start(
         self, event: str, fault: Fault | None = None, *, cold: bool = True, timeout_s: float | None = None
     ) -> Invocation:
-        """Begin an invocation, in a process of its own if it is ``cold``; only such a process has crash points.
+        """Begin an invocation, in a separate process if it is ``cold``; only that process has crash points.
 
         ``timeout_s`` replaces the time that the invocation's context states.
         """

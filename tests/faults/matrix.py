@@ -9,7 +9,7 @@ from tests.faults.instances import Fault, Kind
 from tests.faults.plan import Plan
 from tests.faults.scenarios import Scenario
 
-# What goes over a connection and is no HTTP request.
+# The steps on a connection that are not HTTP requests.
 _DATABASE = re.compile(r"net (before|after) (?!(GET|HEAD|POST|PUT|DELETE) (oss|provider|fc|receiver)\b)")
 
 
@@ -17,10 +17,10 @@ _DATABASE = re.compile(r"net (before|after) (?!(GET|HEAD|POST|PUT|DELETE) (oss|p
 class Choice:
     """Which of the points are tried: of every ``stride``-th, the share with this number of ``shares``.
 
-    ``of_database`` leaves out the steps that are no server's database's and do not follow one: they are the same on any
-    database, and tried on SQLite. Before one step the outside is what it was after the one before, and a connection
-    that breaks before a request is sent is the lesser evil. Only a choice ``with_twins`` tries both. A step that
-    ``always`` matches is tried in any case.
+    ``of_database`` leaves out the steps that are not steps of a database server and do not follow one: they are the
+    same on any database, and tried on SQLite. Before one step the outside is what it was after the one before, and a
+    connection that breaks before a request is sent is the lesser evil. Only a choice ``with_twins`` tries both. A step
+    that ``always`` matches is tried in any case.
     """
 
     share: int

@@ -16,7 +16,7 @@ class Plan:
     """The fault, whom it strikes, and what else goes differently.
 
     The points of all invocations of ``functions`` are counted through, so that every one of them has its turn.
-    ``meanwhile(run, thaw)`` is what happens while a process is frozen, and must thaw it. With a ``rival`` the
+    ``while_frozen(run, thaw)`` is what happens while a process is frozen, and must thaw it. With a ``rival`` the
     invocation that is struck has a twin on another host, which begins at the same time. A platform that is ``slow``
     repeats an invocation when the lease of the one before has died. ``timeout_s`` is what a generating function may
     take.
@@ -25,7 +25,7 @@ class Plan:
     functions: frozenset[str] = frozenset()
     fault: Fault | None = None
     events: Literal["once", "lost", "doubled", "late"] = "once"
-    meanwhile: Callable[[Any, Callable[[], object]], None] = _thaw
+    while_frozen: Callable[[Any, Callable[[], object]], None] = _thaw
     rival: bool = False
     slow: bool = False
     timeout_s: float | None = None

@@ -33,7 +33,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Order:
-    """A request to the API and what must come of it."""
+    """A request to the API and its expected result."""
 
     path: str
     body: dict[str, Any]

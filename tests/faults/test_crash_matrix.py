@@ -53,7 +53,7 @@ def test_cut_off(platform: Platform, scenario: Scenario, tally: Tally, every: Ch
 def overtaken(run: Run, thaw: Thaw) -> None:
     """Let another host do the job, and see that the one who slept through it changes nothing any more.
 
-    What it had begun to send arrives all the same: an object where there is none, of which nobody speaks.
+    What it had begun to send arrives all the same: an object without a row or an intent.
     """
     run.overtake()
     before = run.state()
@@ -69,13 +69,13 @@ def overtaken(run: Run, thaw: Thaw) -> None:
 @of_each_job
 @in_shares
 def test_frozen_and_overtaken(platform: Platform, scenario: Scenario, tally: Tally, some_and_uploads: Choice) -> None:
-    plan = Plan(meanwhile=overtaken)
+    plan = Plan(while_frozen=overtaken)
     tried, found = matrix.strike(platform, scenario, "freeze", plan, some_and_uploads)
     tally(f"{scenario}: frozen and overtaken", tried, found)
 
 
 def overtaken_halfway(run: Run, thaw: Thaw) -> None:
-    """Freeze the other host, too, somewhere in its work, and let the first one go on under its eyes, and OSS tell."""
+    """Freeze the other host, too, somewhere in its work, and let the first one continue beside it, and OSS tell."""
     thawed = False
 
     def thaw_first(run: Run, thaw_second: Thaw) -> None:
@@ -83,13 +83,13 @@ def overtaken_halfway(run: Run, thaw: Thaw) -> None:
         thawed, held, before = True, run.world.database.a_lease_lives(), run.world.database.contents()
         thaw()
         run.deliver_events()
-        # Until the second one has its lease, the first one may still take up the job.
+        # Until the second one has its lease, the first one may still claim the job.
         assert not held or run.world.database.contents() == before, "an attempt without the lease has changed something"
         thaw_second()
 
     # Spread over the second one's steps, from behind its claim.
     at = 8 + run.plan.at * 7 % 40
-    run.overtake(functions=run.plan.functions, fault=Fault("freeze", at), meanwhile=thaw_first)
+    run.overtake(functions=run.plan.functions, fault=Fault("freeze", at), while_frozen=thaw_first)
     if not thawed:
         thaw()
 
@@ -100,7 +100,7 @@ def overtaken_halfway(run: Run, thaw: Thaw) -> None:
 def test_frozen_and_overtaken_halfway(
     platform: Platform, scenario: Scenario, tally: Tally, some_and_uploads: Choice
 ) -> None:
-    plan = Plan(meanwhile=overtaken_halfway)
+    plan = Plan(while_frozen=overtaken_halfway)
     tried, found = matrix.strike(platform, scenario, "freeze", plan, some_and_uploads)
     tally(f"{scenario}: frozen and overtaken halfway", tried, found)
 
@@ -123,7 +123,7 @@ def told_in_between(run: Run, thaw: Thaw) -> None:
 @of_each_job
 @in_shares
 def test_events_in_between(platform: Platform, scenario: Scenario, tally: Tally, some: Choice) -> None:
-    tried, found = matrix.strike(platform, scenario, "freeze", Plan(meanwhile=told_in_between), some)
+    tried, found = matrix.strike(platform, scenario, "freeze", Plan(while_frozen=told_in_between), some)
     tally(f"{scenario}: events at any time", tried, found)
 
 

@@ -58,9 +58,9 @@ def test_every_state_is_in_the_table_and_every_line_of_it_is_true(platform: Plat
         platform,
         replace(VIDEO_JOB, play=play),
         "freeze",
-        Plan(meanwhile=look_and_kill),
+        Plan(while_frozen=look_and_kill),
         Choice(0, 1, 1, with_twins=False),
     )
     table = read_table()
-    # Killed before it asks or after, a job whose submission is written down cannot know.
+    # Killed before it asks or after, a job whose submission is recorded cannot know.
     assert found == {state: {ends} for state, ends in table.items()}

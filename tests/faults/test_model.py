@@ -21,7 +21,7 @@ from tests.faults.scenarios import IMAGES, INLINE_IMAGES, VIDEO, Order
 
 ORDERS = {"images": IMAGES, "video": VIDEO, "inline": INLINE_IMAGES}
 MOST_POINTS = 120  # of one invocation
-_HOST, _FREEZER = 0, 1  # a frozen process has a temp disk of its own, like every instance
+_HOST, _FREEZER = 0, 1  # a frozen process has its own temp disk, like every instance
 # Paying is among the first steps, and whatever comes after the last one changes nothing.
 _points = st.integers(16, 30) | st.integers(1, MOST_POINTS)
 
@@ -95,7 +95,7 @@ class Jobs(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: self.frozen)
     def thaw(self) -> None:
-        """Let the frozen process continue, whatever has become of its job."""
+        """Let the frozen process continue, in whatever state its job is."""
         self.frozen.pop().resume()
 
     @rule(which=st.sampled_from([0, -1]), times=st.sampled_from([0, 1, 1, 2]))

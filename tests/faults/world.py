@@ -1,7 +1,7 @@
 """The outside of the functions: OSS, the AI providers and Function Compute's API, on loopback and on one clock.
 
-Nothing happens here by itself. Time passes when somebody waits for it or when the test says so; an accepted dispatch
-and an OSS event lie in a list until the test does something with them.
+Nothing happens here automatically. Time passes when somebody waits for it or when the test says so; an accepted
+dispatch and an OSS event lie in a list until the test does something with them.
 """
 
 from collections.abc import Callable, Iterator
