@@ -20,7 +20,7 @@ from devcloud.clock import Clock
 from devcloud.credentials import AccessKey, Credentials
 from devcloud.data_folder import Secrets, data_folder, remove_data
 from devcloud.faults import Faults
-from devcloud.fc.emulator import FunctionComputeEmulator
+from devcloud.fc.fc_emulator import FunctionComputeEmulator
 from devcloud.fc.http_calls import refuse_host
 from devcloud.fc.manifest import Manifest, load_manifest
 from devcloud.fc.pool import sweep_instances

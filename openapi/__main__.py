@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "functions" / "api"))  # modules beside a handler are top-level in /code
 
-from openapi.document import describe  # noqa: E402 - as above
+from openapi.description import describe  # noqa: E402 - as above
 from routes import ROUTES  # noqa: E402 - the path is set above
 
 

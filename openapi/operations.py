@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from openapi.examples import examples
 from openapi.headers import answer_headers
 from openapi.links import links
-from openapi.models import query_parameters, reference
 from openapi.problems import component, problem_statuses
+from openapi.schemas import query_parameters, reference
 from openapi.text import operation_id, to_markdown
 from routing import Route
 

@@ -45,6 +45,6 @@ requests that are otherwise valid. The effects, which may be combined:
 ===================================================  ===================================================
 """
 
-from devcloud.ai.emulator import AiEmulator
+from devcloud.ai.ai_emulator import AiEmulator
 
 __all__ = ["AiEmulator"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from devcloud.oss.documents.document import Document
+from devcloud.oss.documents.xml_document import Document
 from devcloud.oss.oss_errors import OssError
 from devcloud.oss.wildcards import matches
 

@@ -5,7 +5,7 @@ See https://www.alibabacloud.com/help/en/oss/developer-reference/putbucketrefere
 
 from xml.etree import ElementTree as ET
 
-from devcloud.oss.documents.document import Document, boolean, read_root, write_root
+from devcloud.oss.documents.xml_document import Document, boolean, read_root, write_root
 from devcloud.oss.http import xml
 from devcloud.oss.oss_errors import OssError, access_denied, malformed_xml
 from devcloud.oss.wildcards import matches

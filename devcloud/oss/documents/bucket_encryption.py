@@ -6,7 +6,7 @@ See https://www.alibabacloud.com/help/en/oss/developer-reference/putbucketencryp
 from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
-from devcloud.oss.documents.document import Document, nodes_of, read_root, write_root
+from devcloud.oss.documents.xml_document import Document, nodes_of, read_root, write_root
 from devcloud.oss.http import xml
 from devcloud.oss.oss_errors import OssError, invalid_argument, malformed_xml
 

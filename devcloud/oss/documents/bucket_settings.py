@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
-from devcloud.oss.documents.document import Document, boolean, integer, one_of, read_root, required, write_root
+from devcloud.oss.documents.xml_document import Document, boolean, integer, one_of, read_root, required, write_root
 from devcloud.oss.http import xml
 from devcloud.oss.oss_errors import OssError, malformed_xml
 

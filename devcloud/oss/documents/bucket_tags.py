@@ -6,7 +6,7 @@ See https://www.alibabacloud.com/help/en/oss/developer-reference/putbuckettags.
 import re
 from collections.abc import Mapping
 
-from devcloud.oss.documents.document import Document, read_root
+from devcloud.oss.documents.xml_document import Document, read_root
 from devcloud.oss.http import xml
 from devcloud.oss.oss_errors import OssError, malformed_xml
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from devcloud.oss.documents.document import Document, boolean, integer, read_root, write_root
+from devcloud.oss.documents.xml_document import Document, boolean, integer, read_root, write_root
 from devcloud.oss.http import xml
 from devcloud.oss.oss_errors import invalid_argument, malformed_xml
 from devcloud.oss.wildcards import matches

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import combinations, pairwise
 from xml.etree import ElementTree as ET
 
-from devcloud.oss.documents.document import Document, boolean, integer, one_of, read_root, required, write_root
+from devcloud.oss.documents.xml_document import Document, boolean, integer, one_of, read_root, required, write_root
 from devcloud.oss.http import xml
 from devcloud.oss.oss_errors import OssError, invalid_argument, malformed_xml
 from devcloud.oss.storages.port import ObjectRecord

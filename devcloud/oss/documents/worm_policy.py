@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from devcloud.oss.documents.document import required
+from devcloud.oss.documents.xml_document import required
 from devcloud.oss.http import xml
 from devcloud.oss.http.dates import iso_date
 

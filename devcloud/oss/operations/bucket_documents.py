@@ -9,9 +9,9 @@ from devcloud.oss.documents.bucket_encryption import ENCRYPTION
 from devcloud.oss.documents.bucket_settings import SETTINGS, target_of_logging
 from devcloud.oss.documents.bucket_tags import TAGGING, read_tags, write_tags
 from devcloud.oss.documents.cors_rules import CORS
-from devcloud.oss.documents.document import Document
 from devcloud.oss.documents.lifecycle_rules import LIFECYCLE, check_lifecycle
 from devcloud.oss.documents.website_rules import WEBSITE
+from devcloud.oss.documents.xml_document import Document
 from devcloud.oss.http.oss_reply import Reply, xml_reply
 from devcloud.oss.http.oss_request import OssRequest
 from devcloud.oss.oss_errors import OssError

@@ -5,7 +5,7 @@ See https://www.alibabacloud.com/help/en/oss/developer-reference/putbucketinvent
 
 from xml.etree import ElementTree as ET
 
-from devcloud.oss.documents.document import boolean, nodes_of, one_of, read_root, required, write_root
+from devcloud.oss.documents.xml_document import boolean, nodes_of, one_of, read_root, required, write_root
 from devcloud.oss.http import xml
 from devcloud.oss.http.oss_reply import Reply, xml_reply
 from devcloud.oss.http.oss_request import OssRequest

@@ -6,7 +6,7 @@ See https://www.alibabacloud.com/help/en/oss/developer-reference/putstyle.
 import re
 from xml.etree import ElementTree as ET
 
-from devcloud.oss.documents.document import nodes_of, read_root, write_root
+from devcloud.oss.documents.xml_document import nodes_of, read_root, write_root
 from devcloud.oss.http import xml
 from devcloud.oss.http.dates import http_date
 from devcloud.oss.http.oss_reply import Reply, xml_reply

@@ -6,8 +6,8 @@ See https://www.alibabacloud.com/help/en/oss/user-guide/oss-retention-policies.
 import secrets
 from dataclasses import replace
 
-from devcloud.oss.documents.document import integer, read_root, required
 from devcloud.oss.documents.worm_policy import MAX_DAYS, Worm, read_worm, write_worm
+from devcloud.oss.documents.xml_document import integer, read_root, required
 from devcloud.oss.http.oss_reply import Reply
 from devcloud.oss.http.oss_request import OssRequest
 from devcloud.oss.oss_errors import OssError, invalid_argument

@@ -8,9 +8,9 @@ from typing import Any
 
 from openapi.examples import component_examples
 from openapi.headers import ANSWER_HEADERS, REQUEST_HEADERS
-from openapi.models import answered, bodies, component_schemas
 from openapi.operations import describe_operation, tag_of
 from openapi.problems import problem_answers
+from openapi.schemas import answered, bodies, component_schemas
 from openapi.text import to_markdown
 from routing import Route
 from shared.version import VERSION
