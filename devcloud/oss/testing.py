@@ -156,7 +156,9 @@ def emulated_oss(data: Path | Storage, settings: EmulatorSettings | None = None)
         with served_in_thread(emulator.app) as (port, loop):
             endpoint = f"http://{LOOPBACK}:{port}"
             running = EmulatedOss(endpoint, settings, credentials, clock, faults, emulator, loop, events)
-            yield running
-            running.close_clients()
+            try:
+                yield running
+            finally:
+                running.close_clients()
     finally:
         emulator.close()

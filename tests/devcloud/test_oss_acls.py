@@ -7,21 +7,11 @@ import oss2
 import pytest
 from oss2 import models
 from oss2.exceptions import OssError
-from oss_support import BUCKET, ask, public_bucket
+from oss_support import BUCKET, ask
 
 from devcloud.oss.testing import EmulatedOss
 
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
-
-
-@pytest.fixture
-def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
-    return oss_emulator
-
-
-@pytest.fixture
-def bucket(oss: EmulatedOss) -> oss2.Bucket:
-    return public_bucket(oss)
 
 
 def test_acls_decide_what_anonymous_callers_may_do(oss: EmulatedOss) -> None:

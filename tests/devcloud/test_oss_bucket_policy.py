@@ -8,22 +8,12 @@ from io import BytesIO
 import oss2
 import pytest
 from oss2.exceptions import OssError
-from oss_support import ACCOUNT, BUCKET, OTHER_KEY, ask, public_bucket, refusal
+from oss_support import ACCOUNT, BUCKET, OTHER_KEY, ask, refusal
 from PIL import Image
 
 from devcloud.oss.testing import EmulatedOss
 
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
-
-
-@pytest.fixture
-def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
-    return oss_emulator
-
-
-@pytest.fixture
-def bucket(oss: EmulatedOss) -> oss2.Bucket:
-    return public_bucket(oss)
 
 
 def statement(effect: str, *actions: str, resource: str = "enforced/*", **parts: object) -> dict[str, object]:

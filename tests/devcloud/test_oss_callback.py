@@ -15,11 +15,6 @@ from devcloud.oss.testing import EmulatedOss
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 
-@pytest.fixture
-def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
-    return oss_emulator
-
-
 @contextmanager
 def application(status: int) -> Iterator[tuple[str, list[str]]]:
     """Serve an application that answers callbacks; yield its address and the bodies of the callbacks."""

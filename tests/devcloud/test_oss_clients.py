@@ -42,11 +42,6 @@ ODD_KEYS = (
 ODD_KEYS += ("\U0010fffe", "\U0010fffe\ue000")
 
 
-@pytest.fixture
-def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
-    return oss_emulator
-
-
 def fetch(method: str, url: str, body: bytes | None = None) -> bytes:
     # Without a Content-Type, which would have to be signed.
     answer = requests.request(method, url, data=body, timeout=30)

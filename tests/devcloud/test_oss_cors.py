@@ -7,21 +7,11 @@ import pytest
 import requests
 from oss2 import models
 from oss2.exceptions import OssError
-from oss_support import ask, code, public_bucket, refusal
+from oss_support import ask, code, refusal
 
 from devcloud.oss.testing import EmulatedOss
 
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
-
-
-@pytest.fixture
-def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
-    return oss_emulator
-
-
-@pytest.fixture
-def bucket(oss: EmulatedOss) -> oss2.Bucket:
-    return public_bucket(oss)
 
 
 def test_invalid_cors_rules_are_refused(shared_oss_emulator: EmulatedOss) -> None:

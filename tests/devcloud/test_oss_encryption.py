@@ -1,18 +1,12 @@
 """Server-side encryption: the default of a bucket, and the headers of objects."""
 
 import oss2
-import pytest
 from oss2 import models
 from oss_support import refusal
 
 from devcloud.oss.testing import EmulatedOss
 
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
-
-
-@pytest.fixture
-def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
-    return oss_emulator
 
 
 def test_an_encryption_rule_is_stored_and_checked(empty_bucket: oss2.Bucket) -> None:

@@ -13,11 +13,6 @@ from devcloud.oss.testing import EmulatedOss
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 
-@pytest.fixture
-def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
-    return oss_emulator
-
-
 def told(oss: EmulatedOss) -> list[tuple[str, str, int, int]]:
     """Return name, key, size and change of size of the events since the last call."""
     events, oss.events[:] = list(oss.events), []

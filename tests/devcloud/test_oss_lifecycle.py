@@ -6,21 +6,11 @@ from typing import Any
 import oss2
 import pytest
 from oss2 import models
-from oss_support import DAY_S, public_bucket, refusal
+from oss_support import DAY_S, refusal
 
 from devcloud.oss.testing import EmulatedOss
 
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
-
-
-@pytest.fixture
-def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
-    return oss_emulator
-
-
-@pytest.fixture
-def bucket(oss: EmulatedOss) -> oss2.Bucket:
-    return public_bucket(oss)
 
 
 def rule(name: str = "r", prefix: str = "logs/", **parts: Any) -> models.LifecycleRule:

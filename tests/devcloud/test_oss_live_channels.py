@@ -10,11 +10,6 @@ from devcloud.oss.testing import EmulatedOss
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 
-@pytest.fixture
-def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
-    return oss_emulator
-
-
 def test_live_channels_are_created_listed_and_deleted(oss: EmulatedOss) -> None:
     bucket = oss.client(key=KEY)
     info = LiveChannelInfo(target=LiveChannelInfoTarget(playlist_name="list.m3u8"))

@@ -1,24 +1,13 @@
 """Hotlink protection by the Referer header."""
 
 import oss2
-import pytest
 import requests
 from oss2 import models
-from oss_support import ask, code, public_bucket
+from oss_support import ask, code
 
 from devcloud.oss.testing import EmulatedOss
 
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
-
-
-@pytest.fixture
-def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
-    return oss_emulator
-
-
-@pytest.fixture
-def bucket(oss: EmulatedOss) -> oss2.Bucket:
-    return public_bucket(oss)
 
 
 def test_a_referer_document_comes_back(empty_bucket: oss2.Bucket) -> None:

@@ -11,11 +11,6 @@ from devcloud.oss.testing import EmulatedOss
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 
-@pytest.fixture
-def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
-    return oss_emulator
-
-
 def test_an_archived_object_is_readable_while_restored(oss: EmulatedOss) -> None:
     bucket = oss.client()
     bucket.put_object("cold", b"x", headers={"x-oss-storage-class": "Archive"})

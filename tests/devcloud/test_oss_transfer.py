@@ -12,11 +12,6 @@ from devcloud.oss.testing import EmulatedOss
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
 
 
-@pytest.fixture
-def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
-    return oss_emulator
-
-
 def test_text_is_compressed_on_request(oss: EmulatedOss) -> None:
     bucket, text = oss.client(), b"hello " * 100_000
     bucket.put_object("a.txt", text, headers={"Content-Type": "text/plain"})

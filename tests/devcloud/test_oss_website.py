@@ -5,21 +5,11 @@ from typing import Any
 import oss2
 import pytest
 from oss2 import models
-from oss_support import ask, code, public_bucket, refusal
+from oss_support import ask, code, refusal
 
 from devcloud.oss.testing import EmulatedOss
 
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
-
-
-@pytest.fixture
-def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
-    return oss_emulator
-
-
-@pytest.fixture
-def bucket(oss: EmulatedOss) -> oss2.Bucket:
-    return public_bucket(oss)
 
 
 def test_a_website_document_is_stored_and_checked(empty_bucket: oss2.Bucket) -> None:

@@ -1,23 +1,12 @@
 """Retention policies (WORM) of buckets."""
 
 import oss2
-import pytest
-from oss_support import DAY_S, public_bucket, refusal
+from oss_support import DAY_S, refusal
 from test_oss_lifecycle import days, keys, put_rule
 
 from devcloud.oss.testing import EmulatedOss
 
 pytest_plugins = ["devcloud.oss.pytest_plugin"]
-
-
-@pytest.fixture
-def oss(oss_emulator: EmulatedOss) -> EmulatedOss:
-    return oss_emulator
-
-
-@pytest.fixture
-def bucket(oss: EmulatedOss) -> oss2.Bucket:
-    return public_bucket(oss)
 
 
 def test_retention_policies_protect_objects(oss: EmulatedOss, bucket: oss2.Bucket) -> None:

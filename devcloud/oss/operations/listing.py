@@ -6,6 +6,7 @@ See https://www.alibabacloud.com/help/en/oss/developer-reference/listobjectsv2.
 import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from devcloud.oss.http import xml
 from devcloud.oss.http.dates import iso_date
@@ -68,11 +69,8 @@ async def list_multipart_uploads(service: OssService, request: OssRequest) -> Re
     if key_marker and id_marker:
         start, start_id = key_marker, id_marker + "\0"
 
-    def rescan(key: str) -> Iterator[UploadRecord]:
-        return service.storage.scan_uploads(request.bucket, prefix, key, "")
-
-    first = service.storage.scan_uploads(request.bucket, prefix, start, start_id)
-    page = paginate(first, rescan, prefix, delimiter, limit)
+    scan = partial(service.storage.scan_uploads, request.bucket, prefix)
+    page = paginate(scan, start, start_id, prefix, delimiter, limit)
     nodes: list[xml.Node] = [
         ("Bucket", request.bucket),
         *echo(request, "Prefix", "KeyMarker", "Delimiter"),
@@ -94,11 +92,10 @@ def _object_page(
 ) -> tuple[Page[ObjectRecord], int, Callable[[str], str]]:
     prefix, delimiter, limit, shown = read_page(request, "max-keys", 100)
 
-    def rescan(key: str) -> Iterator[ObjectRecord]:
-        return service.storage.scan_objects(request.bucket, prefix, key)
+    def scan(start: str, _: str) -> Iterator[ObjectRecord]:
+        return service.storage.scan_objects(request.bucket, prefix, start)
 
-    page = paginate(rescan(start_after(marker, prefix, delimiter)), rescan, prefix, delimiter, limit)
-    return page, limit, shown
+    return paginate(scan, start_after(marker, prefix, delimiter), "", prefix, delimiter, limit), limit, shown
 
 
 def _contents(

@@ -1,6 +1,6 @@
 """Pages of lists: how keys are grouped, where a page begins and how it is written."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import quote
@@ -32,17 +32,18 @@ class Page(Generic[T]):
 
 
 def paginate(
-    first: Iterable[T], rescan: Callable[[str], Iterable[T]], prefix: str, delimiter: str, limit: int
+    scan: Callable[[str, str], Iterator[T]], start: str, start_id: str, prefix: str, delimiter: str, limit: int
 ) -> Page[T]:
-    """Return up to ``limit`` entries and common prefixes of ``first``.
+    """Return up to ``limit`` entries and common prefixes.
 
-    ``rescan`` scans again from a key, which skips all keys under a common prefix.
+    ``scan`` yields entries from a key and an id of that key on; it is called again to skip all keys under a common
+    prefix. The id is that of an upload or a version, "" for the first one.
     """
     entries: list[T] = []
     prefixes: list[str] = []
     last: T | str | None = None
-    scan: Iterator[T] = iter(first)
-    while (entry := next(scan, None)) is not None:
+    found = scan(start, start_id)
+    while (entry := next(found, None)) is not None:
         if len(entries) + len(prefixes) == limit:
             return Page(entries, prefixes, truncated=True, last=last)
         group = common_prefix(entry.key, prefix, delimiter)
@@ -55,7 +56,7 @@ def paginate(
         beyond = successor(group)
         if beyond is None:
             break
-        scan = iter(rescan(beyond))
+        found = scan(beyond, "")
     return Page(entries, prefixes, truncated=False, last=last)
 
 

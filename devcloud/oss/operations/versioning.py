@@ -3,8 +3,8 @@
 See https://www.alibabacloud.com/help/en/oss/developer-reference/listobjectversions-getbucketversions.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from devcloud.oss.http import xml
 from devcloud.oss.http.dates import iso_date
@@ -49,12 +49,8 @@ async def list_object_versions(service: OssService, request: OssRequest) -> Repl
             "A version-id marker cannot be specified without a key marker.", "version-id-marker", id_marker
         )
     start = key_marker if id_marker else start_after(key_marker, prefix, delimiter)
-
-    def rescan(key: str) -> Iterator[ObjectRecord]:
-        return service.storage.scan_versions(request.bucket, prefix, key, "")
-
-    first = service.storage.scan_versions(request.bucket, prefix, start, id_marker)
-    page = paginate(first, rescan, prefix, delimiter, limit)
+    scan = partial(service.storage.scan_versions, request.bucket, prefix)
+    page = paginate(scan, start, id_marker, prefix, delimiter, limit)
     nodes: list[xml.Node] = [
         ("Name", request.bucket),
         *echo(request, "Prefix", "KeyMarker", "Delimiter"),

@@ -188,7 +188,7 @@ class DiskStorage:
         """Yield uploads with ``prefix`` by key and id from ``(start, start_id)`` on."""
         where, values = key_range(bucket, prefix, start)
         # where is made of constants.
-        query = f"SELECT * FROM uploads WHERE {where} AND (key, upload_id) >= (?, ?) ORDER BY key, upload_id"  # noqa: S608
+        query = f"SELECT * FROM uploads WHERE {where} AND (key, upload_id) >= (?, ?) ORDER BY key, upload_id"
         return map(read_upload, self._db.execute(query, (*values, start, start_id)))
 
     def put_part(self, upload_id: str, part: PartRecord) -> None:

@@ -68,7 +68,7 @@ class VersionTables:
             rank,
         )
         # table is one of two constants.
-        self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)  # noqa: S608
+        self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def remove(self, record: ObjectRecord) -> None:
         """Delete the row of ``record``; the version before the latest becomes the latest."""
@@ -78,9 +78,9 @@ class VersionTables:
         where = "bucket = ? AND key = ? AND rank = ?"
         values = (record.bucket, record.key, self._least_rank(record.bucket, record.key))
         # where is a constant.
-        query = f"INSERT INTO objects SELECT * FROM history WHERE {where} AND type != 'DeleteMarker'"  # noqa: S608
+        query = f"INSERT INTO objects SELECT * FROM history WHERE {where} AND type != 'DeleteMarker'"
         if self._db.execute(query, values).rowcount:
-            self._db.execute(f"DELETE FROM history WHERE {where}", values)  # noqa: S608
+            self._db.execute(f"DELETE FROM history WHERE {where}", values)
 
     def update_attributes(self, record: ObjectRecord) -> None:
         """Store new attributes of a version."""
@@ -88,12 +88,12 @@ class VersionTables:
         values = (dump_attributes(record.attributes), record.bucket, record.key, record.version_id)
         for table in ("objects", "history"):
             # where is a constant.
-            self._db.execute(f"UPDATE {table} SET attributes = ? {where}", values)  # noqa: S608
+            self._db.execute(f"UPDATE {table} SET attributes = ? {where}", values)
 
     def scan_latest(self, bucket: str, prefix: str, start: str) -> Iterator[ObjectRecord]:
         """Yield objects with ``prefix`` by key from ``start`` on."""
         where, values = key_range(bucket, prefix, start)
-        query = f"SELECT * FROM objects WHERE {where} ORDER BY key"  # noqa: S608 - where is made of constants
+        query = f"SELECT * FROM objects WHERE {where} ORDER BY key"
         return map(read_object, self._db.execute(query, values))
 
     def scan_all(self, bucket: str, prefix: str, start: str, after: str) -> Iterator[ObjectRecord]:
@@ -110,9 +110,9 @@ class VersionTables:
             else:
                 where, values = where.replace("key >= ?", "(key, rank) > (?, ?)"), [bucket, start, row[0], *values[2:]]
         # where is made of constants.
-        query = f"SELECT * FROM objects WHERE {where} ORDER BY key"  # noqa: S608
+        query = f"SELECT * FROM objects WHERE {where} ORDER BY key"
         current = (read_object(row) for row in self._db.execute(query, values))
-        query = f"SELECT * FROM history WHERE {where} ORDER BY key, rank"  # noqa: S608
+        query = f"SELECT * FROM history WHERE {where} ORDER BY key, rank"
         older = (read_object(row) for row in self._db.execute(query, values))
         # Of a key, the row in objects is newer than those in history; merge takes equal keys from the first.
         previous = start if after else None
@@ -139,7 +139,7 @@ class VersionTables:
     def _delete_row(self, record: ObjectRecord) -> None:
         table = "objects" if record.latest and record.type != DELETE_MARKER else "history"
         # table is one of two constants.
-        query = f"DELETE FROM {table} WHERE bucket = ? AND key = ? AND version_id = ?"  # noqa: S608
+        query = f"DELETE FROM {table} WHERE bucket = ? AND key = ? AND version_id = ?"
         self._db.execute(query, (record.bucket, record.key, record.version_id))
 
     def _least_rank(self, bucket: str, key: str) -> int:
