@@ -2,12 +2,10 @@
 
 import os
 import shutil
-import socket
 import statistics
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,13 +17,9 @@ from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
 
-import uvicorn
-
 from bench.timing import measure, run
-from devcloud.clock import Clock
-from devcloud.credentials import AccessKey, Credentials
-from devcloud.faults import Faults
-from devcloud.oss import OssEmulator
+from devcloud.credentials import AccessKey
+from devcloud.oss.testing import EmulatorSettings, emulated_oss
 from shared import bootstrap
 from shared.domain.jobs import Job
 from shared.domain.media import MediaFacts
@@ -92,23 +86,9 @@ def curl(url: str, endpoint: str, folder: Path) -> None:
 
 @contextmanager
 def oss_emulator(folder: Path) -> Iterator[str]:
-    emulator = OssEmulator(
-        folder / "oss", credentials=Credentials(AccessKey("id", "secret")), clock=Clock(), faults=Faults()
-    )
-    emulator.create_bucket("bench", acl="public-read-write")
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(emulator.app, log_level="warning"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        emulator.close()
+    with emulated_oss(folder / "oss", EmulatorSettings(keys=(AccessKey("id", "secret"),))) as oss:
+        oss.create_bucket("bench", acl="public-read-write")  # curl does not sign
+        yield oss.endpoint
 
 
 @contextmanager
