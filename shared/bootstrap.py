@@ -344,8 +344,8 @@ def deletion_ports() -> "DeletionPorts":
         jobs=jobs(),
         outputs=outputs(),
         deletions=deletions(),
-        dispatcher=dispatcher(),
         clock=clock(),
+        cancelling=job_ports(),
     )
 
 

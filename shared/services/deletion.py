@@ -24,7 +24,6 @@ from shared.domain.keys import prefix_of_job, prefix_of_user
 from shared.ports import (
     Clock,
     DeletionStore,
-    Dispatcher,
     JobStore,
     ListedObject,
     MultipartUpload,
@@ -52,8 +51,8 @@ class DeletionPorts:
     jobs: JobStore
     outputs: OutputStore
     deletions: DeletionStore
-    dispatcher: Dispatcher
     clock: Clock
+    cancelling: JobPorts
 
 
 def carry_out_deletion(deletion_id: str, *, ports: DeletionPorts, until: datetime) -> dict[str, int]:
@@ -260,8 +259,7 @@ class _Run:
         if job.status.final or job.cancel_requested_at is not None:
             return job
         try:
-            ports = JobPorts(self.ports.jobs, self.ports.dispatcher, self.ports.clock)
-            return cancel_job(job.id, job.user_id, ports=ports)
+            return cancel_job(job.id, job.user_id, ports=self.ports.cancelling)
         except NotFoundError:
             return job  # another run has just deleted the job; the next run does not find it
 

@@ -39,7 +39,7 @@ from shared.ports import Finished, MediaUrl, MultipartUpload, Pending, WebhookMe
 from shared.services.deletion import DeletionPorts, resume_deletions
 from shared.services.indexing import IndexingPorts, index_objects
 from shared.services.job_endings import JobEndingPorts
-from shared.services.jobs import first_attempt_due
+from shared.services.jobs import JobPorts, first_attempt_due
 from shared.services.reconcile import reconcile
 from shared.services.revival import RevivalPorts, dispatch_due_jobs, poll_due_jobs
 from shared.services.webhooks import WebhookPorts, deliver_webhooks
@@ -278,13 +278,14 @@ def fill_deletions(world: SqlWorld) -> None:
 
 
 def run_deletions(world: SqlWorld, poison: Poison) -> object:
+    jobs = poison.into(world.jobs)
     ports = DeletionPorts(
         store=poison.into(world.store),
-        jobs=poison.into(world.jobs),
+        jobs=jobs,
         outputs=poison.into(world.outputs),
         deletions=poison.into(world.deletions),
-        dispatcher=poison.into(world.dispatcher),
         clock=world.clock,
+        cancelling=JobPorts(jobs, poison.into(world.dispatcher), world.clock),
     )
     return resume_deletions(ports=ports, until=NOW + timedelta(minutes=1))
 

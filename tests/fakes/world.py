@@ -93,8 +93,8 @@ class World:
             jobs=self.jobs,
             outputs=self.outputs,
             deletions=self.deletions,
-            dispatcher=self.dispatcher,
             clock=self.clock,
+            cancelling=self.job_requests,
         )
 
     @property

@@ -29,6 +29,7 @@ from shared.ports import MultipartUpload
 from shared.services.deletion import DeletionPorts, carry_out_deletion, resume_deletions
 from shared.services.deletion_requests import delete_job, delete_output, delete_user_data
 from shared.services.indexing import index_object
+from shared.services.jobs import JobPorts
 from tests.fakes import NOW, USER, HeldObject, InMemoryObjectStore, World, make_job, make_output, make_png
 
 OTHER = "somebody.else@factory-buy.com"
@@ -534,13 +535,14 @@ class Mortal:
 
 
 def mortal(world: World, fuse: Fuse) -> DeletionPorts:
+    jobs = Mortal(world.jobs, fuse)
     return DeletionPorts(
         store=Mortal(world.store, fuse),
-        jobs=Mortal(world.jobs, fuse),
+        jobs=jobs,
         outputs=Mortal(world.outputs, fuse),
         deletions=Mortal(world.deletions, fuse),
-        dispatcher=Mortal(world.dispatcher, fuse),
         clock=world.clock,
+        cancelling=JobPorts(jobs, Mortal(world.dispatcher, fuse), world.clock),
     )
 
 
