@@ -10,7 +10,7 @@ import httpx
 import pytest
 from alibabacloud_fc20230330 import models
 from alibabacloud_fc20230330.client import Client
-from alibabacloud_tea_openapi.schemas import Config
+from alibabacloud_tea_openapi.models import Config
 from darabonba.runtime import RuntimeOptions
 
 from shared.adapters.acs3 import sign_request

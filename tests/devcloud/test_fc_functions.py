@@ -13,7 +13,7 @@ import pytest
 from alibabacloud_fc20230330 import models
 from alibabacloud_fc20230330.client import Client
 from alibabacloud_tea_openapi.exceptions import ClientException
-from alibabacloud_tea_openapi.schemas import Config
+from alibabacloud_tea_openapi.models import Config
 from darabonba.runtime import RuntimeOptions
 from fc_support import REPOSITORY, LocalCloud, eventually, is_gone, local_cloud, write_project
 
